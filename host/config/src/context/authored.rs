@@ -1,0 +1,398 @@
+//! A tenant's context as it is written: `configs/contexts/<tenant>.json`.
+//!
+//! Sources are one struct a category with every key of every kind; which keys a kind takes is checked
+//! afterwards, since neither serde nor an editor says it well otherwise.
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+/// A tenant's context: who it is, its agents, its data sources and who may use them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Context {
+    /// The JSON Schema of this file, for editors.
+    #[serde(rename = "$schema")]
+    #[expect(dead_code, reason = "for editors alone")]
+    pub schema: Option<String>,
+    /// Who the tenant is.
+    pub company: Company,
+    /// What its agents are told.
+    #[serde(default)]
+    pub prompts: Prompts,
+    /// Its data sources. Names are unique over all three categories.
+    #[serde(default)]
+    pub data_sources: DataSources,
+    /// What each agent may use, by the agent's name. An agent without a mapping chats without tools.
+    #[serde(default)]
+    pub agent_mappings: BTreeMap<String, Mapping>,
+    /// The workflows that each agent's chat offers, by the agent's name.
+    #[serde(default)]
+    pub workflows: BTreeMap<String, Vec<String>>,
+    /// Where messages may go.
+    pub notifications: Option<Notifications>,
+    /// Settings for plugins, by the plugin's name. Plugins read them: nothing secret belongs here.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Map<String, Value>>,
+    /// The language model that this tenant uses instead of the host's.
+    pub model: Option<Model>,
+}
+
+/// Who a tenant is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Company {
+    /// Such as `TechStart Inc`.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Such as `Technology`.
+    pub industry: Option<String>,
+    /// The company's public site.
+    pub website: Option<String>,
+    /// An IANA time zone, such as `America/New_York`; `UTC` without it.
+    pub timezone: Option<String>,
+}
+
+/// What agents are told.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Prompts {
+    /// By the agent's name.
+    #[serde(default)]
+    pub agents: BTreeMap<String, Prompt>,
+}
+
+/// What one agent is told.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Prompt {
+    /// What the model is told first; `You are a helpful <agent> agent.` without it.
+    pub system_prompt: Option<String>,
+    /// From 0 (the same again) to 2 (wild); 0.7 without it.
+    #[schemars(range(min = 0.0, max = 2.0))]
+    pub temperature: Option<f32>,
+    /// The tools that the model is offered in chat; all of the agent's sets without it.
+    pub tools: Option<Vec<String>>,
+}
+
+/// Data sources.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DataSources {
+    /// Databases, by name.
+    #[serde(default)]
+    pub databases: BTreeMap<String, Database>,
+    /// Other people's HTTP APIs, by name.
+    #[serde(default)]
+    pub apis: BTreeMap<String, Api>,
+    /// Folders of files, by name.
+    #[serde(default)]
+    pub files: BTreeMap<String, Folder>,
+}
+
+/// A database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Database {
+    /// What kind of database.
+    #[serde(rename = "type")]
+    pub kind: DatabaseKind,
+    /// A label for people (mysql, mongodb).
+    #[expect(dead_code, reason = "a label for people")]
+    pub connection: Option<String>,
+    /// The server's name or address (mysql).
+    pub host: Option<String>,
+    /// The server's port (mysql); 3306 without it.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<u16>,
+    /// The database's name (mysql, mongodb).
+    pub database: Option<String>,
+    /// A connection string without a password (mongodb).
+    pub uri: Option<String>,
+    /// The Google Cloud project (bigquery).
+    #[expect(dead_code, reason = "this build has no connector for it")]
+    pub project_id: Option<String>,
+    /// The dataset that unqualified tables belong to (bigquery).
+    #[expect(dead_code, reason = "this build has no connector for it")]
+    pub dataset: Option<String>,
+    /// The file, relative to the host's `stateDir` (sqlite, documents).
+    pub path: Option<String>,
+    /// The prefix of the environment variables that hold the credentials, such as `TECHSTART_DB` for
+    /// `TECHSTART_DB_USER` and `TECHSTART_DB_PASS` (all but sqlite and documents).
+    #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
+    pub credentials: Option<String>,
+}
+
+/// Kinds of databases.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DatabaseKind {
+    /// A MySQL or MariaDB server.
+    Mysql,
+    /// An SQLite file.
+    Sqlite,
+    /// A MongoDB server.
+    Mongodb,
+    /// Google BigQuery.
+    Bigquery,
+    /// Documents kept in a file of the host.
+    Documents,
+}
+
+/// Somebody's HTTP API.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Api {
+    /// Whose API it is; `rest` for any that this list lacks.
+    pub provider: ApiProvider,
+    /// The host of the organisation, such as `techstart.salesforce.com` (salesforce).
+    pub instance: Option<String>,
+    /// The host of the store, such as `techstart.myshopify.com` (shopify).
+    pub store: Option<String>,
+    /// The part before `.zendesk.com` (zendesk).
+    #[expect(dead_code, reason = "this build has no connector for it")]
+    pub subdomain: Option<String>,
+    /// The version in the API's addresses; `v57.0` (salesforce) or `2024-01` (shopify) without it.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9.-]{1,32}$"))]
+    pub api_version: Option<String>,
+    /// The root of all addresses, such as `https://api.example.com/v2` (rest).
+    pub base_url: Option<String>,
+    /// How the credential travels (rest); `bearer` without it where there are credentials.
+    pub auth: Option<Auth>,
+    /// The header that carries the token (rest, with `auth` `header`).
+    #[schemars(regex(pattern = r"^[A-Za-z0-9-]{1,64}$"))]
+    pub header: Option<String>,
+    /// The prefix of the environment variables that hold the credentials, such as `TECHSTART_SFDC`
+    /// for `TECHSTART_SFDC_TOKEN`.
+    #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
+    pub credentials: Option<String>,
+}
+
+/// Whose API.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ApiProvider {
+    /// Salesforce.
+    Salesforce,
+    /// Shopify's Admin API.
+    Shopify,
+    /// Zendesk.
+    Zendesk,
+    /// Klaviyo.
+    Klaviyo,
+    /// Google Sheets.
+    GoogleSheets,
+    /// Slack.
+    Slack,
+    /// Any other.
+    Rest,
+}
+
+/// How a credential travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Auth {
+    /// Not at all.
+    None,
+    /// `Authorization: Bearer` with the token.
+    Bearer,
+    /// HTTP Basic with the user and the password or token.
+    Basic,
+    /// The token in the header that `header` names.
+    Header,
+}
+
+/// A folder of files.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Folder {
+    /// Who keeps it.
+    pub provider: FolderProvider,
+    /// The folder's id (google_drive).
+    #[expect(dead_code, reason = "this build has no connector for it")]
+    pub folder_id: Option<String>,
+    /// The bucket's name (s3).
+    #[expect(dead_code, reason = "this build has no connector for it")]
+    pub bucket: Option<String>,
+    /// The bucket's region, such as `us-east-1` (s3).
+    #[expect(dead_code, reason = "this build has no connector for it")]
+    pub region: Option<String>,
+    /// The address of an S3 server other than Amazon's (s3).
+    #[expect(dead_code, reason = "this build has no connector for it")]
+    pub endpoint: Option<String>,
+    /// The folder, relative to the host's `stateDir` (local).
+    pub path: Option<String>,
+    /// The prefix of the environment variables that hold the credentials (google_drive, s3).
+    #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
+    pub credentials: Option<String>,
+}
+
+/// Who keeps a folder.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FolderProvider {
+    /// Google Drive.
+    GoogleDrive,
+    /// Amazon S3, or a server that speaks as it does.
+    S3,
+    /// The host's own disk.
+    Local,
+}
+
+/// What an agent may use.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Mapping {
+    /// The sources, by name.
+    #[serde(default)]
+    pub data_sources: Vec<String>,
+    /// What it may do with each source; one that stands only in `dataSources` is read only.
+    #[serde(default)]
+    #[schemars(extend("additionalProperties" = {"type": "array", "minItems": 1, "items": {"enum": ["read", "write"]}}))]
+    pub permissions: BTreeMap<String, Vec<Permission>>,
+    /// The tool set that the agent calls, or a list of them.
+    #[serde(default)]
+    pub mcp_server: OneOrMany,
+    /// Where the agent may send messages beyond what `notifications` gives it.
+    pub notifications: Option<MappedNotifications>,
+}
+
+/// What may be done with a source; `write` includes `read`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Permission {
+    Read,
+    Write,
+}
+
+/// Where an agent may send messages.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct MappedNotifications {
+    /// Slack.
+    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    pub slack: Option<MappedSlack>,
+    /// Mail.
+    pub email: Option<MappedEmail>,
+}
+
+/// Where an agent may post.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct MappedSlack {
+    /// Channels beside the agent's own, such as `#order-review`.
+    #[serde(default)]
+    #[schemars(inner(regex(pattern = r"^#")))]
+    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    pub channels: Vec<String>,
+}
+
+/// What an agent may mail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct MappedEmail {
+    /// The templates it may use; all of the tenant's without it.
+    pub templates: Option<Vec<String>>,
+}
+
+/// Where messages may go.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Notifications {
+    /// Slack.
+    pub slack: Option<Slack>,
+    /// Mail.
+    pub email: Option<Email>,
+}
+
+/// Slack.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Slack {
+    /// Each agent's own channel, by the agent's name.
+    #[serde(default)]
+    #[schemars(extend("additionalProperties" = {"type": "string", "pattern": "^#"}))]
+    pub channels: BTreeMap<String, String>,
+    /// The webhook's URL: a secret, better kept in `{credentials}_WEBHOOK`.
+    pub webhook: Option<String>,
+    /// The prefix of the environment variable that holds the webhook's URL.
+    #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
+    pub credentials: Option<String>,
+}
+
+/// Mail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Email {
+    /// The sender's address.
+    #[schemars(regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
+    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    pub from: String,
+    /// Templates: the name that workflows use, and the template's own.
+    #[serde(default)]
+    pub templates: BTreeMap<String, String>,
+    /// Patterns of recipients, such as `*@techstart.com`; any recipient without it.
+    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    pub to: Option<Vec<String>>,
+}
+
+/// A tenant's own language model.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Model {
+    /// As its provider names it; the host's without it.
+    #[schemars(length(min = 1))]
+    pub name: Option<String>,
+    /// The root of an OpenAI-compatible API; `{credentials}_BASE_URL` wins over it.
+    pub base_url: Option<String>,
+    /// The prefix of the environment variables that hold the key: `{credentials}_API_KEY`.
+    #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
+    pub credentials: Option<String>,
+}
+
+/// A text, or a list of texts.
+#[derive(Debug, Default)]
+pub(crate) struct OneOrMany(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+
+        impl<'de> Visitor<'de> for Texts {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(OneOrMany(texts))
+            }
+        }
+
+        deserializer.deserialize_any(Texts)
+    }
+}
+
+impl JsonSchema for OneOrMany {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OneOrMany".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+    }
+}

@@ -1,0 +1,378 @@
+//! Sources: which keys a kind takes, what it needs from the environment, and what the connectors get.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use remit_domain::{
+    SourceName,
+    source::{Api, Auth, Credentials, DatabaseServer, Definition, Kind, Provider},
+};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{Reader, authored};
+use crate::{
+    environment::Part,
+    fault::one_of,
+    host::{http_url, is_host_name},
+    located::join,
+};
+
+/// The keys of one kind of source, beside the one that names the kind.
+struct Keys {
+    kind: &'static str,
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+const MYSQL: Keys =
+    Keys { kind: "mysql", required: &[], optional: &["connection", "host", "port", "database", "credentials"] };
+const SQLITE: Keys = Keys { kind: "sqlite", required: &["path"], optional: &[] };
+const DOCUMENTS: Keys = Keys { kind: "documents", required: &["path"], optional: &[] };
+const MONGODB: Keys =
+    Keys { kind: "mongodb", required: &[], optional: &["connection", "uri", "database", "credentials"] };
+const BIGQUERY: Keys = Keys { kind: "bigquery", required: &["projectId", "credentials"], optional: &["dataset"] };
+const SALESFORCE: Keys = Keys { kind: "salesforce", required: &["instance", "credentials"], optional: &["apiVersion"] };
+const SHOPIFY: Keys = Keys { kind: "shopify", required: &["store", "credentials"], optional: &["apiVersion"] };
+const ZENDESK: Keys = Keys { kind: "zendesk", required: &["subdomain", "credentials"], optional: &[] };
+const KLAVIYO: Keys = Keys { kind: "klaviyo", required: &["credentials"], optional: &[] };
+const GOOGLE_SHEETS: Keys = Keys { kind: "google_sheets", required: &["credentials"], optional: &[] };
+const SLACK: Keys = Keys { kind: "slack", required: &["credentials"], optional: &[] };
+const REST: Keys = Keys { kind: "rest", required: &["baseUrl"], optional: &["auth", "header", "credentials"] };
+const GOOGLE_DRIVE: Keys = Keys { kind: "google_drive", required: &["folderId", "credentials"], optional: &[] };
+const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint"] };
+const LOCAL: Keys = Keys { kind: "local", required: &["path"], optional: &[] };
+
+/// The version in Salesforce's addresses, as the seed has it.
+const SALESFORCE_VERSION: &str = "v57.0";
+/// The version in Shopify's addresses, as the seed has it.
+const SHOPIFY_VERSION: &str = "2024-01";
+
+impl Reader<'_> {
+    pub(super) fn sources(&mut self, authored: &authored::DataSources) -> BTreeMap<SourceName, Arc<Definition>> {
+        let mut sources = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let databases = authored.databases.iter().map(|(name, source)| ("databases", name, Source::Database(source)));
+        let apis = authored.apis.iter().map(|(name, source)| ("apis", name, Source::Api(source)));
+        let folders = authored.files.iter().map(|(name, source)| ("files", name, Source::Folder(source)));
+        for (category, text, source) in databases.chain(apis).chain(folders) {
+            let pointer = join(&format!("/dataSources/{category}"), text);
+            let kind = source.kind(self, &pointer);
+            let name = match SourceName::new(text) {
+                Ok(name) => name,
+                Err(invalid) => {
+                    self.faults.push(self.located.at_key(&pointer, invalid.to_string()));
+                    continue;
+                }
+            };
+            if !seen.insert(name.clone()) {
+                let fault = self.located.at_key(&pointer, format!("a second source named `{name}`"));
+                self.faults.push(fault.hint("a name is unique over databases, apis and files"));
+                continue;
+            }
+            let Some(kind) = kind else { continue };
+            let authored_kind = self.authored_kind(&pointer);
+            let revision = self.revision(&pointer, &kind);
+            let definition = Definition { name: name.clone(), authored_kind, kind, revision };
+            sources.insert(name, Arc::new(definition));
+        }
+        sources
+    }
+
+    /// What the context called the source before any profile.
+    fn authored_kind(&self, pointer: &str) -> String {
+        let named = |value: Option<&Value>| {
+            let source = value?;
+            source.get("type").or_else(|| source.get("provider"))?.as_str().map(str::to_owned)
+        };
+        named(self.base.pointer(pointer)).or_else(|| named(self.located.get(pointer))).unwrap_or_default()
+    }
+
+    /// A hash over whatever makes a connection, secrets included.
+    fn revision(&self, pointer: &str, kind: &Kind) -> String {
+        let mut hash = blake3::Hasher::new_keyed(self.around.seal);
+        let mut add = |text: &str| {
+            hash.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        };
+        add(&self.located.get(pointer).map(Value::to_string).unwrap_or_default());
+        // Secrets are hidden in this, and added below.
+        add(&format!("{kind:?}"));
+        let credentials = match kind {
+            Kind::Mysql(server) => Some(&server.credentials),
+            Kind::Api(api) => Some(&api.credentials),
+            _ => None,
+        };
+        if let Some(Credentials { user, password, token, uri }) = credentials {
+            add(user.as_deref().unwrap_or_default());
+            for secret in [password, token, uri] {
+                add(secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default());
+            }
+        }
+        hash.finalize().to_hex().to_string()
+    }
+
+    /// Checks that a source has the keys of its kind and no others.
+    fn keys(&mut self, pointer: &str, keys: &Keys) -> bool {
+        let Some(source) = self.located.get(pointer).and_then(Value::as_object) else { return false };
+        let faults_before = self.faults.len();
+        let all = || keys.required.iter().chain(keys.optional).copied();
+        for name in source.keys().filter(|name| !matches!(name.as_str(), "type" | "provider")) {
+            if !all().any(|known| known == name) {
+                let message = format!("`{name}` is not a key of a {} source", keys.kind);
+                let fault = self.located.at_key(&join(pointer, name), message);
+                self.faults.push(fault.hint_if(one_of(name, all())));
+            }
+        }
+        for name in keys.required.iter().filter(|name| !source.contains_key(**name)) {
+            self.faults.push(self.located.at(pointer, format!("a {} source needs `{name}`", keys.kind)));
+        }
+        self.faults.len() == faults_before
+    }
+
+    fn credentials(&mut self, pointer: &str, name: Option<&String>) -> Credentials {
+        let Some(name) = name else { return Credentials::default() };
+        let at = join(pointer, "credentials");
+        if !self.may_use(&at, name) {
+            return Credentials::default();
+        }
+        match self.around.env.credentials(name) {
+            Ok(credentials) => credentials,
+            Err(errors) => {
+                let faults = errors.iter().map(|error| self.located.at(&at, error.to_string()));
+                let faults: Vec<_> = faults.collect();
+                self.faults.extend(faults);
+                Credentials::default()
+            }
+        }
+    }
+
+    /// Says which variables are missing, unless the source can do without.
+    fn needs(&mut self, pointer: &str, name: Option<&String>, parts: &[(Part, bool)]) {
+        let Some(name) = name else { return };
+        let missing: Vec<String> =
+            parts.iter().filter(|(_, there)| !there).map(|(part, _)| part.variable(name)).collect();
+        if !missing.is_empty() {
+            let source = pointer.rsplit('/').next().unwrap_or_default();
+            let verb = if missing.len() == 1 { "is" } else { "are" };
+            let variables = format!("{} {verb}", missing.join(" and "));
+            self.unset(&join(pointer, "credentials"), &variables, &format!("the source `{source}`"));
+        }
+    }
+
+    fn host_name(&mut self, pointer: &str, text: &str) -> bool {
+        let fine = is_host_name(text);
+        if !fine {
+            let hint = "the name alone, without scheme, port and path";
+            self.at(pointer, format!("`{text}` is not a host's name"), hint);
+        }
+        fine
+    }
+
+    fn state_path(&mut self, pointer: &str, path: Option<&String>) -> Option<PathBuf> {
+        let path = Path::new(path?);
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside || path.as_os_str().is_empty() {
+            self.at(
+                &join(pointer, "path"),
+                "the path leaves the host's `stateDir`",
+                "give a path below it, without `..`",
+            );
+            return None;
+        }
+        Some(self.around.host.state_dir.join(path))
+    }
+}
+
+/// A source as written, of whichever category.
+enum Source<'a> {
+    Database(&'a authored::Database),
+    Api(&'a authored::Api),
+    Folder(&'a authored::Folder),
+}
+
+impl Source<'_> {
+    fn kind(&self, reader: &mut Reader<'_>, pointer: &str) -> Option<Kind> {
+        match self {
+            Self::Database(database) => reader.database(pointer, database),
+            Self::Api(api) => reader.api(pointer, api),
+            Self::Folder(folder) => reader.folder(pointer, folder),
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn database(&mut self, pointer: &str, database: &authored::Database) -> Option<Kind> {
+        use authored::DatabaseKind as Type;
+        let keys = match database.kind {
+            Type::Mysql => MYSQL,
+            Type::Sqlite => SQLITE,
+            Type::Mongodb => MONGODB,
+            Type::Bigquery => BIGQUERY,
+            Type::Documents => DOCUMENTS,
+        };
+        let complete = self.keys(pointer, &keys);
+        let kind = match database.kind {
+            Type::Mysql => self.mysql(pointer, database),
+            Type::Sqlite => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::Sqlite { path }),
+            Type::Documents => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::DocumentFile { path }),
+            Type::Mongodb => {
+                self.mongodb(pointer, database);
+                Some(Kind::Unconnected { kind: keys.kind.into() })
+            }
+            Type::Bigquery => self.unconnected(pointer, keys.kind, database.credentials.as_ref()),
+        };
+        kind.filter(|_| complete)
+    }
+
+    fn mysql(&mut self, pointer: &str, database: &authored::Database) -> Option<Kind> {
+        let credentials = self.credentials(pointer, database.credentials.as_ref());
+        if let Some(host) = &database.host {
+            let at = join(pointer, "host");
+            let address = host.parse::<std::net::IpAddr>().is_ok();
+            if !address
+                && host.rsplit_once(':').is_some_and(|(name, port)| is_host_name(name) && port.parse::<u16>().is_ok())
+            {
+                self.at(&at, format!("`{host}` holds a port"), "give the port by `port`");
+            } else if !address {
+                self.host_name(&at, host);
+            }
+        }
+        if credentials.uri.is_none() {
+            for (key, value) in [("host", &database.host), ("database", &database.database)] {
+                if value.as_ref().is_none_or(String::is_empty) {
+                    let variable = database.credentials.as_ref().map(|name| Part::Uri.variable(name));
+                    let hint = variable.map(|variable| format!("or {variable} in the environment"));
+                    self.faults.push(self.located.at(pointer, format!("a mysql source needs `{key}`")).hint_if(hint));
+                }
+            }
+            if database.credentials.is_none() {
+                self.faults.push(self.located.at(pointer, "a mysql source needs `credentials`"));
+            }
+            let parts = [(Part::User, credentials.user.is_some()), (Part::Password, credentials.password.is_some())];
+            self.needs(pointer, database.credentials.as_ref(), &parts);
+        }
+        Some(Kind::Mysql(DatabaseServer {
+            host: database.host.clone().unwrap_or_default(),
+            port: database.port,
+            database: database.database.clone().unwrap_or_default(),
+            credentials,
+        }))
+    }
+
+    fn mongodb(&mut self, pointer: &str, database: &authored::Database) {
+        let at = join(pointer, "uri");
+        let uri = database.uri.as_deref();
+        if uri.is_some_and(|uri| !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://")) {
+            self.at(&at, "not a MongoDB address", "it begins with `mongodb://` or `mongodb+srv://`");
+        } else if uri.is_some_and(|uri| uri.contains('@')) {
+            let warning = self.located.at(&at, "a password stands in the file");
+            self.warnings.push(warning.hint("move the whole address to the `…_URI` variable"));
+        }
+        let credentials = self.credentials(pointer, database.credentials.as_ref());
+        if uri.is_none() && credentials.uri.is_none() {
+            self.faults.push(self.located.at(pointer, "a mongodb source needs `uri`"));
+        }
+    }
+
+    fn api(&mut self, pointer: &str, api: &authored::Api) -> Option<Kind> {
+        use authored::ApiProvider as Type;
+        let named = |keys: Keys, provider, key, address: &Option<String>, version: Option<&str>| {
+            (keys, Some((provider, key, address.clone(), version.map(str::to_owned))))
+        };
+        let (keys, connector) = match api.provider {
+            Type::Salesforce => {
+                named(SALESFORCE, Provider::Salesforce, "instance", &api.instance, Some(SALESFORCE_VERSION))
+            }
+            Type::Shopify => named(SHOPIFY, Provider::Shopify, "store", &api.store, Some(SHOPIFY_VERSION)),
+            Type::Rest => named(REST, Provider::Rest, "baseUrl", &api.base_url, None),
+            Type::Zendesk => (ZENDESK, None),
+            Type::Klaviyo => (KLAVIYO, None),
+            Type::GoogleSheets => (GOOGLE_SHEETS, None),
+            Type::Slack => (SLACK, None),
+        };
+        let complete = self.keys(pointer, &keys);
+        let Some((provider, key, address, version)) = connector else {
+            return self.unconnected(pointer, keys.kind, api.credentials.as_ref()).filter(|_| complete);
+        };
+        let address = address?;
+        let at = join(pointer, key);
+        if provider == Provider::Rest {
+            if let Err(message) = http_url(&address) {
+                self.faults.push(self.located.at(&at, message));
+            }
+        } else {
+            self.host_name(&at, &address);
+        }
+        let auth = self.auth(pointer, api, provider);
+        let credentials = self.credentials(pointer, api.credentials.as_ref());
+        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
+            let name = api.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
+            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
+        }
+        let token = credentials.token.is_some();
+        let parts = match &auth {
+            Auth::None => Vec::new(),
+            Auth::Bearer | Auth::Header(_) => vec![(Part::Token, token)],
+            Auth::Basic => {
+                vec![
+                    (Part::User, credentials.user.is_some()),
+                    (Part::Password, credentials.password.is_some() || token),
+                ]
+            }
+        };
+        self.needs(pointer, api.credentials.as_ref(), &parts);
+        let api_version = api.api_version.clone().or(version);
+        Some(Kind::Api(Api { provider, address, api_version, auth, credentials })).filter(|_| complete)
+    }
+
+    fn auth(&mut self, pointer: &str, api: &authored::Api, provider: Provider) -> Auth {
+        if provider != Provider::Rest {
+            return Auth::Bearer;
+        }
+        let wanted = api.auth.unwrap_or(match api.credentials {
+            Some(_) => authored::Auth::Bearer,
+            None => authored::Auth::None,
+        });
+        if wanted == authored::Auth::None && api.credentials.is_some() {
+            self.at(&join(pointer, "credentials"), "`auth` is `none`", "leave out one of the two");
+        }
+        if wanted != authored::Auth::None && api.credentials.is_none() {
+            self.faults.push(self.located.at(pointer, "`auth` needs `credentials`"));
+        }
+        if wanted != authored::Auth::Header && api.header.is_some() {
+            self.at(&join(pointer, "header"), "`header` is of no use here", "it belongs to `auth` `header`");
+        }
+        match (wanted, &api.header) {
+            (authored::Auth::None, _) => Auth::None,
+            (authored::Auth::Bearer, _) => Auth::Bearer,
+            (authored::Auth::Basic, _) => Auth::Basic,
+            (authored::Auth::Header, Some(header)) => Auth::Header(header.clone()),
+            (authored::Auth::Header, None) => {
+                self.faults.push(self.located.at(pointer, "`auth` `header` needs `header`, the header's name"));
+                Auth::None
+            }
+        }
+    }
+
+    fn folder(&mut self, pointer: &str, folder: &authored::Folder) -> Option<Kind> {
+        let keys = match folder.provider {
+            authored::FolderProvider::GoogleDrive => GOOGLE_DRIVE,
+            authored::FolderProvider::S3 => S3,
+            authored::FolderProvider::Local => LOCAL,
+        };
+        let complete = self.keys(pointer, &keys);
+        if matches!(folder.provider, authored::FolderProvider::Local) {
+            self.state_path(pointer, folder.path.as_ref());
+        }
+        self.unconnected(pointer, keys.kind, folder.credentials.as_ref()).filter(|_| complete)
+    }
+
+    /// A kind that this build has no connector for: whose credentials it names is checked all the same.
+    fn unconnected(&mut self, pointer: &str, kind: &str, credentials: Option<&String>) -> Option<Kind> {
+        self.credentials(pointer, credentials);
+        Some(Kind::Unconnected { kind: kind.to_owned() })
+    }
+}

@@ -1,0 +1,266 @@
+use remit_domain::{SourceName, grant, source};
+use serde_json::json;
+
+use super::*;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// What comes of a context of the tenant `techstart`, with a patch and an environment.
+fn read(
+    context: &str,
+    patch: Option<&str>,
+    env: &[(&str, &str)],
+    sets: Option<&Sets>,
+) -> Result<Loaded, Box<dyn std::error::Error>> {
+    let host = crate::host::tests::host()?;
+    let tenant = TenantId::new("techstart")?;
+    let env = Environment::from_map(env.iter().copied());
+    let prefixes = Prefixes::new(&host, [&tenant]);
+    let around = Around { host: &host, env: &env, prefixes: &prefixes, sets, seal: &[7; 32] };
+    let patch = patch.map(|text| File::new("patch.json", text));
+    Ok(load(&tenant, &File::new("c.json", context), patch.as_ref(), around))
+}
+
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("{fault}\n")).collect()
+}
+
+fn check(context: &str, expect: &str) -> Outcome {
+    assert_eq!(lines(&read(context, None, &[], None)?.faults), expect, "{context}");
+    Ok(())
+}
+
+#[test]
+fn the_least_context_is_a_company() -> Outcome {
+    let loaded = read(r#"{"company": {"name": "A"}}"#, None, &[], None)?;
+    let context = loaded.context.ok_or("faulty")?;
+    assert_eq!((context.company.name.as_str(), context.company.timezone.as_str()), ("A", "UTC"));
+    assert!(context.agents.is_empty() && context.sources.is_empty() && context.model.is_none());
+    Ok(())
+}
+
+#[test]
+fn faults_of_meaning_come_at_once_with_those_of_shape() -> Outcome {
+    check(
+        r##"{
+  "company": { "name": "A", "timezone": "America/NewYork", "slogan": "!" },
+  "prompts": { "agents": {
+    "sales": { "temperature": 2.5, "tools": ["a", "b", "a"] },
+    "health": {},
+    "Sales!": {}
+  } },
+  "dataSources": {
+    "databases": {
+      "primary": { "type": "mysql", "host": "db:3306", "database": "d", "credentials": "ACME_DB", "path": "x" },
+      "secondary": { "type": "mysql", "host": "http://db", "credentials": "TECHSTART_DB" },
+      "local": { "type": "sqlite", "path": "../secret.db" },
+      "bad name": { "type": "documents", "path": "a.db" }
+    },
+    "apis": {
+      "primary": { "provider": "shopify", "store": "a.myshopify.com/x?", "credentials": "TECHSTART_SHOPIFY" },
+      "own": { "provider": "rest", "baseUrl": "https://u:p@api", "auth": "header", "credentials": "TECHSTART_OWN" },
+      "sales": { "provider": "salesforce", "store": "x" }
+    },
+    "files": { "docs": { "provider": "local", "path": "/etc" } }
+  },
+  "agentMappings": {
+    "sales": {
+      "dataSources": ["primary", "prmary", "local", "local"],
+      "permissions": { "primary": ["read", "admin"], "docs": ["read"], "local": [] },
+      "mcpServer": ["a/b", "crm", "crm"],
+      "notifications": { "email": { "templates": ["welcom"] }, "slack": { "channels": ["sales"] } }
+    }
+  },
+  "workflows": { "sale": ["x"] },
+  "notifications": {
+    "slack": { "channels": { "slaes": "#s" }, "webhook": "http://hooks" },
+    "email": { "from": "nobody", "templates": { "welcome": "w" } }
+  },
+  "settings": { "../x": {} },
+  "model": { "baseUrl": "https://mine.example" }
+}"##,
+        "c.json:2:41: unknown time zone `America/NewYork` (did you mean `America/New_York`?)\n\
+         c.json:2:60: unknown key `slogan` (known: name, industry, website, timezone)\n\
+         c.json:4:31: more than 2.0\n\
+         c.json:4:56: `a` stands twice (keep one)\n\
+         c.json:5:5: `health` is a route of the host, not an agent's name (choose another name)\n\
+         c.json:6:5: `Sales!` is not an agent's name: 1 to 63 characters of a-z, 0-9, `_` and `-`, not beginning with `-` or `_`\n\
+         c.json:10:45: `db:3306` holds a port (give the port by `port`)\n\
+         c.json:10:88: the credentials `ACME_DB` are not among this tenant's: TECHSTART_ (the operator gives them out: `tenants.techstart.credentialPrefixes` in host.yaml)\n\
+         c.json:10:99: `path` is not a key of a mysql source (known: connection, host, port, database, credentials)\n\
+         c.json:11:20: a mysql source needs `database` (or TECHSTART_DB_URI in the environment)\n\
+         c.json:11:47: `http://db` is not a host's name (the name alone, without scheme, port and path)\n\
+         c.json:12:44: the path leaves the host's `stateDir` (give a path below it, without `..`)\n\
+         c.json:13:7: `bad name` is not a source's name: 1 to 64 characters of A-Z, a-z, 0-9, `_` and `-`\n\
+         c.json:16:7: a second source named `primary` (a name is unique over databases, apis and files)\n\
+         c.json:16:52: `a.myshopify.com/x?` is not a host's name (the name alone, without scheme, port and path)\n\
+         c.json:17:14: `auth` `header` needs `header`, the header's name\n\
+         c.json:17:47: a URL with a user or password in it: they belong in the environment\n\
+         c.json:18:16: a salesforce source needs `credentials`\n\
+         c.json:18:16: a salesforce source needs `instance`\n\
+         c.json:18:44: `store` is not a key of a salesforce source (known: instance, credentials, apiVersion)\n\
+         c.json:20:55: the path leaves the host's `stateDir` (give a path below it, without `..`)\n\
+         c.json:24:34: `dataSources` defines no `prmary` (did you mean `primary`?)\n\
+         c.json:24:53: `local` stands twice (keep one)\n\
+         c.json:25:44: `admin` is not one of read, write\n\
+         c.json:25:54: `docs` is not among this agent's `dataSources`\n\
+         c.json:25:81: may not be an empty list\n\
+         c.json:26:21: `a/b` is not a plugin's name: 1 to 128 characters of A-Z, a-z, 0-9, `_`, `.` and `-`, beginning with a letter or digit\n\
+         c.json:26:35: `crm` stands twice (keep one)\n\
+         c.json:27:51: `notifications.email.templates` has no `welcom` (did you mean `welcome`?)\n\
+         c.json:27:88: must have the form ^#\n\
+         c.json:30:18: there is no agent `sale` (did you mean `sales`?)\n\
+         c.json:32:30: there is no agent `slaes` (did you mean `sales`?)\n\
+         c.json:32:58: not an https address (Slack gives it out as `https://…`)\n\
+         c.json:33:24: must have the form ^[^@\\s]+@[^@\\s]+$\n\
+         c.json:35:17: `../x` is not a plugin's name: 1 to 128 characters of A-Z, a-z, 0-9, `_`, `.` and `-`, beginning with a letter or digit\n\
+         c.json:36:12: `baseUrl` without `credentials` (the host's own key is not sent to another address)\n",
+    )
+}
+
+#[test]
+fn a_faulty_context_gives_nothing_to_use() -> Outcome {
+    for text in ["{", "[]", "{}", r#"{"company": {"name": ""}}"#, r#"{"company": {"name": "A"}, "x": 1}"#] {
+        let loaded = read(text, None, &[], None)?;
+        assert!(loaded.context.is_none() && !loaded.faults.is_empty(), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_patch_swaps_a_source_and_its_faults_are_its_own() -> Outcome {
+    let context = r#"{"company": {"name": "A"}, "dataSources": {"databases": {
+        "primary": {"type": "mysql", "host": "h", "database": "d", "credentials": "TECHSTART_DB"}}}}"#;
+    let whole = r#"{"dataSources": {"databases": {"primary":
+        {"type": "sqlite", "path": "p.db", "host": null, "database": null, "credentials": null}}}}"#;
+    let context_of = read(context, Some(whole), &[], None)?.context.ok_or("faulty")?;
+    let primary = context_of.sources.get("primary").ok_or("no primary")?;
+    assert_eq!(primary.authored_kind, "mysql");
+    assert!(matches!(&primary.kind, source::Kind::Sqlite { path } if path.ends_with("var/p.db")), "{primary:?}");
+
+    let partial = "{\n\"dataSources\": {\"databases\": {\"primary\": {\"type\": \"sqlite\", \"path\": \"/p.db\"}}}}";
+    assert_eq!(
+        lines(&read(context, Some(partial), &[], None)?.faults),
+        "c.json:2:38: `host` is not a key of a sqlite source (known: path)\n\
+         c.json:2:51: `database` is not a key of a sqlite source (known: path)\n\
+         c.json:2:68: `credentials` is not a key of a sqlite source (known: path)\n\
+         patch.json:2:69: the path leaves the host's `stateDir` (give a path below it, without `..`)\n"
+    );
+    let broken = read(context, Some("{\n  \"a\": 1,,\n}"), &[], None)?;
+    assert!(lines(&broken.faults).starts_with("patch.json:2:10: "), "{:?}", broken.faults);
+    Ok(())
+}
+
+#[test]
+fn credentials_come_from_the_environment() -> Outcome {
+    let context = r#"{"company": {"name": "A"}, "dataSources": {"databases": {
+        "primary": {"type": "mysql", "host": "h", "port": 3307, "database": "d", "credentials": "TECHSTART_DB"}},
+      "apis": {"own": {"provider": "rest", "baseUrl": "https://api.example", "credentials": "TECHSTART_OWN"}}},
+      "model": {"credentials": "TECHSTART_OPENAI"}}"#;
+    let none = read(context, None, &[], None)?;
+    assert_eq!(
+        lines(&none.warnings),
+        "c.json:2:97: TECHSTART_DB_USER and TECHSTART_DB_PASS are not set: the source `primary` can't be used (set it in the environment or in `.env`)\n\
+         c.json:3:93: TECHSTART_OWN_TOKEN is not set: the source `own` can't be used (set it in the environment or in `.env`)\n\
+         c.json:4:32: TECHSTART_OPENAI_API_KEY not set: the language model can't be used (set it in the environment or in `.env`)\n"
+    );
+    assert!(none.context.is_some());
+
+    let env = [
+        ("TECHSTART_DB_USERNAME", "u"),
+        ("TECHSTART_DB_PASS", "s3cret"),
+        ("TECHSTART_OWN_TOKEN", "t0ken"),
+        ("TECHSTART_OPENAI_API_KEY", "k3y"),
+        ("TECHSTART_OPENAI_BASE_URL", "http://127.0.0.1:9/v1/"),
+    ];
+    let loaded = read(context, None, &env, None)?;
+    assert_eq!(loaded.warnings, []);
+    let context_of = loaded.context.ok_or("faulty")?;
+    let source::Kind::Mysql(server) = &context_of.sources.get("primary").ok_or("no primary")?.kind else {
+        return Err("not mysql".into());
+    };
+    assert_eq!((server.host.as_str(), server.port, server.credentials.user.as_deref()), ("h", Some(3307), Some("u")));
+    assert_eq!(server.credentials.password.as_ref().map(ExposeSecret::expose_secret), Some("s3cret"));
+    let model = context_of.model.as_ref().ok_or("no model")?;
+    assert_eq!(model.base_url.as_deref(), Some("http://127.0.0.1:9/v1"));
+    let everything = format!("{context_of:?}");
+    assert!(!["s3cret", "t0ken", "k3y"].iter().any(|secret| everything.contains(secret)), "{everything}");
+
+    let both = [("TECHSTART_DB_USER", "a"), ("TECHSTART_DB_USERNAME", "b"), ("TECHSTART_OWN_URI", "https://u:p@x")];
+    assert_eq!(
+        lines(&read(context, None, &both, None)?.faults),
+        "c.json:2:97: both TECHSTART_DB_USER and TECHSTART_DB_USERNAME are set: keep one\n\
+         c.json:3:93: TECHSTART_OWN_URI: a URL with a user or password in it: they belong in the environment\n"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_revision_changes_with_the_definition_and_with_its_secrets() -> Outcome {
+    let revision = |host: &str, password: &str| -> Result<String, Box<dyn std::error::Error>> {
+        let context = json!({"company": {"name": "A"}, "dataSources": {"databases": {
+            "primary": {"type": "mysql", "host": host, "database": "d", "credentials": "TECHSTART_DB"}}}});
+        let env = [("TECHSTART_DB_USER", "u"), ("TECHSTART_DB_PASS", password)];
+        let loaded = read(&context.to_string(), None, &env, None)?.context.ok_or("faulty")?;
+        Ok(loaded.sources.get("primary").ok_or("no primary")?.revision.clone())
+    };
+    let first = revision("a", "p")?;
+    assert_eq!(first, revision("a", "p")?);
+    assert_ne!(first, revision("a", "q")?);
+    assert_ne!(first, revision("b", "p")?);
+    Ok(())
+}
+
+#[test]
+fn what_is_shown_of_a_context_holds_no_secret() -> Outcome {
+    let context = r##"{"company": {"name": "A"}, "prompts": {"agents": {"sales": {}}},
+      "dataSources": {"databases": {"analytics":
+        {"type": "mongodb", "uri": "mongodb://u:s3cret@h/events", "credentials": "TECHSTART_MONGO"}}},
+      "notifications": {"slack": {"channels": {"sales": "#s"}, "webhook": "https://hooks.slack.com/s3cret"}}}"##;
+    let loaded = read(context, None, &[], None)?;
+    assert_eq!(
+        lines(&loaded.warnings),
+        "c.json:3:36: a password stands in the file (move the whole address to the `…_URI` variable)\n"
+    );
+    let shown = loaded.context.ok_or("faulty")?.authored.to_string();
+    assert!(!shown.contains("s3cret") && shown.contains("mongodb://[redacted]@h/events"), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn agents_without_prompt_or_mapping_are_agents() -> Outcome {
+    let context = r#"{"company": {"name": "A"}, "prompts": {"agents": {"talker": {"systemPrompt": "Talk.", "temperature": 0}}},
+      "dataSources": {"databases": {"primary": {"type": "sqlite", "path": "p.db"}}},
+      "agentMappings": {"worker": {"dataSources": ["primary"], "mcpServer": "crm"}},
+      "workflows": {"talker": ["x"]}}"#;
+    let context = read(context, None, &[], None)?.context.ok_or("faulty")?;
+    let (_, talker) = context.agent("talker")?;
+    assert_eq!((talker.system_prompt.as_str(), talker.temperature, talker.mapping.is_none()), ("Talk.", 0.0, true));
+    assert_eq!(talker.workflows, ["x"]);
+    let (name, worker) = context.agent("worker")?;
+    assert_eq!(worker.system_prompt, "You are a helpful worker agent.");
+    assert_eq!((worker.temperature, &worker.tools), (0.7, &None));
+    assert_eq!(grant::permitted(&context, name, &SourceName::new("primary")?)?, grant::Permission::Read);
+    Ok(())
+}
+
+#[test]
+fn names_of_tools_are_checked_where_their_sets_are_built() -> Outcome {
+    let context = r#"{"company": {"name": "A"},
+      "prompts": {"agents": {
+        "sales": {"tools": ["search_customers", "serch_customers", "workflow_x", "read_resource"]},
+        "support": {"tools": ["anything"]}}},
+      "agentMappings": {"sales": {"mcpServer": "crm"}, "support": {"mcpServer": ["crm", "cmr"]}}}"#;
+    let sets = Sets::from([("crm".to_owned(), BTreeSet::from(["search_customers".to_owned()]))]);
+    assert_eq!(lines(&read(context, None, &[], None)?.faults), "");
+    let loaded = read(context, None, &[], Some(&sets))?;
+    assert_eq!(
+        lines(&loaded.faults),
+        "c.json:3:49: this agent's tool sets have no tool `serch_customers` (did you mean `search_customers`?)\n"
+    );
+    assert_eq!(
+        lines(&loaded.warnings),
+        "c.json:5:89: no component provides the tool set `cmr` (did you mean `crm`?)\n"
+    );
+    Ok(())
+}

@@ -1,0 +1,344 @@
+//! The operator's settings: `host.yaml` with a profile's patch, checked.
+//!
+//! Deliberately absent: reloading. What stands here is in force until the host is started again.
+
+pub(crate) mod authored;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use remit_domain::{SourceName, TenantId, grant::Permission, tenant::ModelChoice};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use crate::{
+    environment::{Environment, Part},
+    fault::{Fault, Faults, Spot},
+    located::{File, Located, join, shown},
+};
+
+/// The operator's settings.
+#[derive(Debug)]
+pub struct Host {
+    /// Where relative paths begin.
+    pub root: PathBuf,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The URL under which clients reach this host; none: the address listened on.
+    pub public_url: Option<Url>,
+    /// Where state lies.
+    pub state_dir: PathBuf,
+    /// The journal's SQLite file.
+    pub journal: PathBuf,
+    /// Where the operator's components lie.
+    pub plugins_dir: PathBuf,
+    /// Where the tenants' contexts lie.
+    pub contexts_dir: PathBuf,
+    /// Where workflows lie.
+    pub workflows_dir: PathBuf,
+    /// Where mail templates lie.
+    pub templates_dir: PathBuf,
+    /// What one call of a plugin may use.
+    pub limits: Limits,
+    /// What may be reached although it is private.
+    pub network: Network,
+    /// The language model of tenants that name none; its name is always there.
+    pub model: ModelChoice,
+    /// Whether the offline model answers where no language model is configured.
+    pub offline_model: bool,
+    /// Rules for single tenants.
+    pub tenants: BTreeMap<TenantId, Rules>,
+    /// The environment variables that workflows may read.
+    pub env: BTreeSet<String>,
+    /// How long requests under way may take once the host is told to stop.
+    pub drain: Duration,
+    /// Where traces are sent.
+    pub otlp_endpoint: Option<Url>,
+    /// The origins whose pages may call this host, as browsers write them.
+    pub cors_origins: Vec<String>,
+    /// Names that the `Host` header may hold beside loopback and that of `public_url`, in lower case.
+    pub allowed_hosts: BTreeSet<String>,
+    /// The folder of the profile in force.
+    pub profile: Option<PathBuf>,
+    /// Prefixes of credentials that are the host's own and that no tenant has by its name alone.
+    pub(crate) own_prefixes: Vec<String>,
+}
+
+/// What one call of a plugin may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long it may take in all, waiting included.
+    pub wall_time: Duration,
+    /// How long it may compute.
+    pub cpu_time: Duration,
+    /// The memory of one instance.
+    pub memory_bytes: u64,
+    /// Its answer.
+    pub output_bytes: u64,
+    /// What it may log.
+    pub log_bytes: u64,
+    /// The handles that it may hold at once.
+    pub max_handles: u32,
+    /// The calls under way at once on this host.
+    pub concurrent_calls: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        (&authored::Limits::default()).into()
+    }
+}
+
+impl From<&authored::Limits> for Limits {
+    fn from(limits: &authored::Limits) -> Self {
+        Self {
+            wall_time: Duration::from_millis(limits.wall_time_ms),
+            cpu_time: Duration::from_millis(limits.cpu_time_ms),
+            memory_bytes: limits.memory_bytes,
+            output_bytes: limits.output_bytes,
+            log_bytes: limits.log_bytes,
+            max_handles: limits.handles,
+            concurrent_calls: limits.concurrent_calls,
+        }
+    }
+}
+
+/// What may be reached although it is private.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Host names, in lower case.
+    pub hosts: BTreeSet<String>,
+    /// Addresses.
+    pub ranges: Vec<IpNet>,
+}
+
+/// The operator's rules for one tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// The most that any of its agents may do with a source.
+    pub ceilings: BTreeMap<SourceName, Permission>,
+    /// The beginnings of the credential names that it may use; none: its own name's.
+    pub credential_prefixes: Option<Vec<String>>,
+}
+
+impl Host {
+    /// Keeps state in another folder: what lay below the settings' one lies there instead.
+    pub fn relocate_state(&mut self, state: &Path) {
+        if let Ok(below) = self.journal.strip_prefix(&self.state_dir) {
+            self.journal = state.join(below);
+        }
+        self.state_dir = state.to_owned();
+    }
+
+    /// Reads a `host.yaml`, patched by `profiles/<profile>/host.yaml` beside it where there is one.
+    ///
+    /// `file` and what it names are relative to `root`. Errors: all faults.
+    pub fn load(root: &Path, file: &Path, profile: Option<&str>, env: &Environment) -> Result<Self, Faults> {
+        let file = root.join(file);
+        let mut located = Located::yaml(&File::read(root, &file)?)?;
+        let profile = profile.map(|name| profile_folder(root, &file, name)).transpose()?;
+        if let Some(folder) = &profile {
+            let patch = folder.join("host.yaml");
+            if patch.exists() {
+                located.merge(Located::yaml(&File::read(root, &patch)?)?);
+            }
+        }
+        let (authored, mut faults) = located.read::<authored::Host>();
+        let mut checker = Checker { located: &located, faults: Vec::new() };
+        let host = authored.map(|authored| checker.host(root, authored, profile, env));
+        Faults::add(&mut faults, checker.faults);
+        Faults::none(faults)?;
+        host.ok_or_else(|| located.at("", "the file can't be read").into())
+    }
+
+    /// The rules for a tenant; none of its own: none at all.
+    pub fn rules(&self, tenant: &TenantId) -> Rules {
+        self.tenants.get(tenant).cloned().unwrap_or_default()
+    }
+}
+
+fn profile_folder(root: &Path, file: &Path, name: &str) -> Result<PathBuf, Fault> {
+    let profiles = file.parent().unwrap_or(root).join("profiles");
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let folder = profiles.join(if plain { name } else { "" });
+    if plain && folder.is_dir() {
+        return Ok(folder);
+    }
+    Err(Fault::new(shown(root, &profiles), Spot::START, format!("there is no profile `{name}`")))
+}
+
+struct Checker<'a> {
+    located: &'a Located,
+    faults: Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn host(&mut self, root: &Path, authored: authored::Host, profile: Option<PathBuf>, env: &Environment) -> Host {
+        let state_dir = root.join(&authored.state_dir);
+        if authored.journal.contains("://") {
+            self.complain("/journal", "the journal is a file", Some("give a path, such as `remit.db`"));
+        }
+        Host {
+            root: root.to_owned(),
+            listen: authored.listen.parse().unwrap_or_else(|_| {
+                let hint = Some("such as `127.0.0.1:3000` or `[::1]:3000`");
+                self.complain("/listen", "not an IP address with a port", hint);
+                SocketAddr::from(([127, 0, 0, 1], 0))
+            }),
+            public_url: authored.public_url.as_deref().and_then(|text| self.url("/publicUrl", text)),
+            journal: state_dir.join(&authored.journal),
+            state_dir,
+            plugins_dir: root.join(&authored.plugins_dir),
+            contexts_dir: root.join(&authored.contexts_dir),
+            workflows_dir: root.join(&authored.workflows_dir),
+            templates_dir: root.join(&authored.templates_dir),
+            limits: (&authored.limits).into(),
+            network: self.network(&authored.network),
+            own_prefixes: vec![
+                format!("{}_", authored.model.credentials),
+                "OPENAI_".into(),
+                "SLACK_".into(),
+                "EMAIL_".into(),
+                "REMIT_".into(),
+                "OTEL_".into(),
+            ],
+            model: self.model(&authored.model, env),
+            offline_model: authored.offline_model,
+            tenants: self.tenants(authored.tenants),
+            env: authored.env.into_iter().collect(),
+            drain: Duration::from_secs(authored.drain_seconds.into()),
+            otlp_endpoint: authored
+                .telemetry
+                .otlp_endpoint
+                .as_deref()
+                .and_then(|text| self.url("/telemetry/otlpEndpoint", text)),
+            cors_origins: self.origins(&authored.cors.origins),
+            allowed_hosts: authored.allowed_hosts.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            profile,
+        }
+    }
+
+    fn complain(&mut self, pointer: &str, message: impl Into<String>, hint: Option<&str>) {
+        self.faults.push(self.located.at(pointer, message).hint_if(hint));
+    }
+
+    fn url(&mut self, pointer: &str, text: &str) -> Option<Url> {
+        http_url(text).map_err(|message| self.complain(pointer, message, None)).ok()
+    }
+
+    fn network(&mut self, network: &authored::Network) -> Network {
+        let mut made = Network::default();
+        for (at, entry) in network.allow.iter().enumerate() {
+            if let Ok(range) = entry.parse::<IpNet>() {
+                made.ranges.push(range);
+            } else if let Ok(address) = entry.parse::<IpAddr>() {
+                made.ranges.push(address.into());
+            } else if is_host_name(entry) {
+                made.hosts.insert(entry.to_ascii_lowercase());
+            } else {
+                let message = format!("`{entry}` is not a host, an address or a range");
+                let hint = Some("such as `10.1.0.0/16`, `127.0.0.1` or `db.internal`, without scheme and port");
+                self.complain(&join("/network/allow", &at.to_string()), message, hint);
+            }
+        }
+        made
+    }
+
+    fn model(&mut self, model: &authored::Model, env: &Environment) -> ModelChoice {
+        let base_url = model.base_url.as_deref().and_then(|text| self.url("/model/baseUrl", text));
+        let mut part = |part| {
+            env.part(&model.credentials, part)
+                .map_err(|error| self.complain("/model/credentials", error.to_string(), None))
+                .ok()
+                .flatten()
+        };
+        let key = part(Part::ApiKey);
+        let from_env = part(Part::BaseUrl);
+        let from_env = from_env.and_then(|text| {
+            http_url(text.expose_secret())
+                .map_err(|message| {
+                    let name = Part::BaseUrl.variable(&model.credentials);
+                    self.complain("/model/credentials", format!("{name}: {message}"), None);
+                })
+                .ok()
+        });
+        ModelChoice {
+            name: Some(model.name.clone()),
+            base_url: from_env.or(base_url).map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            key,
+        }
+    }
+
+    fn tenants(&mut self, tenants: BTreeMap<String, authored::Tenant>) -> BTreeMap<TenantId, Rules> {
+        let mut made = BTreeMap::new();
+        for (name, tenant) in tenants {
+            let pointer = join("/tenants", &name);
+            let mut ceilings = BTreeMap::new();
+            for (source, ceiling) in tenant.ceilings {
+                let permission = match ceiling {
+                    authored::Ceiling::Read => Permission::Read,
+                    authored::Ceiling::Write => Permission::Write,
+                };
+                match SourceName::new(&source) {
+                    Ok(source) => drop(ceilings.insert(source, permission)),
+                    Err(invalid) => {
+                        let at = join(&join(&pointer, "ceilings"), &source);
+                        self.faults.push(self.located.at_key(&at, invalid.to_string()));
+                    }
+                }
+            }
+            match TenantId::new(&name) {
+                Ok(id) => {
+                    drop(made.insert(id, Rules { ceilings, credential_prefixes: tenant.credential_prefixes }));
+                }
+                Err(invalid) => self.faults.push(self.located.at_key(&pointer, invalid.to_string())),
+            }
+        }
+        made
+    }
+
+    fn origins(&mut self, origins: &[String]) -> Vec<String> {
+        for (at, origin) in origins.iter().enumerate() {
+            let exact = http_url(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            if !exact {
+                let hint = Some("scheme, host and port as a browser sends them, such as `https://app.example.com`");
+                self.complain(&join("/cors/origins", &at.to_string()), format!("`{origin}` is not an origin"), hint);
+            }
+        }
+        origins.to_vec()
+    }
+}
+
+/// An address for HTTP without credentials, query or fragment. Errors: what is wrong, without the
+/// address itself, which may hold a secret.
+pub(crate) fn http_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err("not an http or https URL".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a URL with a user or password in it: they belong in the environment".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a URL with a query or fragment".to_owned());
+    }
+    Ok(url)
+}
+
+/// Whether a text is a host's name or an IPv4 address: nothing that could change a URL it is put in.
+pub(crate) fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}

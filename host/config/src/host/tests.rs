@@ -1,0 +1,131 @@
+use remit_domain::tenant::ModelChoice;
+
+use super::*;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn load(text: &str, patch: Option<&str>, env: &[(&str, &str)]) -> Result<Host, Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let profile = folder.path().join("profiles/demo");
+    std::fs::create_dir_all(&profile)?;
+    std::fs::write(folder.path().join("host.yaml"), text)?;
+    if let Some(patch) = patch {
+        std::fs::write(profile.join("host.yaml"), patch)?;
+    }
+    let env = Environment::from_map(env.iter().copied());
+    Ok(Host::load(folder.path(), Path::new("host.yaml"), patch.map(|_| "demo"), &env)?)
+}
+
+/// Defaults, below a root that is gone.
+pub(crate) fn host() -> Result<Host, Box<dyn std::error::Error>> {
+    load("", None, &[])
+}
+
+fn faults(text: &str, patch: Option<&str>, env: &[(&str, &str)], expect: &str) {
+    let shown = load(text, patch, env).map(|_| "no faults".to_owned()).unwrap_or_else(|error| error.to_string());
+    assert_eq!(shown, expect, "{text}");
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() -> Outcome {
+    let host = host()?;
+    assert_eq!(host.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(host.state_dir, host.root.join("var"));
+    assert_eq!(host.journal, host.root.join("var/remit.db"));
+    assert_eq!(host.limits, Limits::default());
+    assert_eq!(host.limits.wall_time, Duration::from_secs(30));
+    assert_eq!(host.limits.memory_bytes, 134_217_728);
+    let ModelChoice { name, base_url, key } = &host.model;
+    assert_eq!((name.as_deref(), base_url.as_deref(), key.is_some()), (Some("gpt-4o"), None, false));
+    assert_eq!(host.network, Network::default());
+    assert!(!host.offline_model);
+    Ok(())
+}
+
+#[test]
+fn what_is_written_is_read() -> Outcome {
+    let text = "listen: \"[::1]:0\"\npublicUrl: https://remit.example.com\nlimits:\n  wallTimeMs: 100.0\n\
+        network:\n  allow: [10.0.0.0/8, \"::1\", DB.internal]\ntenants:\n  techstart:\n    ceilings:\n      primary: read\n\
+        \x20   credentialPrefixes: [TS_]\n";
+    let env = [("OPENAI_API_KEY", "sk"), ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1/")];
+    let host = load(text, Some("offlineModel: true\nlimits:\n  handles: 10\nenv: [ADMIN_URL]\n"), &env)?;
+    assert_eq!(host.listen.to_string(), "[::1]:0");
+    assert_eq!((host.limits.wall_time, host.limits.max_handles), (Duration::from_millis(100), 10));
+    assert_eq!(host.network.hosts, BTreeSet::from(["db.internal".to_owned()]));
+    assert_eq!(host.network.ranges.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
+    assert!(host.offline_model && host.env.contains("ADMIN_URL"));
+    assert_eq!(host.model.base_url.as_deref(), Some("http://127.0.0.1:1/v1"));
+    assert_eq!(host.model.key.as_ref().map(ExposeSecret::expose_secret), Some("sk"));
+    let rules = host.rules(&TenantId::new("techstart")?);
+    assert_eq!(rules.ceilings, BTreeMap::from([(SourceName::new("primary")?, Permission::Read)]));
+    assert_eq!(rules.credential_prefixes, Some(vec!["TS_".to_owned()]));
+    assert_eq!(host.rules(&TenantId::new("other")?), Rules::default());
+    Ok(())
+}
+
+#[test]
+fn all_faults_of_the_operators_file_come_at_once() {
+    faults(
+        "listen: localhost:3000\nlisten_on: 1\nlimits:\n  memoryBytes: 10\n  wallTime: 3\nnetwork:\n  allow: [\"http://a\", a.b]\n\
+         tenants:\n  Big:\n    ceilings: {primary: admin}\n  small:\n    credentialPrefixes: [SMALL]\ncors:\n  origins: [https://a/]\n\
+         publicUrl: https://u:p@a\ntelemetry:\n  otlpEndpoint: collector:4318\njournal: postgres://db/remit\n",
+        None,
+        &[("OPENAI_API_KEY", "a"), ("OPENAI_API_KEY_FILE", "/b")],
+        "host.yaml:1:1: both OPENAI_API_KEY and OPENAI_API_KEY_FILE are set: keep one\n\
+         host.yaml:1:9: not an IP address with a port (such as `127.0.0.1:3000` or `[::1]:3000`)\n\
+         host.yaml:2:1: unknown key `listen_on` (did you mean `listen`?)\n\
+         host.yaml:4:16: less than 1048576\n\
+         host.yaml:5:3: unknown key `wallTime` (did you mean `wallTimeMs`?)\n\
+         host.yaml:7:11: `http://a` is not a host, an address or a range (such as `10.1.0.0/16`, `127.0.0.1` or `db.internal`, without scheme and port)\n\
+         host.yaml:9:3: `Big` is not a tenant's name: 1 to 63 characters of a-z, 0-9, `_` and `-`, not beginning with `-` or `_`\n\
+         host.yaml:10:25: `admin` is not one of read, write\n\
+         host.yaml:12:26: must have the form ^[A-Z][A-Z0-9_]*_$\n\
+         host.yaml:14:13: `https://a/` is not an origin (scheme, host and port as a browser sends them, such as `https://app.example.com`)\n\
+         host.yaml:15:12: a URL with a user or password in it: they belong in the environment\n\
+         host.yaml:17:17: not an http or https URL\n\
+         host.yaml:18:10: the journal is a file (give a path, such as `remit.db`)",
+    );
+}
+
+#[test]
+fn a_patch_is_named_by_its_faults() {
+    faults(
+        "listen: nowhere\nlimits:\n  handles: 100\n",
+        Some("limits:\n  handles: many\noffline: true\n"),
+        &[],
+        "host.yaml:1:9: not an IP address with a port (such as `127.0.0.1:3000` or `[::1]:3000`)\n\
+         profiles/demo/host.yaml:2:12: expected a whole number, found a text\n\
+         profiles/demo/host.yaml:3:1: unknown key `offline` (did you mean `offlineModel`?)",
+    );
+}
+
+#[test]
+fn a_file_or_profile_that_is_not_there_is_said() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let env = Environment::from_map::<&str, &str>([]);
+    let missing = Host::load(folder.path(), Path::new("host.yaml"), None, &env).map(drop).map_err(|e| e.to_string());
+    assert!(missing.as_ref().is_err_and(|error| error.starts_with("host.yaml:1:1: can't be read: ")), "{missing:?}");
+    std::fs::write(folder.path().join("host.yaml"), "")?;
+    for profile in ["demo", "..", "a/b", ""] {
+        let error = Host::load(folder.path(), Path::new("host.yaml"), Some(profile), &env).map(drop);
+        let expected = format!("profiles:1:1: there is no profile `{profile}`");
+        assert_eq!(error.map_err(|faults| faults.to_string()), Err(expected));
+    }
+    Ok(())
+}
+
+#[test]
+fn addresses_for_http_hold_no_secrets() {
+    for (text, expect) in [
+        ("https://api.example.com/v1", "fine"),
+        ("ftp://a", "not an http or https URL"),
+        ("a", "not a URL: relative URL without a base"),
+        ("https://user@a", "a URL with a user or password in it: they belong in the environment"),
+        ("https://a?key=1", "a URL with a query or fragment"),
+    ] {
+        assert_eq!(http_url(text).map(|_| "fine".to_owned()).unwrap_or_else(|message| message), expect);
+    }
+    for bad in ["", "a/b", "a:1", "a?b", "a b", "a..b", "-a", "a@b", "[::1]"] {
+        assert!(!is_host_name(bad), "{bad}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Calls: decide, check, run, record.
+
+use std::{sync::Arc, time::Instant};
+
+use serde_json::Value;
+use tracing::Instrument;
+
+use super::{Caller, Catalogue};
+use crate::{
+    CallId, Error,
+    audit::{AuditLog, Event, Outcome as Became, Subject},
+    grant::{Grants, Need, Permission, Touched, decide_all},
+    plugin::{Invocation, Outcome, Plugin, ResourceContents, Tool},
+    schema::Problem,
+};
+
+impl Catalogue {
+    /// Calls a tool for an agent. `arguments` is a JSON object; `null` counts as an empty one.
+    ///
+    /// Errors: [`Error::UnknownTool`], [`Error::NoSet`]; [`Error::Denied`]; [`Error::InvalidArguments`];
+    /// then as [`Plugin::call`]; [`Error::Journal`] if the call could not be recorded.
+    /// Cancel: the guest is stopped, and the call recorded as cancelled.
+    pub async fn call(&self, caller: &Caller, tool: &str, arguments: Value) -> Result<Outcome, Error> {
+        let arguments = if arguments.is_null() { Value::Object(serde_json::Map::new()) } else { arguments };
+        let mut record = Recording::begin(self, caller, Subject::Tool, tool, Event::sizes(&arguments));
+        let span = tracing::info_span!(
+            "tool_call", call = %record.call(), tenant = %caller.context.tenant, agent = %caller.agent, tool
+        );
+        let result = self.run_tool(caller, tool, &arguments, &mut record).instrument(span).await;
+        record.end(&result).await?;
+        result
+    }
+
+    /// Records that a tool was asked for which the asker was not offered, and gives the error to answer
+    /// with: a chat's model may ask for anything, and that it did is worth knowing.
+    pub async fn refuse(&self, caller: &Caller, tool: &str, arguments: &Value) -> Error {
+        let refused = Err(unknown_tool(caller, tool));
+        let record = Recording::begin(self, caller, Subject::Tool, tool, Event::sizes(arguments));
+        match record.end::<()>(&refused).await {
+            Ok(()) => unknown_tool(caller, tool),
+            Err(unrecorded) => unrecorded,
+        }
+    }
+
+    /// Reads a resource for an agent, by its address or by its name.
+    ///
+    /// Errors: [`Error::UnknownResource`]; otherwise as [`Self::call`].
+    pub async fn read(&self, caller: &Caller, resource: &str) -> Result<Vec<ResourceContents>, Error> {
+        let mut record = Recording::begin(self, caller, Subject::Resource, resource, Default::default());
+        let span = tracing::info_span!(
+            "resource_read", call = %record.call(), tenant = %caller.context.tenant, agent = %caller.agent, resource
+        );
+        let result = self.run_read(caller, resource, &mut record).instrument(span).await;
+        record.end(&result).await?;
+        result
+    }
+
+    async fn run_tool(
+        &self,
+        caller: &Caller,
+        name: &str,
+        arguments: &Value,
+        record: &mut Recording,
+    ) -> Result<Outcome, Error> {
+        let (plugin, at) = self.find_tool(caller, name)?;
+        record.served_by(plugin.as_ref());
+        let description = plugin.description();
+        let Some(tool) = description.tools.get(at) else { return Err(unknown_tool(caller, name)) };
+        let grants = self.grants(caller, &effective_needs(tool), record)?;
+        tool.input.check(arguments).map_err(Error::InvalidArguments)?;
+        let outcome = plugin.call(&tool.name, &arguments.to_string(), grants, self.invocation(caller, record)).await?;
+        check_answer(plugin.as_ref(), tool, &outcome)?;
+        Ok(outcome)
+    }
+
+    async fn run_read(
+        &self,
+        caller: &Caller,
+        wanted: &str,
+        record: &mut Recording,
+    ) -> Result<Vec<ResourceContents>, Error> {
+        for plugin in self.plugins_of(caller) {
+            let description = plugin.description();
+            let fixed = description.resources.iter().find(|it| it.uri == wanted || it.name == wanted);
+            let template = || description.templates.iter().find(|it| matches_template(&it.uri_template, wanted));
+            let (uri, needs) = match fixed {
+                Some(resource) => (resource.uri.as_str(), &resource.needs),
+                None => match template() {
+                    Some(template) => (wanted, &template.needs),
+                    None => continue,
+                },
+            };
+            record.served_by(plugin.as_ref());
+            let needs: Vec<Need> = needs.iter().cloned().map(read_only).collect();
+            let grants = self.grants(caller, &needs, record)?;
+            return plugin.read(uri, grants, self.invocation(caller, record)).await;
+        }
+        Err(match self.missing_set(caller) {
+            Some(set) => Error::NoSet(set),
+            None => Error::UnknownResource { agent: caller.agent.clone(), resource: cut(wanted) },
+        })
+    }
+
+    fn find_tool(&self, caller: &Caller, name: &str) -> Result<(Arc<dyn Plugin>, usize), Error> {
+        for plugin in self.plugins_of(caller) {
+            if let Some(at) = plugin.description().tools.iter().position(|tool| tool.name == name) {
+                return Ok((plugin, at));
+            }
+        }
+        Err(self.missing_set(caller).map_or_else(|| unknown_tool(caller, name), Error::NoSet))
+    }
+
+    fn grants(&self, caller: &Caller, needs: &[Need], record: &mut Recording) -> Result<Grants, Error> {
+        let granted = decide_all(&caller.context, &caller.agent, needs)?;
+        let grants = Grants::new(&caller.context, &caller.agent, granted, &self.tenants, &self.sources);
+        record.touched = Some(grants.touched().clone());
+        Ok(grants)
+    }
+
+    fn invocation(&self, caller: &Caller, record: &Recording) -> Invocation {
+        let call = record.call();
+        Invocation {
+            call,
+            context: caller.context.clone(),
+            agent: caller.agent.clone(),
+            door: caller.door,
+            user: caller.user.clone(),
+            started: self.clock.now(),
+            attempt: 1,
+            idempotency_key: caller.idempotency_key.clone().unwrap_or_else(|| call.to_string()),
+            observer: caller.observer.clone(),
+        }
+    }
+}
+
+/// What a tool is handed: nothing to write with if it says that it only reads.
+fn effective_needs(tool: &Tool) -> Vec<Need> {
+    let needs = tool.needs.iter().cloned();
+    if tool.annotations.read_only { needs.map(read_only).collect() } else { needs.collect() }
+}
+
+fn read_only(need: Need) -> Need {
+    Need { permission: Permission::Read, ..need }
+}
+
+fn check_answer(plugin: &dyn Plugin, tool: &Tool, outcome: &Outcome) -> Result<(), Error> {
+    let wrong = |reason: String| Error::BadAnswer { plugin: plugin.description().name.clone(), reason };
+    match (&tool.output, &outcome.structured) {
+        (None, _) => Ok(()),
+        (Some(_), None) => Err(wrong("it has an output schema and gave no structured answer".to_owned())),
+        (Some(schema), Some(structured)) => schema.check(structured).map_err(|problems| {
+            let first = problems.into_iter().next();
+            let Problem { pointer, message } =
+                first.unwrap_or_else(|| Problem { pointer: String::new(), message: String::new() });
+            wrong(format!("against its output schema at `{pointer}`: {message}"))
+        }),
+    }
+}
+
+/// Whether an address is of the family that a template describes. Variables stand for at least one
+/// character and never for a `/`.
+fn matches_template(template: &str, uri: &str) -> bool {
+    let Some((literal, rest)) = template.split_once('{') else { return template == uri };
+    let Some(after) = uri.strip_prefix(literal) else { return false };
+    let Some((_, rest)) = rest.split_once('}') else { return false };
+    let segment = after.find('/').unwrap_or(after.len());
+    (1..=segment)
+        .filter(|end| after.is_char_boundary(*end))
+        .any(|end| after.get(end..).is_some_and(|uri| matches_template(rest, uri)))
+}
+
+fn unknown_tool(caller: &Caller, tool: &str) -> Error {
+    Error::UnknownTool { agent: caller.agent.clone(), tool: cut(tool) }
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(128).collect()
+}
+
+/// An audit event in the making. Dropped before its end, it records a cancelled call.
+struct Recording {
+    log: Arc<dyn AuditLog>,
+    event: Option<Event>,
+    call: CallId,
+    began: Instant,
+    touched: Option<Arc<Touched>>,
+}
+
+impl Recording {
+    fn begin(
+        catalogue: &Catalogue,
+        caller: &Caller,
+        subject: Subject,
+        name: &str,
+        arguments: std::collections::BTreeMap<String, usize>,
+    ) -> Self {
+        let call = CallId::random();
+        let event = Event {
+            at: catalogue.clock.now(),
+            request: caller.request.clone(),
+            call,
+            tenant: caller.context.tenant.clone(),
+            agent: caller.agent.clone(),
+            door: caller.door,
+            subject,
+            name: cut(name),
+            plugin: None,
+            sources: Default::default(),
+            arguments,
+            duration: Default::default(),
+            outcome: Became::Cancelled,
+            code: None,
+        };
+        Self { log: catalogue.audit.clone(), event: Some(event), call, began: Instant::now(), touched: None }
+    }
+
+    fn call(&self) -> CallId {
+        self.call
+    }
+
+    fn served_by(&mut self, plugin: &dyn Plugin) {
+        let description = plugin.description();
+        if let Some(event) = &mut self.event {
+            event.plugin = Some(format!("{}@{}", description.name, description.digest));
+        }
+    }
+
+    fn finished(&mut self) -> Option<Event> {
+        let mut event = self.event.take()?;
+        event.duration = self.began.elapsed();
+        event.sources = self.touched.take().map(|touched| touched.uses()).unwrap_or_default();
+        Some(event)
+    }
+
+    async fn end<T>(mut self, result: &Result<T, Error>) -> Result<(), Error> {
+        let Some(mut event) = self.finished() else { return Ok(()) };
+        (event.outcome, event.code) = match result {
+            Ok(_) => (Became::Ok, None),
+            Err(Error::Cancelled) => (Became::Cancelled, Some("cancelled")),
+            Err(error @ (Error::Denied(_) | Error::Refused(_))) => (Became::Denied, Some(error.code())),
+            Err(error @ Error::Source { cause: crate::data::Error::Denied(_), .. }) => {
+                (Became::Denied, Some(error.code()))
+            }
+            Err(error) => (Became::Failed, Some(error.code())),
+        };
+        self.log.record(event).await
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if let Some(event) = self.finished() {
+            self.log.record_later(event);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Port: conversations, kept so that a client can go on with one.
+
+use async_trait::async_trait;
+
+use crate::{AgentName, Error, TenantId, model::Message};
+
+/// Whose conversation, and which.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The agent.
+    pub agent: AgentName,
+    /// The conversation's id: a UUID.
+    pub id: String,
+}
+
+/// Port: the store of conversations.
+#[async_trait]
+pub trait Conversations: Send + Sync {
+    /// The messages so far, without the system prompt; empty for a conversation that is not there
+    /// (or is another tenant's or agent's).
+    ///
+    /// Errors: [`Error::Journal`].
+    async fn load(&self, key: &Key) -> Result<Vec<Message>, Error>;
+
+    /// Adds messages to the end; makes the conversation if it is new. Lasting once this returns.
+    ///
+    /// Errors: [`Error::Journal`].
+    async fn append(&self, key: &Key, messages: &[Message]) -> Result<(), Error>;
+}

@@ -1,0 +1,241 @@
+//! Why a request fails, in the domain's words. Display is for the client; what only the operator may
+//! see is the source of the error, which is logged and never sent.
+//!
+//! Deliberately absent: HTTP statuses and JSON-RPC codes (`remit-server` maps them in one file).
+
+use crate::{AgentName, PluginName, SourceName, TenantId, data, grant::Denial, schema::Problem};
+
+/// The operator's part of an error: logged with its chain, never sent.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No tenant of that name.
+    #[error("unknown tenant `{0}`")]
+    UnknownTenant(String),
+    /// The tenant's files are faulty, and there is no last good version.
+    #[error("tenant {tenant} is not available: its configuration is faulty")]
+    TenantUnavailable {
+        /// Which.
+        tenant: TenantId,
+    },
+    /// The tenant has no agent of that name.
+    #[error("unknown agent `{agent}` of tenant {tenant}")]
+    UnknownAgent {
+        /// Which tenant.
+        tenant: TenantId,
+        /// What was asked for.
+        agent: String,
+    },
+    /// A set that the agent's mapping names is not there.
+    #[error("MCP server class not found: {0}")]
+    NoSet(PluginName),
+    /// None of the agent's sets has such a tool.
+    #[error("agent {agent} has no tool `{tool}`")]
+    UnknownTool {
+        /// Whose.
+        agent: AgentName,
+        /// What was asked for.
+        tool: String,
+    },
+    /// None of the agent's sets has such a resource.
+    #[error("agent {agent} has no resource `{resource}`")]
+    UnknownResource {
+        /// Whose.
+        agent: AgentName,
+        /// What was asked for.
+        resource: String,
+    },
+    /// The decision function said no.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The arguments break the tool's schema or rules.
+    #[error("invalid arguments: {}", first(.0))]
+    InvalidArguments(Vec<Problem>),
+    /// The tool's own rules say no; the text is for the model and the user.
+    #[error("{0}")]
+    Refused(String),
+    /// A source failed, and the plugin had no better answer.
+    #[error("source {source_name}: {cause}")]
+    Source {
+        /// Which.
+        source_name: SourceName,
+        /// Why.
+        cause: data::Error,
+    },
+    /// The guest trapped: a bug of the plugin.
+    #[error("the plugin {plugin} failed")]
+    Trapped {
+        /// Which.
+        plugin: PluginName,
+        /// The trap, for the operator.
+        #[source]
+        cause: Cause,
+    },
+    /// The guest answered something that the contract or its own output schema forbids.
+    #[error("the plugin {plugin} answered wrongly: {reason}")]
+    BadAnswer {
+        /// Which.
+        plugin: PluginName,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The guest ran into a limit of the sandbox.
+    #[error("the plugin {plugin} reached the limit {limit} ({allowed} {unit})")]
+    Limit {
+        /// Which plugin.
+        plugin: PluginName,
+        /// Which limit, as `host.yaml` names it.
+        limit: &'static str,
+        /// Its value.
+        allowed: u64,
+        /// The unit of the value.
+        unit: &'static str,
+    },
+    /// The call took longer than it may.
+    #[error("the call took longer than {allowed_ms} ms")]
+    Deadline {
+        /// How long it may take.
+        allowed_ms: u64,
+    },
+    /// Too many calls at once.
+    #[error("too many calls at once")]
+    Busy {
+        /// When to come back.
+        retry_after_ms: u32,
+    },
+    /// Another request is at work on the same conversation.
+    #[error("conversation {0} is busy with another request")]
+    ConversationBusy(String),
+    /// Neither the tenant nor the host has a language model.
+    #[error("no language model is configured")]
+    NoModel,
+    /// The language model answered badly.
+    #[error("the language model answered badly: {reason}")]
+    Model {
+        /// What was wrong, without the model's own words.
+        reason: String,
+        /// For the operator.
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The language model cannot be reached, is too busy, or refuses the key.
+    #[error("the language model is not available")]
+    ModelUnavailable {
+        /// When to come back, if known.
+        retry_after_ms: Option<u32>,
+        /// For the operator.
+        #[source]
+        cause: Cause,
+    },
+    /// The journal did not take a record: the host does not answer what it can't vouch for.
+    #[error("the journal is not available")]
+    Journal(#[source] Cause),
+    /// The call was cancelled.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// A bug of the host.
+    #[error("internal error")]
+    Internal(#[source] Cause),
+}
+
+impl Error {
+    /// The stable code, which has a page in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTenant(_) => "unknown_tenant",
+            Self::TenantUnavailable { .. } => "tenant_unavailable",
+            Self::UnknownAgent { .. } => "unknown_agent",
+            Self::NoSet(_) => "plugin_missing",
+            Self::UnknownTool { .. } => "tool_missing",
+            Self::UnknownResource { .. } => "resource_missing",
+            Self::Denied(_) => "permission_denied",
+            Self::InvalidArguments(_) => "invalid_arguments",
+            Self::Refused(_) => "refused",
+            Self::Source { cause, .. } => match cause {
+                data::Error::Denied(_) => "source_denied",
+                data::Error::Invalid(_) => "source_invalid",
+                data::Error::NotFound(_) => "source_not_found",
+                data::Error::Limit { .. } => "source_limit",
+                data::Error::Throttled(_) => "source_throttled",
+                data::Error::Unavailable(_) => "source_unavailable",
+                data::Error::Uncertain(_) => "source_uncertain",
+                data::Error::Rejected(_) => "source_rejected",
+                data::Error::Cancelled => "cancelled",
+            },
+            Self::Trapped { .. } => "plugin_trapped",
+            Self::BadAnswer { .. } => "plugin_bad_answer",
+            Self::Limit { .. } => "plugin_limit",
+            Self::Deadline { .. } => "deadline",
+            Self::Busy { .. } => "busy",
+            Self::ConversationBusy(_) => "conversation_busy",
+            Self::NoModel => "no_model",
+            Self::Model { .. } => "model_bad_answer",
+            Self::ModelUnavailable { .. } => "model_unavailable",
+            Self::Journal(_) => "journal_unavailable",
+            Self::Cancelled => "cancelled",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// What the client may do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::UnknownTenant(_) => "X-Context names a file in configs/contexts/ without its .json".to_owned(),
+            Self::TenantUnavailable { .. } => "the operator sees the faults with `remit check`".to_owned(),
+            Self::UnknownAgent { .. } => {
+                "agents stand under prompts.agents and agentMappings of the tenant's context".to_owned()
+            }
+            Self::NoSet(set) => {
+                format!("build or upload a plugin named {set}, or correct agentMappings.<agent>.mcpServer")
+            }
+            Self::UnknownTool { agent, .. } => format!("GET /api/mcp/tools/{agent} lists the tools it has"),
+            Self::UnknownResource { agent, .. } => format!("GET /api/mcp/resources/{agent} lists the resources it has"),
+            Self::Denied(denial) => format!(
+                "add {} to the agent's dataSources and permissions in the tenant's context, if it is meant to have it",
+                denial.wanted()
+            ),
+            Self::Source { cause, .. } if cause.retriable() => "the same request may be sent again".to_owned(),
+            Self::NoModel => "set OPENAI_API_KEY or OPENAI_BASE_URL, or `model` in the tenant's context".to_owned(),
+            Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } | Self::Journal(_) => {
+                "the same request may be sent again".to_owned()
+            }
+            _ => return None,
+        };
+        Some(hint)
+    }
+
+    /// Whether the same request may be sent again as it is.
+    pub fn retriable(&self) -> bool {
+        match self {
+            Self::Source { cause, .. } => cause.retriable(),
+            Self::Busy { .. }
+            | Self::ConversationBusy(_)
+            | Self::ModelUnavailable { .. }
+            | Self::Journal(_)
+            | Self::TenantUnavailable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// When to come back, if that is known.
+    pub fn retry_after_ms(&self) -> Option<u32> {
+        match self {
+            Self::Source { cause: data::Error::Throttled(wait) | data::Error::Unavailable(wait), .. } => {
+                wait.retry_after_ms
+            }
+            Self::Busy { retry_after_ms } => Some(*retry_after_ms),
+            Self::ModelUnavailable { retry_after_ms, .. } => *retry_after_ms,
+            _ => None,
+        }
+    }
+}
+
+fn first(problems: &[Problem]) -> String {
+    match problems.first() {
+        Some(Problem { pointer, message }) if pointer.is_empty() => message.clone(),
+        Some(Problem { pointer, message }) => format!("{pointer}: {message}"),
+        None => "no reason given".to_owned(),
+    }
+}

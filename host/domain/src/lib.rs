@@ -1,0 +1,23 @@
+//! The words of Remit and its rules: tenants, agents, sources, grants, tools and the ports through
+//! which the other crates meet.
+//!
+//! Deliberately absent: wasmtime, web frameworks, database drivers, an async runtime, the
+//! environment and the file system. What needs one of those implements a port of this crate.
+
+pub mod audit;
+pub mod catalogue;
+pub mod clock;
+pub mod conversation;
+pub mod data;
+mod error;
+pub mod grant;
+mod id;
+pub mod model;
+pub mod plugin;
+pub mod schema;
+pub mod source;
+pub mod tenant;
+
+pub use catalogue::Catalogue;
+pub use error::{Cause, Error};
+pub use id::{AgentName, CallId, InvalidName, PluginName, RequestId, SourceName, TenantId};

@@ -1,0 +1,22 @@
+//! The journal: what must outlast the process. Audit events and conversations, in one SQLite file.
+//!
+//! All writes go through one task that puts whatever waits into one transaction (group commit) and
+//! answers each waiter after the commit. The file is in WAL mode with `synchronous = NORMAL`: what
+//! was acknowledged survives a kill -9 of the process; a power cut may take the last moments.
+//!
+//! Deliberately absent: what the records mean, who may read them, and any other database than
+//! SQLite; no second writer within the process.
+
+mod audit;
+mod conversations;
+mod error;
+mod journal;
+mod location;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use audit::{Filter, Row};
+pub use error::Error;
+pub use journal::Journal;

@@ -1,0 +1,133 @@
+//! `remit:data/common`: errors, grants, and bytes in pieces.
+
+use remit_domain::data::{Error, Refusal, http_api};
+use wasmtime::component::Resource;
+
+use super::Bag;
+use crate::{bindings::remit::data::common as wit, state::State};
+
+/// The most bytes that one `reader.read` gives (1 MiB by contract).
+const MAX_CHUNK_BYTES: usize = 1 << 20;
+
+/// What stands behind a guest's `reader`.
+pub struct Reader(pub(crate) Box<dyn http_api::Reader>);
+
+/// A domain error in the contract's words.
+pub(crate) fn error(error: Error) -> wit::Error {
+    match error {
+        Error::Denied(text) => wit::Error::Denied(text),
+        Error::Invalid(text) => wit::Error::Invalid(text),
+        Error::NotFound(text) => wit::Error::NotFound(text),
+        Error::Limit { name, allowed } => wit::Error::Limit(wit::LimitReached { name: name.to_owned(), allowed }),
+        Error::Throttled(wait) => {
+            wit::Error::Throttled(wit::Wait { message: wait.message, retry_after_ms: wait.retry_after_ms })
+        }
+        Error::Unavailable(wait) => {
+            wit::Error::Unavailable(wit::Wait { message: wait.message, retry_after_ms: wait.retry_after_ms })
+        }
+        Error::Uncertain(text) => wit::Error::Uncertain(text),
+        Error::Rejected(rejection) => wit::Error::Rejected(wit::Rejection {
+            reason: match rejection.reason {
+                Refusal::Constraint => wit::Refusal::Constraint,
+                Refusal::Conflict => wit::Refusal::Conflict,
+                Refusal::Rule => wit::Refusal::Rule,
+            },
+            code: rejection.code,
+            message: rejection.message,
+        }),
+        Error::Cancelled => wit::Error::Cancelled,
+    }
+}
+
+/// An error that a guest passes on, in the domain's words. The guest may have made it up, so its
+/// texts are the guest's, and a limit's name is only kept if the contract knows it.
+pub(crate) fn reported(error: wit::Error) -> Error {
+    use remit_domain::data::{Rejection, Wait};
+    match error {
+        wit::Error::Denied(text) => Error::Denied(text),
+        wit::Error::Invalid(text) => Error::Invalid(text),
+        wit::Error::NotFound(text) => Error::NotFound(text),
+        wit::Error::Limit(limit) => Error::Limit { name: known_limit(&limit.name), allowed: limit.allowed },
+        wit::Error::Throttled(wait) => {
+            Error::Throttled(Wait { message: wait.message, retry_after_ms: wait.retry_after_ms })
+        }
+        wit::Error::Unavailable(wait) => {
+            Error::Unavailable(Wait { message: wait.message, retry_after_ms: wait.retry_after_ms })
+        }
+        wit::Error::Uncertain(text) => Error::Uncertain(text),
+        wit::Error::Rejected(rejection) => Error::Rejected(Rejection {
+            reason: match rejection.reason {
+                wit::Refusal::Constraint => Refusal::Constraint,
+                wit::Refusal::Conflict => Refusal::Conflict,
+                wit::Refusal::Rule => Refusal::Rule,
+            },
+            code: rejection.code,
+            message: rejection.message,
+        }),
+        wit::Error::Cancelled => Error::Cancelled,
+    }
+}
+
+fn known_limit(name: &str) -> &'static str {
+    const KNOWN: [&str; 14] = [
+        "max-statement-bytes",
+        "max-parameters",
+        "max-rows",
+        "max-result-bytes",
+        "max-pending",
+        "max-transactions",
+        "max-document-bytes",
+        "max-documents",
+        "max-request-bytes",
+        "max-response-bytes",
+        "max-stream-bytes",
+        "max-headers",
+        "max-read-bytes",
+        "max-file-bytes",
+    ];
+    KNOWN.into_iter().find(|known| *known == name).unwrap_or("unnamed")
+}
+
+impl wit::Host for State {}
+
+impl wit::HostGrants for State {
+    async fn names(&mut self, grants: Resource<Bag>) -> wasmtime::Result<Vec<String>> {
+        Ok(self.table.get(&grants)?.0.names().map(ToString::to_string).collect())
+    }
+
+    async fn drop(&mut self, grants: Resource<Bag>) -> wasmtime::Result<()> {
+        self.table.delete(grants)?;
+        Ok(())
+    }
+}
+
+impl wit::HostReader for State {
+    async fn read(
+        &mut self,
+        reader: Resource<Reader>,
+        max: u32,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, wit::Error>> {
+        let max = usize::try_from(max).unwrap_or(usize::MAX).clamp(1, MAX_CHUNK_BYTES);
+        Ok(self.table.get_mut(&reader)?.0.read(max).await.map_err(error))
+    }
+
+    async fn drop(&mut self, reader: Resource<Reader>) -> wasmtime::Result<()> {
+        self.table.delete(reader)?;
+        Ok(())
+    }
+}
+
+/// A writer: none exists until a connector for files does, since only `files` hands them out.
+impl wit::HostWriter for State {
+    async fn write(&mut self, _: Resource<wit::Writer>, _: Vec<u8>) -> wasmtime::Result<Result<(), wit::Error>> {
+        Err(wasmtime::Error::msg("no writer was handed out"))
+    }
+
+    async fn finish(&mut self, _: Resource<wit::Writer>) -> wasmtime::Result<Result<u64, wit::Error>> {
+        Err(wasmtime::Error::msg("no writer was handed out"))
+    }
+
+    async fn drop(&mut self, _: Resource<wit::Writer>) -> wasmtime::Result<()> {
+        Err(wasmtime::Error::msg("no writer was handed out"))
+    }
+}

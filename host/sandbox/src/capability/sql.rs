@@ -1,0 +1,366 @@
+//! `remit:data/sql`: relational databases.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use base64::Engine as _;
+use remit_domain::{
+    data::{Error, Handle, sql},
+    grant::Permit,
+};
+use serde_json::{Map, Value as Json};
+use wasmtime::component::Resource;
+
+use super::{Bag, Pending, common::error, pending::collect};
+use crate::{
+    bindings::remit::data::{common::Error as WitError, sql as wit},
+    state::State,
+};
+
+type Answer<T> = wasmtime::Result<Result<T, WitError>>;
+
+/// What stands behind a guest's `database`.
+#[derive(Clone)]
+pub struct Database {
+    permit: Permit,
+    port: Arc<dyn sql::Database>,
+    in_transaction: Arc<AtomicBool>,
+}
+
+impl Database {
+    async fn query(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::RowSet, Error> {
+        self.port.query(self.permit.read()?, statement, parameters).await
+    }
+
+    async fn execute(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::Change, Error> {
+        self.port.execute(self.permit.write()?, statement, parameters).await
+    }
+
+    /// At most one transaction at a time, so that a guest can't take a pool's every connection.
+    async fn begin(&self) -> Result<Transaction, Error> {
+        let access = self.permit.write()?;
+        if self.in_transaction.swap(true, Ordering::AcqRel) {
+            return Err(Error::Limit { name: "max-transactions", allowed: 1 });
+        }
+        let slot = Slot(self.in_transaction.clone());
+        let port = self.port.begin(access).await?;
+        Ok(Transaction { permit: self.permit.clone(), open: Some((port, slot)) })
+    }
+}
+
+/// The place of the one transaction of a handle; free again when dropped.
+struct Slot(Arc<AtomicBool>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// What stands behind a guest's `transaction`; empty once it has ended.
+pub struct Transaction {
+    permit: Permit,
+    open: Option<(Box<dyn sql::Transaction>, Slot)>,
+}
+
+impl Transaction {
+    async fn query(&mut self, statement: &str, parameters: &[sql::Value]) -> Result<sql::RowSet, Error> {
+        let access = self.permit.read()?;
+        let (port, _) = self.open.as_mut().ok_or_else(ended)?;
+        port.query(access, statement, parameters).await
+    }
+
+    async fn execute(&mut self, statement: &str, parameters: &[sql::Value]) -> Result<sql::Change, Error> {
+        let access = self.permit.write()?;
+        let (port, _) = self.open.as_mut().ok_or_else(ended)?;
+        port.execute(access, statement, parameters).await
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        let (port, _slot) = self.open.take().ok_or_else(ended)?;
+        port.commit(self.permit.write()?).await
+    }
+
+    async fn rollback(&mut self) -> Result<(), Error> {
+        let (port, _slot) = self.open.take().ok_or_else(ended)?;
+        port.rollback().await
+    }
+}
+
+fn ended() -> Error {
+    Error::Invalid("the transaction has ended".to_owned())
+}
+
+/// What stands behind a guest's `pending-rows`.
+pub struct PendingRows(Pending<sql::RowSet>);
+
+/// What stands behind a guest's `pending-change`.
+pub struct PendingChange(Pending<sql::Change>);
+
+impl wit::Host for State {}
+
+impl wit::HostDatabase for State {
+    async fn take(&mut self, grants: Resource<Bag>, name: String) -> Answer<Resource<Database>> {
+        let bag = self.table.get(&grants)?.0.clone();
+        Ok(match bag.open(&name).await {
+            Ok((permit, Handle::Sql(port))) => {
+                Ok(self.table.push(Database { permit, port, in_transaction: Arc::default() })?)
+            }
+            Ok((_, other)) => Err(wrong_family(&name, other.family())),
+            Err(failure) => Err(error(failure)),
+        })
+    }
+
+    async fn dialect(&mut self, database: Resource<Database>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&database)?.port.dialect().as_str().to_owned())
+    }
+
+    async fn query(
+        &mut self,
+        database: Resource<Database>,
+        statement: String,
+        parameters: Vec<wit::Value>,
+    ) -> Answer<wit::RowSet> {
+        let database = self.table.get(&database)?.clone();
+        Ok(database.query(&statement, &values(parameters)).await.map(row_set).map_err(error))
+    }
+
+    async fn query_json(
+        &mut self,
+        database: Resource<Database>,
+        statement: String,
+        parameters: Vec<wit::Value>,
+    ) -> Answer<String> {
+        let database = self.table.get(&database)?.clone();
+        let rows = database.query(&statement, &values(parameters)).await;
+        Ok(rows.and_then(|rows| json(&rows)).map_err(error))
+    }
+
+    async fn start_query(
+        &mut self,
+        database: Resource<Database>,
+        statement: String,
+        parameters: Vec<wit::Value>,
+    ) -> wasmtime::Result<Resource<PendingRows>> {
+        let database = self.table.get(&database)?.clone();
+        let operation = async move { database.query(&statement, &values(parameters)).await };
+        let pending = Pending::start(&self.pending, self.limits.pending, operation);
+        Ok(self.table.push(PendingRows(pending))?)
+    }
+
+    async fn execute(
+        &mut self,
+        database: Resource<Database>,
+        statement: String,
+        parameters: Vec<wit::Value>,
+    ) -> Answer<wit::Change> {
+        let database = self.table.get(&database)?.clone();
+        Ok(database.execute(&statement, &values(parameters)).await.map(change).map_err(error))
+    }
+
+    async fn start_execute(
+        &mut self,
+        database: Resource<Database>,
+        statement: String,
+        parameters: Vec<wit::Value>,
+    ) -> wasmtime::Result<Resource<PendingChange>> {
+        let database = self.table.get(&database)?.clone();
+        let operation = async move { database.execute(&statement, &values(parameters)).await };
+        let pending = Pending::start(&self.pending, self.limits.pending, operation);
+        Ok(self.table.push(PendingChange(pending))?)
+    }
+
+    async fn begin(&mut self, database: Resource<Database>) -> Answer<Resource<Transaction>> {
+        let database = self.table.get(&database)?.clone();
+        Ok(match database.begin().await {
+            Ok(transaction) => Ok(self.table.push(transaction)?),
+            Err(failure) => Err(error(failure)),
+        })
+    }
+
+    async fn drop(&mut self, database: Resource<Database>) -> wasmtime::Result<()> {
+        self.table.delete(database)?;
+        Ok(())
+    }
+}
+
+impl wit::HostTransaction for State {
+    async fn query(
+        &mut self,
+        transaction: Resource<Transaction>,
+        statement: String,
+        parameters: Vec<wit::Value>,
+    ) -> Answer<wit::RowSet> {
+        let transaction = self.table.get_mut(&transaction)?;
+        Ok(transaction.query(&statement, &values(parameters)).await.map(row_set).map_err(error))
+    }
+
+    async fn execute(
+        &mut self,
+        transaction: Resource<Transaction>,
+        statement: String,
+        parameters: Vec<wit::Value>,
+    ) -> Answer<wit::Change> {
+        let transaction = self.table.get_mut(&transaction)?;
+        Ok(transaction.execute(&statement, &values(parameters)).await.map(change).map_err(error))
+    }
+
+    async fn commit(&mut self, transaction: Resource<Transaction>) -> Answer<()> {
+        Ok(self.table.get_mut(&transaction)?.commit().await.map_err(error))
+    }
+
+    async fn rollback(&mut self, transaction: Resource<Transaction>) -> Answer<()> {
+        Ok(self.table.get_mut(&transaction)?.rollback().await.map_err(error))
+    }
+
+    async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
+        self.table.delete(transaction)?;
+        Ok(())
+    }
+}
+
+impl wit::HostPendingRows for State {
+    async fn ready(&mut self, pending: Resource<PendingRows>) -> wasmtime::Result<bool> {
+        Ok(self.table.get(&pending)?.0.ready())
+    }
+
+    async fn get(&mut self, pending: Resource<PendingRows>) -> Answer<wit::RowSet> {
+        let underway = self.table.get_mut(&pending)?.0.take();
+        Ok(collect(underway).await?.map(row_set).map_err(error))
+    }
+
+    async fn drop(&mut self, pending: Resource<PendingRows>) -> wasmtime::Result<()> {
+        self.table.delete(pending)?;
+        Ok(())
+    }
+}
+
+impl wit::HostPendingChange for State {
+    async fn ready(&mut self, pending: Resource<PendingChange>) -> wasmtime::Result<bool> {
+        Ok(self.table.get(&pending)?.0.ready())
+    }
+
+    async fn get(&mut self, pending: Resource<PendingChange>) -> Answer<wit::Change> {
+        let underway = self.table.get_mut(&pending)?.0.take();
+        Ok(collect(underway).await?.map(change).map_err(error))
+    }
+
+    async fn drop(&mut self, pending: Resource<PendingChange>) -> wasmtime::Result<()> {
+        self.table.delete(pending)?;
+        Ok(())
+    }
+}
+
+/// `not-found` for a source of another kind than the interface that was asked.
+pub(super) fn wrong_family(name: &str, family: &str) -> WitError {
+    WitError::NotFound(format!("`{name}` is not of this kind: take it by `{family}`"))
+}
+
+fn values(values: Vec<wit::Value>) -> Vec<sql::Value> {
+    let value = |value| match value {
+        wit::Value::Null => sql::Value::Null,
+        wit::Value::Boolean(it) => sql::Value::Boolean(it),
+        wit::Value::Integer(it) => sql::Value::Integer(it),
+        wit::Value::Real(it) => sql::Value::Real(it),
+        wit::Value::Decimal(it) => sql::Value::Decimal(it),
+        wit::Value::Text(it) => sql::Value::Text(it),
+        wit::Value::Blob(it) => sql::Value::Blob(it),
+        wit::Value::Date(it) => sql::Value::Date(it),
+        wit::Value::Time(it) => sql::Value::Time(it),
+        wit::Value::Timestamp(it) => sql::Value::Timestamp(it),
+        wit::Value::Uuid(it) => sql::Value::Uuid(it),
+        wit::Value::Json(it) => sql::Value::Json(it),
+    };
+    values.into_iter().map(value).collect()
+}
+
+fn row_set(set: sql::RowSet) -> wit::RowSet {
+    let value = |value| match value {
+        sql::Value::Null => wit::Value::Null,
+        sql::Value::Boolean(it) => wit::Value::Boolean(it),
+        sql::Value::Integer(it) => wit::Value::Integer(it),
+        sql::Value::Real(it) => wit::Value::Real(it),
+        sql::Value::Decimal(it) => wit::Value::Decimal(it),
+        sql::Value::Text(it) => wit::Value::Text(it),
+        sql::Value::Blob(it) => wit::Value::Blob(it),
+        sql::Value::Date(it) => wit::Value::Date(it),
+        sql::Value::Time(it) => wit::Value::Time(it),
+        sql::Value::Timestamp(it) => wit::Value::Timestamp(it),
+        sql::Value::Uuid(it) => wit::Value::Uuid(it),
+        sql::Value::Json(it) => wit::Value::Json(it),
+    };
+    let column = |column: sql::Column| wit::Column { name: column.name, data_type: column.data_type };
+    wit::RowSet {
+        columns: set.columns.into_iter().map(column).collect(),
+        rows: set.rows.into_iter().map(|row| row.into_iter().map(value).collect()).collect(),
+    }
+}
+
+fn change(change: sql::Change) -> wit::Change {
+    wit::Change { rows_affected: change.rows_affected, last_insert_id: change.last_insert_id }
+}
+
+/// The rows as a JSON array of objects. Blobs are base64; what JSON numbers can't hold exactly is text.
+fn json(set: &sql::RowSet) -> Result<String, Error> {
+    /// The largest integer that a JSON reader with binary floating point takes exactly.
+    const EXACT: i64 = 1 << 53;
+    for (at, column) in set.columns.iter().enumerate() {
+        if set.columns.iter().skip(at + 1).any(|later| later.name == column.name) {
+            return Err(Error::Invalid(format!("two columns are called `{}`: give one another name", column.name)));
+        }
+    }
+    let value = |value: &sql::Value| match value {
+        sql::Value::Null => Json::Null,
+        sql::Value::Boolean(it) => Json::Bool(*it),
+        sql::Value::Integer(it) if (-EXACT..=EXACT).contains(it) => Json::from(*it),
+        sql::Value::Integer(it) => Json::String(it.to_string()),
+        sql::Value::Real(it) => serde_json::Number::from_f64(*it).map_or(Json::Null, Json::Number),
+        sql::Value::Blob(it) => Json::String(base64::engine::general_purpose::STANDARD.encode(it)),
+        sql::Value::Json(it) => serde_json::from_str(it).unwrap_or_else(|_| Json::String(it.clone())),
+        sql::Value::Decimal(it)
+        | sql::Value::Text(it)
+        | sql::Value::Date(it)
+        | sql::Value::Time(it)
+        | sql::Value::Timestamp(it)
+        | sql::Value::Uuid(it) => Json::String(it.clone()),
+    };
+    let object = |row: &Vec<sql::Value>| {
+        let fields = set.columns.iter().zip(row).map(|(column, it)| (column.name.clone(), value(it)));
+        Json::Object(fields.collect::<Map<_, _>>())
+    };
+    Ok(Json::Array(set.rows.iter().map(object).collect()).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str) -> sql::Column {
+        sql::Column { name: name.to_owned(), data_type: "x".to_owned() }
+    }
+
+    #[test]
+    fn rows_as_json_keep_exact_numbers_exact() {
+        let set = sql::RowSet {
+            columns: vec![column("a"), column("b"), column("c"), column("d")],
+            rows: vec![vec![
+                sql::Value::Integer(1 << 53),
+                sql::Value::Integer((1 << 53) + 1),
+                sql::Value::Decimal("12.50".to_owned()),
+                sql::Value::Json("{\"x\":[1]}".to_owned()),
+            ]],
+        };
+        assert_eq!(
+            json(&set),
+            Ok(r#"[{"a":9007199254740992,"b":"9007199254740993","c":"12.50","d":{"x":[1]}}]"#.to_owned())
+        );
+    }
+
+    #[test]
+    fn columns_of_one_name_are_an_error_and_not_a_loss() {
+        let set = sql::RowSet { columns: vec![column("id"), column("id")], rows: vec![] };
+        assert!(matches!(json(&set), Err(Error::Invalid(text)) if text.contains("`id`")));
+    }
+}

@@ -1,0 +1,184 @@
+//! What stands behind one call, and the one constructor of a `Store`. A store never outlives its call.
+
+use std::sync::Arc;
+
+use remit_domain::{
+    grant::Grants,
+    plugin::{Description, Invocation},
+};
+use wasmtime::{ResourceLimiter, Store, component::Resource, component::ResourceTable};
+use wasmtime_wasi::{
+    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::pipe::MemoryOutputPipe,
+};
+
+use crate::{
+    budget::Meter,
+    capability::{Bag, invocation},
+    engine::{Limits, Sandbox},
+};
+
+/// What stands behind one call.
+pub(crate) struct State {
+    pub(crate) table: ResourceTable,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) limits: Limits,
+    pub(crate) memory: Memory,
+    /// Operations under way, against `max-pending`.
+    pub(crate) pending: Arc<()>,
+    stderr: MemoryOutputPipe,
+    wasi: WasiCtx,
+}
+
+/// What a call is for. A component that describes itself has none.
+pub(crate) struct Purpose {
+    pub(crate) grants: Grants,
+    pub(crate) invocation: Invocation,
+}
+
+/// The most that a panicking guest's own words may be, in bytes.
+const STDERR_BYTES: usize = 8 << 10;
+
+impl Sandbox {
+    /// A store for one call, under all limits.
+    pub(crate) fn store(&self) -> Store<State> {
+        let stderr = MemoryOutputPipe::new(STDERR_BYTES);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stderr(stderr.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(64 << 10)
+            .wall_clock(CoarseClock)
+            .monotonic_clock(CoarseClock::since_now());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(self.limits.handles);
+        let meter = Arc::new(Meter::new(&self.limits));
+        let state = State {
+            table,
+            meter: meter.clone(),
+            memory: Memory {
+                limit: self.limits.memory_bytes,
+                table_limit: self.limits.table_elements,
+                ..Memory::default()
+            },
+            limits: self.limits.clone(),
+            pending: Arc::new(()),
+            stderr,
+            wasi: wasi.build(),
+        };
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| Ok(meter.at_tick()));
+        // What a guest can make the host copy in one host call; its answer is held to `output_bytes`.
+        store.set_hostcall_fuel(self.limits.output_bytes.saturating_mul(2));
+        store.set_max_component_handles(self.limits.handles);
+        store
+    }
+}
+
+impl State {
+    /// Puts the call's grants and invocation where the guest can be handed them.
+    pub(crate) fn hand_over(
+        &mut self,
+        purpose: Purpose,
+        description: &Arc<Description>,
+    ) -> wasmtime::Result<(Resource<Bag>, Resource<invocation::Invocation>)> {
+        let bag = self.table.push(Bag(purpose.grants))?;
+        let settings = purpose.invocation.context.settings.get(&description.name).cloned();
+        let invocation =
+            self.table.push(invocation::Invocation::new(purpose.invocation, settings, self.limits.log_bytes))?;
+        Ok((bag, invocation))
+    }
+
+    /// What the guest said of its own end, for the operator's log.
+    pub(crate) fn last_words(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.contents()).into_owned()
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Holds all memories of an instance together to one limit, and all its tables to another.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    limit: usize,
+    table_limit: usize,
+    used: usize,
+    elements: usize,
+    refused: Option<Refused>,
+}
+
+/// Which limit was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Memory,
+    Table,
+}
+
+impl Memory {
+    /// Whether growth was refused: the cause of most traps that follow.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.used.saturating_sub(current).saturating_add(desired);
+        if wanted > self.limit {
+            self.refused = Some(Refused::Memory);
+            return Ok(false);
+        }
+        self.used = wanted;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.elements.saturating_sub(current).saturating_add(desired);
+        if wanted > self.table_limit {
+            self.refused = Some(Refused::Table);
+            return Ok(false);
+        }
+        self.elements = wanted;
+        Ok(true)
+    }
+}
+
+/// Clocks with a granularity of one millisecond, so that a guest cannot time its neighbours.
+struct CoarseClock;
+
+impl CoarseClock {
+    const GRAIN: u64 = 1_000_000;
+
+    fn since_now() -> CoarseInstant {
+        CoarseInstant(std::time::Instant::now())
+    }
+}
+
+impl HostWallClock for CoarseClock {
+    fn resolution(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(Self::GRAIN)
+    }
+
+    fn now(&self) -> std::time::Duration {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        std::time::Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+struct CoarseInstant(std::time::Instant);
+
+impl HostMonotonicClock for CoarseInstant {
+    fn resolution(&self) -> u64 {
+        CoarseClock::GRAIN
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_mul(CoarseClock::GRAIN)
+    }
+}

@@ -1,0 +1,173 @@
+//! The one place where errors become HTTP: statuses, codes and the body that all failures share.
+
+use axum::{
+    Json,
+    extract::rejection::PathRejection,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use remit_domain::{Error, data, schema::Problem};
+use serde::Serialize;
+
+/// A failed request: `{"success": false, "error", "code", "hint"}`.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    body: Body,
+    retry_after_ms: Option<u32>,
+}
+
+/// What every failure answers.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Failure)]
+pub(crate) struct Body {
+    /// Always false.
+    success: bool,
+    /// For people.
+    error: String,
+    /// Stable; `docs/errors.md` has a section for each.
+    code: &'static str,
+    /// What to do about it, where there is something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    /// What is wrong with the arguments, by field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    problems: Vec<Problem>,
+}
+
+impl Failure {
+    /// A failure that only HTTP knows.
+    pub(crate) fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
+        let body = Body { success: false, error: error.into(), code, hint: None, problems: Vec::new() };
+        Self { status, body, retry_after_ms: None }
+    }
+
+    /// With a hint.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.body.hint = Some(hint.into());
+        self
+    }
+
+    /// With what is wrong, by field.
+    pub(crate) fn problems(mut self, problems: Vec<Problem>) -> Self {
+        self.body.problems = problems;
+        self
+    }
+}
+
+/// The status of each error, by decision: see `docs/errors.md`.
+pub(crate) fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::UnknownTenant(_)
+        | Error::UnknownAgent { .. }
+        | Error::UnknownTool { .. }
+        | Error::UnknownResource { .. } => StatusCode::NOT_FOUND,
+        Error::Denied(_) | Error::Source { cause: data::Error::Denied(_), .. } => StatusCode::FORBIDDEN,
+        Error::InvalidArguments(_) | Error::Refused(_) | Error::Source { cause: data::Error::Limit { .. }, .. } => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Error::Source { cause, .. } => match cause {
+            data::Error::Throttled(_) | data::Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            data::Error::Cancelled => CLIENT_CLOSED_REQUEST.unwrap_or(StatusCode::BAD_REQUEST),
+            data::Error::Invalid(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_GATEWAY,
+        },
+        Error::Trapped { .. } | Error::BadAnswer { .. } | Error::Limit { .. } | Error::Internal(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        Error::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::ConversationBusy(_) => StatusCode::CONFLICT,
+        Error::Model { .. } => StatusCode::BAD_GATEWAY,
+        Error::NoSet(_)
+        | Error::TenantUnavailable { .. }
+        | Error::NoModel
+        | Error::ModelUnavailable { .. }
+        | Error::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Cancelled => CLIENT_CLOSED_REQUEST.unwrap_or(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// 499, as proxies write it: nobody is there to read the answer.
+const CLIENT_CLOSED_REQUEST: Option<StatusCode> = match StatusCode::from_u16(499) {
+    Ok(status) => Some(status),
+    Err(_) => None,
+};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = status(&error);
+        report(&error, status);
+        let body = Body {
+            success: false,
+            error: error.to_string(),
+            code: error.code(),
+            hint: error.hint(),
+            problems: match &error {
+                Error::InvalidArguments(problems) => problems.clone(),
+                _ => Vec::new(),
+            },
+        };
+        Self { status, retry_after_ms: error.retry_after_ms(), body }
+    }
+}
+
+/// Tells the operator what the client is not told: the chain of causes.
+pub(crate) fn report(error: &Error, status: StatusCode) {
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        causes.push(next.to_string());
+        cause = next.source();
+    }
+    let code = error.code();
+    if status.is_server_error() {
+        tracing::error!(code, %error, ?causes, "request failed");
+    } else {
+        tracing::debug!(code, %error, ?causes, "request refused");
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        // A time is given wherever coming back may help: the error's own, else a second.
+        let may_pass = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let wait_ms = self.retry_after_ms.or(may_pass.then_some(1_000));
+        if let Some(wait_ms) = wait_ms {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
+        }
+        response
+    }
+}
+
+impl From<PathRejection> for Failure {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use remit_domain::data::Wait;
+
+    use super::*;
+
+    #[test]
+    fn what_may_pass_says_when_to_come_back() {
+        let throttled = data::Error::Throttled(Wait { message: "slow down".to_owned(), retry_after_ms: Some(2_500) });
+        let throttled = remit_domain::SourceName::new("crm").map(|source_name| Error::Source { source_name, cause: throttled });
+        let cases = [
+            (throttled.ok(), 503, Some("3")),
+            (Some(Error::Busy { retry_after_ms: 1_000 }), 429, Some("1")),
+            (Some(Error::NoModel), 503, Some("1")),
+        ];
+        for (error, status, retry_after) in cases {
+            let response = error.map(|error| Failure::from(error).into_response());
+            assert_eq!(response.as_ref().map(|it| it.status().as_u16()), Some(status));
+            let header = response.as_ref().and_then(|it| it.headers().get(header::RETRY_AFTER));
+            assert_eq!(header.and_then(|it| it.to_str().ok()), retry_after);
+        }
+    }
+}

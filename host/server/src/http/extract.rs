@@ -1,0 +1,121 @@
+//! What handlers take from a request: whose it is, and its JSON.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRef, FromRequest, FromRequestParts, Request, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use remit_domain::{
+    Catalogue, Error, RequestId, TenantId, audit::Door, catalogue::Caller, schema::Problem, tenant::Context,
+};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::error::Failure;
+
+/// The header that names the tenant.
+pub(crate) const CONTEXT_HEADER: &str = "x-context";
+
+/// The tenant that a request names, as its context is now.
+pub(crate) struct Tenant {
+    pub(crate) context: Arc<Context>,
+    pub(crate) request: RequestId,
+}
+
+impl Tenant {
+    /// One of the tenant's agents as the caller of this request. Errors: [`Error::UnknownAgent`].
+    pub(crate) fn caller(&self, agent: &str, door: Door) -> Result<Caller, Error> {
+        Caller::new(self.context.clone(), agent, door, self.request.clone())
+    }
+}
+
+impl<S> FromRequestParts<S> for Tenant
+where
+    S: Send + Sync,
+    Catalogue: FromRef<S>,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let named = parts.headers.get(CONTEXT_HEADER).ok_or_else(|| {
+            Failure::new(StatusCode::BAD_REQUEST, "missing_header", "the header X-Context is missing")
+                .hint("it names the tenant, such as `X-Context: techstart`")
+        })?;
+        let context = named
+            .to_str()
+            .ok()
+            .and_then(|name| TenantId::new(name).ok())
+            .ok_or_else(|| Error::UnknownTenant(printable(named.as_bytes())))
+            .and_then(|tenant| Catalogue::from_ref(state).context(&tenant))?;
+        let request = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::random);
+        Ok(Self { context, request })
+    }
+}
+
+fn printable(bytes: &[u8]) -> String {
+    bytes.iter().take(64).map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' }).collect()
+}
+
+/// A JSON body. Read as JSON whether it says so, says nothing, or says what curl says of `-d` when it
+/// is told nothing (a form); any other content type is 415.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<S, T> FromRequest<S> for JsonBody<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        check_content_type(request.headers())?;
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" || essence.ends_with("+json") || essence == "application/x-www-form-urlencoded" {
+        return Ok(());
+    }
+    let said = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "the body must be JSON");
+    Err(said.hint("send Content-Type: application/json"))
+}
+
+fn unread(rejection: BytesRejection) -> Failure {
+    let status = rejection.status();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return Failure::new(status, "body_too_large", "the body is larger than this host takes");
+    }
+    Failure::new(StatusCode::BAD_REQUEST, "bad_request", "the body could not be read to its end")
+}
+
+/// Errors: 400 with line and column for what is not JSON; 422 with the field for JSON of another shape.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        unfit(&path, &error.into_inner())
+    })?;
+    deserializer.end().map_err(|error| unfit(".", &error))?;
+    Ok(parsed)
+}
+
+fn unfit(path: &str, error: &serde_json::Error) -> Failure {
+    let message = strip_position(&error.to_string());
+    if error.classify() == Category::Data {
+        let pointer = if path == "." { String::new() } else { format!("/{}", path.replace('.', "/")) };
+        return Failure::from(Error::InvalidArguments(vec![Problem { pointer, message }]));
+    }
+    let at = format!("line {}, column {}", error.line(), error.column());
+    Failure::new(StatusCode::BAD_REQUEST, "bad_json", format!("malformed JSON at {at}: {message}"))
+}
+
+/// serde_json's text without the ` at line 1 column 2` that it ends with.
+fn strip_position(text: &str) -> String {
+    text.split(" at line ").next().unwrap_or(text).to_owned()
+}

@@ -1,0 +1,118 @@
+//! What every request passes first: its id, its span, and whether the browser behind it may ask.
+//!
+//! Deliberately absent: keys. A host without keys listens on loopback alone; what protects it there
+//! from web pages is this gate (Host against DNS rebinding, Origin against cross-site requests).
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use remit_domain::RequestId;
+use tracing::Instrument;
+
+use super::error::Failure;
+
+/// The header that carries a request's id, both ways.
+pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Which browsers may ask.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gate {
+    /// Host names (without port) by which this host is known, beside loopback's.
+    pub(crate) hosts: Vec<String>,
+    /// Origins of web pages that may ask, beside the host's own.
+    pub(crate) origins: Vec<String>,
+}
+
+impl Gate {
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if !host.is_empty() && !self.knows(name_of(host)) {
+            let refused = Failure::new(StatusCode::FORBIDDEN, "host_refused", "this host is not known by that name");
+            return Err(refused.hint("list the name under `allowedHosts` in host.yaml"));
+        }
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let origin = origin.to_str().unwrap_or_default();
+        let own = origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
+        if own || self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+            return Ok(());
+        }
+        let refused = Failure::new(StatusCode::FORBIDDEN, "origin_refused", "web pages of that origin may not ask");
+        Err(refused.hint("list the origin under `cors.origins` in host.yaml"))
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let loopback = name.eq_ignore_ascii_case("localhost")
+            || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        loopback || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A `Host` without its port.
+fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Names the request, opens its span, admits it, counts it.
+pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID_HEADER).and_then(|id| id.to_str().ok());
+    let id = given.and_then(RequestId::from_client).unwrap_or_else(RequestId::random);
+    request.extensions_mut().insert(id.clone());
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", %id, %method, route);
+    let began = Instant::now();
+    let mut response = match gate.admit(request.headers()) {
+        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Err(refused) => refused.into_response(),
+    };
+    let status = response.status();
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
+    }
+    let elapsed = began.elapsed();
+    span.in_scope(|| tracing::debug!(status = status.as_u16(), duration_us = elapsed.as_micros(), "answered"));
+    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_str().to_owned())];
+    metrics::counter!("remit_http_requests_total", &labels).increment(1);
+    metrics::histogram!("remit_http_request_seconds", "route" => labels[1].1.clone()).record(elapsed.as_secs_f64());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(host: &str, origin: Option<&str>) -> bool {
+        let gate = Gate { hosts: vec!["remit.example".to_owned()], origins: vec!["https://app.example".to_owned()] };
+        let mut headers = HeaderMap::new();
+        let mut put = |name, value: &str| HeaderValue::from_str(value).map(|value| headers.insert(name, value)).is_ok();
+        assert!(put(header::HOST, host) && origin.is_none_or(|origin| put(header::ORIGIN, origin)));
+        gate.admit(&headers).is_ok()
+    }
+
+    #[test]
+    fn only_known_hosts_and_origins_are_admitted() {
+        for host in ["127.0.0.1:3000", "localhost", "LOCALHOST:1", "[::1]:3000", "remit.example:443"] {
+            assert!(admitted(host, None), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example:3000", "10.0.0.1", "localhost.evil.example"] {
+            assert!(!admitted(host, None), "{host}");
+        }
+        for (origin, ok) in [
+            ("http://127.0.0.1:3000", true),
+            ("https://app.example", true),
+            ("http://127.0.0.1:4000", false),
+            ("https://evil.example", false),
+            ("null", false),
+        ] {
+            assert_eq!(admitted("127.0.0.1:3000", Some(origin)), ok, "{origin}");
+        }
+    }
+}

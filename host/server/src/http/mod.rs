@@ -1,0 +1,97 @@
+//! The HTTP API: one file a noun, each router holding what it needs and no more.
+
+pub(crate) mod chat;
+mod debug;
+pub(crate) mod error;
+pub(crate) mod extract;
+mod gate;
+mod health;
+mod operations;
+mod resources;
+mod tools;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Method, StatusCode, Uri},
+    middleware,
+};
+use remit_domain::Catalogue;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use gate::Gate;
+pub(crate) use operations::Operations;
+
+use self::error::Failure;
+use crate::mcp;
+
+/// The most bytes a request's body may have, but for uploads.
+pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// What the doors stand on.
+pub(crate) struct Parts {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) chat: Arc<remit_agent::Chat>,
+    pub(crate) operations: Operations,
+    pub(crate) mcp: mcp::Door,
+    pub(crate) gate: Gate,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Remit", description = "A host for WebAssembly plugins: chat, MCP and workflows over sandboxed tools."),
+    components(schemas(error::Body))
+)]
+struct Description;
+
+/// All routes. The OpenAPI description is made from the same list, so the two can't disagree.
+pub(crate) fn router(parts: Parts) -> Router {
+    let (documented, description) = documented(&parts);
+    let text = description.to_json().unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+    documented
+        .merge(operations::openapi(text))
+        .merge(mcp::router(parts.mcp))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::new(parts.gate), gate::pass))
+}
+
+fn documented(parts: &Parts) -> (Router, utoipa::openapi::OpenApi) {
+    let with_catalogue = OpenApiRouter::new()
+        .routes(routes!(tools::list))
+        .routes(routes!(tools::test))
+        .routes(routes!(resources::list))
+        .routes(routes!(resources::read))
+        .routes(routes!(health::mcp))
+        .routes(routes!(health::data_sources))
+        .routes(routes!(debug::context))
+        .with_state(parts.catalogue.clone());
+    let chat = OpenApiRouter::new()
+        .routes(routes!(chat::reply))
+        .with_state(chat::State { catalogue: parts.catalogue.clone(), chat: parts.chat.clone() });
+    let operations = OpenApiRouter::new()
+        .routes(routes!(operations::healthz))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::metrics))
+        .with_state(parts.operations.clone());
+    OpenApiRouter::with_openapi(Description::openapi())
+        .merge(with_catalogue)
+        .merge(chat)
+        .merge(operations)
+        .split_for_parts()
+}
+
+async fn no_route(uri: Uri) -> Failure {
+    let path: String = uri.path().chars().take(128).collect();
+    Failure::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {path}"))
+        .hint("GET /openapi.json lists the routes")
+}
+
+async fn no_method(method: Method, uri: Uri) -> Failure {
+    let path: String = uri.path().chars().take(128).collect();
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("{path} does not take {method}"))
+}

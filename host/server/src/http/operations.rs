@@ -1,0 +1,170 @@
+//! What operators' machines ask: is it alive, can it serve, its figures, its description.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::{StreamExt, stream};
+use metrics_exporter_prometheus::PrometheusHandle;
+use remit_domain::{Catalogue, tenant};
+use remit_journal::Journal;
+use remit_sandbox::Registry;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+/// How long an answer of `/readyz` is given again: asking is free for whoever asks often.
+const FRESH: Duration = Duration::from_secs(5);
+/// How long a source may take in a readiness check.
+const PROBE_TIME: Duration = Duration::from_secs(2);
+/// Sources asked at once.
+const PROBES: usize = 8;
+
+/// What operations need to know.
+#[derive(Clone)]
+pub(crate) struct Operations {
+    catalogue: Catalogue,
+    journal: Arc<Journal>,
+    registry: Arc<Registry>,
+    figures: PrometheusHandle,
+    last: Arc<Mutex<Option<(Instant, Readiness)>>>,
+}
+
+impl Operations {
+    pub(crate) fn new(
+        catalogue: Catalogue,
+        journal: Arc<Journal>,
+        registry: Arc<Registry>,
+        figures: PrometheusHandle,
+    ) -> Self {
+        Self { catalogue, journal, registry, figures, last: Arc::default() }
+    }
+
+    async fn readiness(&self) -> Readiness {
+        // Held while checking, so that many who ask at once cause one check.
+        let mut last = self.last.lock().await;
+        if let Some((at, readiness)) = last.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return readiness.clone();
+        }
+        let readiness = self.check().await;
+        *last = Some((Instant::now(), readiness.clone()));
+        readiness
+    }
+
+    async fn check(&self) -> Readiness {
+        let journal = self.journal.ready().await.is_ok();
+        let plugins = self.registry.all().len();
+        let tenants = self.catalogue.tenants().all();
+        let quarantined = tenants.iter().filter(|(_, state)| matches!(state, tenant::State::Quarantined(_))).count();
+        let mut asked = Vec::new();
+        for (id, _) in &tenants {
+            if let Ok(context) = self.catalogue.context(id) {
+                let mapped = |source: &remit_domain::SourceName| {
+                    let mappings = context.agents.values().filter_map(|agent| agent.mapping.as_ref());
+                    mappings.into_iter().any(|mapping| mapping.permissions.contains_key(source))
+                };
+                let sources = context.sources.iter().filter(|(name, _)| mapped(name));
+                asked.extend(sources.map(|(_, source)| (id.clone(), source.clone())));
+            }
+        }
+        let total = asked.len();
+        let healthy = stream::iter(asked)
+            .map(async |(id, source)| {
+                let probing = self.catalogue.sources().probe(&id, &source);
+                matches!(tokio::time::timeout(PROBE_TIME, probing).await, Ok(Ok(_)))
+            })
+            .buffer_unordered(PROBES)
+            .filter(|well| std::future::ready(*well))
+            .count()
+            .await;
+        Readiness {
+            ready: journal,
+            journal: if journal { "ok" } else { "error" },
+            plugins,
+            sources: Counted { healthy, total },
+            tenants: Counted { healthy: tenants.len() - quarantined, total: tenants.len() },
+        }
+    }
+}
+
+/// Whether the host can serve.
+#[derive(Clone, Serialize, utoipa::ToSchema)]
+pub(crate) struct Readiness {
+    /// Whether it can. A tenant's dead source or faulty file does not stop the others.
+    ready: bool,
+    /// `ok` or `error`: without the journal nothing is answered.
+    journal: &'static str,
+    /// Plugins loaded.
+    plugins: usize,
+    /// Sources that answer, of all that agents are mapped to.
+    sources: Counted,
+    /// Tenants that are served, of all.
+    tenants: Counted,
+}
+
+/// So many of so many.
+#[derive(Clone, Serialize, utoipa::ToSchema)]
+struct Counted {
+    healthy: usize,
+    total: usize,
+}
+
+/// Whether the process is alive.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Alive {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// Says that the process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = Alive)))]
+pub(crate) async fn healthz() -> Json<Alive> {
+    Json(Alive { status: "ok" })
+}
+
+/// Says whether the host can serve; asked at most once in five seconds, whoever asks.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness))
+)]
+pub(crate) async fn readyz(State(operations): State<Operations>) -> Response {
+    let readiness = operations.readiness().await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+/// The host's figures in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn metrics(State(operations): State<Operations>) -> Response {
+    let (taken, places) = operations.registry.sandbox().occupancy();
+    #[expect(clippy::cast_precision_loss, reason = "counts of at most thousands")]
+    {
+        metrics::gauge!("remit_sandbox_places_taken").set(taken as f64);
+        metrics::gauge!("remit_sandbox_places").set(places as f64);
+        metrics::gauge!("remit_plugins_loaded").set(operations.registry.all().len() as f64);
+    }
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, operations.figures.render()).into_response()
+}
+
+/// The description of all routes, made when they were.
+pub(super) fn openapi(text: String) -> Router {
+    let text: Arc<str> = text.into();
+    let answer = move || {
+        let text = text.clone();
+        async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()) }
+    };
+    Router::new().route("/openapi.json", get(answer))
+}

@@ -1,0 +1,11 @@
+//! The doors: the HTTP API and MCP, and the program `remit` around them.
+//!
+//! Deliberately absent: rules. Handlers turn requests into calls of a job or the `Catalogue` and
+//! answers into responses; who may do what is decided below.
+
+mod http;
+mod mcp;
+pub mod observe;
+pub mod serve;
+mod watch;
+pub mod wire;

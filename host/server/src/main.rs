@@ -1,0 +1,95 @@
+//! The program `remit`.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use remit_server::{
+    observe::LogFormat,
+    serve::{self, Options},
+};
+
+/// A host for WebAssembly plugins: tenants' agents get sandboxed tools over the data they may use.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serves chat, MCP and tools until SIGINT or SIGTERM.
+    Serve {
+        /// The operator's settings.
+        #[arg(long, value_name = "FILE", default_value = "configs/host.yaml")]
+        config: PathBuf,
+        /// Patches settings and contexts with the files of profiles/NAME beside the settings.
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+        /// Listens here instead of where the settings say; port 0 takes a free one.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Keeps state here instead of where the settings say.
+        #[arg(long, value_name = "FOLDER")]
+        state: Option<PathBuf>,
+        /// How log lines on standard error look.
+        #[arg(long, value_enum, default_value = "text")]
+        log_format: LogFormat,
+    },
+    /// Checks configs/ and workflows/ and says every fault with file, line and column.
+    Check {
+        /// The folder that holds configs/ and workflows/.
+        #[arg(default_value = ".", value_name = "FOLDER")]
+        root: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Serve { config, profile, listen, state, log_format } => {
+            run(Options { config, profile, listen, state, log_format }).map(|()| true)
+        }
+        Verb::Check { root } => check::run(&root),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(options: Options) -> anyhow::Result<()> {
+    serve::serve(options).await
+}
+
+#[expect(clippy::print_stderr, reason = "the program's last word, where logging may not have begun")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("remit: {error:#}");
+}
+
+/// `remit check`.
+mod check {
+    use std::path::Path;
+
+    use remit_config::Environment;
+
+    /// Whether everything is in order.
+    #[expect(clippy::print_stdout, reason = "the answer of a program for people")]
+    pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
+        let env = Environment::from_process(Some(&root.join(".env")))?;
+        let mut report = remit_config::check(root, &env, None);
+        report.absorb(remit_workflow::check(root, Path::new("workflows")));
+        for warning in &report.warnings {
+            println!("warning: {warning}");
+        }
+        for fault in &report.faults {
+            println!("{fault}");
+        }
+        println!("{} files read, {} faults, {} warnings", report.files.len(), report.faults.len(), report.warnings.len());
+        Ok(report.faults.is_empty())
+    }
+}

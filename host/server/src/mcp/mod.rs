@@ -1,0 +1,149 @@
+//! The MCP door: `POST /mcp/{tenant}/{agent}`, streamable HTTP, both protocol eras on one URL.
+//!
+//! Deliberately absent: sessions. Every request stands alone, so nothing of one client can be reached
+//! by another, and a restart loses nothing.
+
+mod convert;
+mod server;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Path, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use remit_domain::{Catalogue, Error, RequestId, TenantId, audit, catalogue::Caller};
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use self::server::Server;
+use crate::http::{MAX_BODY_BYTES, error};
+
+/// What the MCP door stands on.
+#[derive(Clone)]
+pub(crate) struct Door {
+    catalogue: Catalogue,
+    service: StreamableHttpService<Server, NeverSessionManager>,
+}
+
+impl Door {
+    pub(crate) fn new(catalogue: Catalogue, ends: tokio_util::sync::CancellationToken) -> Self {
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .with_max_request_body_bytes(MAX_BODY_BYTES)
+            .with_cancellation_token(ends)
+            // The gate before every route checks Host and Origin, for all doors alike.
+            .disable_allowed_hosts();
+        let served = catalogue.clone();
+        let service = StreamableHttpService::new(move || Ok(Server::new(served.clone())), Default::default(), config);
+        Self { catalogue, service }
+    }
+
+    fn caller(&self, tenant: &str, agent: &str, request: RequestId) -> Result<Caller, Error> {
+        let id = TenantId::new(tenant).map_err(|_| Error::UnknownTenant(tenant.chars().take(64).collect()))?;
+        Caller::new(self.catalogue.context(&id)?, agent, audit::Door::Mcp, request)
+    }
+}
+
+pub(crate) fn router(door: Door) -> Router {
+    Router::new().route("/mcp/{tenant}/{agent}", any(handle)).with_state(door)
+}
+
+async fn handle(
+    State(door): State<Door>,
+    Path((tenant, agent)): Path<(String, String)>,
+    mut request: Request,
+) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::random);
+    match door.caller(&tenant, &agent, id) {
+        Ok(caller) => request.extensions_mut().insert(caller),
+        Err(error) => {
+            let status = error::status(&error);
+            error::report(&error, status);
+            let data = json!({ "code": error.code(), "hint": error.hint() });
+            return rpc_error(status, INVALID_REQUEST, &error.to_string(), data);
+        }
+    };
+    if request.method() != http::Method::POST {
+        return door.service.handle(request).await.map(Body::new);
+    }
+    let (mut parts, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, MAX_BODY_BYTES).await else {
+        let data = json!({ "code": "body_too_large" });
+        return rpc_error(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "the body is larger than this host takes", data);
+    };
+    if let Err(refused) = check_message(&bytes) {
+        return *refused;
+    }
+    // A client that takes anything takes what the specification wants it to name.
+    let takes_anything = parts.headers.get(header::ACCEPT).is_none_or(|accept| accept == "*/*");
+    if takes_anything {
+        parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    }
+    door.service.handle(Request::from_parts(parts, Body::from(bytes))).await.map(Body::new)
+}
+
+const PARSE_ERROR: i32 = -32700;
+const INVALID_REQUEST: i32 = -32600;
+
+/// What is not a single JSON-RPC message is answered here, as JSON-RPC says; the library answers it
+/// with a bare text.
+fn check_message(bytes: &[u8]) -> Result<(), Box<Response>> {
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(default, deserialize_with = "present")]
+        id: Option<Value>,
+    }
+    /// Keeps `null` apart from an id that is not there.
+    fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+        Value::deserialize(deserializer).map(Some)
+    }
+    let bad = |code, text: &str| Box::new(rpc_error(StatusCode::BAD_REQUEST, code, text, Value::Null));
+    match serde_json::from_slice::<Message>(bytes) {
+        Ok(Message { id: None | Some(Value::String(_) | Value::Number(_)) }) if !starts_with_array(bytes) => Ok(()),
+        Ok(_) => Err(bad(INVALID_REQUEST, "the id must be a string or a number, and the message not a batch")),
+        Err(error) if error.classify() == serde_json::error::Category::Data => {
+            Err(bad(INVALID_REQUEST, "a message is one JSON-RPC object"))
+        }
+        Err(error) => {
+            let at = format!("not JSON, at line {}, column {}", error.line(), error.column());
+            Err(bad(PARSE_ERROR, &at))
+        }
+    }
+}
+
+/// A struct is read from an array too, field by field.
+fn starts_with_array(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+fn rpc_error(status: StatusCode, code: i32, message: &str, data: Value) -> Response {
+    let mut error = json!({ "code": code, "message": message });
+    if let (Some(error), false) = (error.as_object_mut(), data.is_null()) {
+        error.insert("data".to_owned(), data);
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": null, "error": error });
+    (status, axum::Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_one_message_is_refused() {
+        for good in [r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, r#" {"id":"a"}"#, r#"{"method":"x"}"#] {
+            assert!(check_message(good.as_bytes()).is_ok(), "{good}");
+        }
+        let deep = "[".repeat(100_000);
+        for bad in ["", "{", "[]", r#"[{"id":1}]"#, r#"{"id":null}"#, r#"{"id":{}}"#, "1", "\"x\"", deep.as_str()] {
+            assert!(check_message(bad.as_bytes()).is_err(), "{:.40}", bad);
+        }
+    }
+}

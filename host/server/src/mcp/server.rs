@@ -1,0 +1,220 @@
+//! An agent's tools and resources as an MCP server.
+
+use remit_domain::{
+    Catalogue, Error,
+    catalogue::Caller,
+    plugin::{Level, Observer},
+};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ErrorCode,
+        Implementation, InitializeRequestParams, InitializeResult, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
+        ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
+    },
+    service::RequestContext,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::convert;
+use crate::http::error;
+
+/// How long a client may take a list to be fresh. A grant that is revoked meanwhile is refused when
+/// it is used.
+const LIST_TTL_MS: u64 = 10_000;
+/// Progress reports that wait for the client; what comes while so many wait is dropped.
+const REPORTS: usize = 64;
+
+/// Serves whichever tenant and agent the request's path named.
+#[derive(Clone)]
+pub(super) struct Server {
+    catalogue: Catalogue,
+}
+
+type Context = RequestContext<RoleServer>;
+
+impl Server {
+    pub(super) fn new(catalogue: Catalogue) -> Self {
+        Self { catalogue }
+    }
+
+    fn about(&self, caller: Option<&Caller>) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().build();
+        let mut info = ServerConfig::new(capabilities);
+        let name = caller.map_or_else(|| "remit".to_owned(), |it| format!("{}/{}", it.context.tenant, it.agent));
+        info.server_info = Implementation::new(name, env!("CARGO_PKG_VERSION"));
+        let instructions = caller.map(|caller| self.catalogue.instructions(caller)).unwrap_or_default();
+        info.instructions = (!instructions.is_empty()).then(|| instructions.join("\n\n"));
+        info
+    }
+}
+
+/// Who asks: put into the request by the route, before this server sees it.
+fn caller(context: &Context) -> Result<Caller, ErrorData> {
+    let parts = context.extensions.get::<http::request::Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).cloned();
+    caller.ok_or_else(|| ErrorData::internal_error("internal error", None))
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        self.about(None)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: Context,
+    ) -> Result<InitializeResult, ErrorData> {
+        let about = self.about(Some(&caller(&context)?));
+        context.peer.set_peer_info(request.clone());
+        let negotiated = self.negotiate_initialize(&request)?;
+        let mut result = about;
+        result.protocol_version = negotiated.protocol_version;
+        Ok(result)
+    }
+
+    async fn discover(&self, context: Context) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(DiscoverResult::from_server_info(versions, self.about(Some(&caller(&context)?))))
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let caller = caller(&context)?;
+        let tools = self.catalogue.tools(&caller).iter().map(|offered| convert::tool(offered.tool())).collect();
+        let mut result = ListToolsResult::with_all_items(tools);
+        (result.ttl_ms, result.cache_scope) = (Some(LIST_TTL_MS), Some(CacheScope::Private));
+        Ok(result)
+    }
+
+    async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
+        let mut caller = caller(&context)?;
+        let arguments = serde_json::Value::Object(request.arguments.unwrap_or_default());
+        let token = context.meta.get_progress_token();
+        let (reporter, mut reports) = mpsc::channel(REPORTS);
+        if token.is_some() {
+            caller.observer = std::sync::Arc::new(Reporter(reporter));
+        }
+        let call = self.catalogue.call(&caller, &request.name, arguments);
+        tokio::pin!(call);
+        let result = loop {
+            tokio::select! {
+                biased;
+                // The caller went away or said so: the call is dropped, which stops its guest.
+                () = context.ct.cancelled() => break Err(Error::Cancelled),
+                Some(report) = reports.recv(), if token.is_some() => {
+                    if let Some(token) = token.clone() {
+                        let Report { done, total, message } = report;
+                        let mut param = ProgressNotificationParam::new(token, done);
+                        (param.total, param.message) = (total, message);
+                        let _ = context.peer.notify_progress(param).await;
+                    }
+                }
+                result = &mut call => break result,
+            }
+        };
+        match result {
+            Ok(outcome) => Ok(convert::answer(outcome).into()),
+            Err(failed) => refused(failed),
+        }
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let caller = caller(&context)?;
+        let resources = self.catalogue.resources(&caller).into_iter().map(convert::resource).collect();
+        let mut result = ListResourcesResult::with_all_items(resources);
+        (result.ttl_ms, result.cache_scope) = (Some(LIST_TTL_MS), Some(CacheScope::Private));
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let caller = caller(&context)?;
+        let templates = self.catalogue.templates(&caller).into_iter().map(convert::template).collect();
+        let mut result = ListResourceTemplatesResult::with_all_items(templates);
+        (result.ttl_ms, result.cache_scope) = (Some(LIST_TTL_MS), Some(CacheScope::Private));
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: Context,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let caller = caller(&context)?;
+        let reading = self.catalogue.read(&caller, &request.uri);
+        let read = tokio::select! {
+            biased;
+            () = context.ct.cancelled() => Err(Error::Cancelled),
+            read = reading => read,
+        };
+        let contents = read.map_err(|failed| protocol_error(&failed))?;
+        let mut result = ReadResourceResult::new(contents.into_iter().map(convert::contents).collect());
+        (result.ttl_ms, result.cache_scope) = (Some(0), Some(CacheScope::Private));
+        Ok(result.into())
+    }
+}
+
+/// A call that failed: an error of the protocol if the client asked for what is not there, else an
+/// answer that says so, which the model can read and act on.
+fn refused(failed: Error) -> Result<CallToolResponse, ErrorData> {
+    if matches!(failed, Error::UnknownTool { .. } | Error::NoSet(_) | Error::Cancelled | Error::Internal(_) | Error::Journal(_)) {
+        return Err(protocol_error(&failed));
+    }
+    error::report(&failed, error::status(&failed));
+    let mut said = json!({ "error": failed.to_string(), "code": failed.code() });
+    if let Some(said) = said.as_object_mut() {
+        if let Some(hint) = failed.hint() {
+            said.insert("hint".to_owned(), hint.into());
+        }
+        if let Error::InvalidArguments(problems) = &failed {
+            said.insert("problems".to_owned(), json!(problems));
+        }
+    }
+    Ok(CallToolResult::error(vec![ContentBlock::text(said.to_string())]).into())
+}
+
+fn protocol_error(failed: &Error) -> ErrorData {
+    error::report(failed, error::status(failed));
+    let data = Some(json!({ "code": failed.code(), "hint": failed.hint() }));
+    let code = match failed {
+        Error::UnknownTool { .. } | Error::UnknownResource { .. } | Error::NoSet(_) | Error::InvalidArguments(_) => {
+            ErrorCode::INVALID_PARAMS
+        }
+        Error::Denied(_) | Error::Cancelled => ErrorCode::INVALID_REQUEST,
+        _ => ErrorCode::INTERNAL_ERROR,
+    };
+    ErrorData::new(code, failed.to_string(), data)
+}
+
+/// One report of progress.
+struct Report {
+    done: f64,
+    total: Option<f64>,
+    message: Option<String>,
+}
+
+/// Passes progress on to the request that waits for the call.
+struct Reporter(mpsc::Sender<Report>);
+
+impl Observer for Reporter {
+    fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
+        let _ = self.0.try_send(Report { done, total, message: message.map(str::to_owned) });
+    }
+
+    fn log(&self, _: Level, _: &str, _: Option<&str>) {}
+}
+

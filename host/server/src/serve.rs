@@ -1,0 +1,116 @@
+//! `remit serve`: from settings to a listening host, and its end.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use axum::serve::ListenerExt;
+use remit_config::{Environment, Host};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    observe::{self, LogFormat, Telemetry},
+    watch::Watch,
+    wire,
+};
+
+/// What the command line says beyond the settings' file.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The settings' file.
+    pub config: PathBuf,
+    /// A folder of patches beside it: `profiles/<name>/`.
+    pub profile: Option<String>,
+    /// Where to listen instead.
+    pub listen: Option<SocketAddr>,
+    /// Where state lies instead.
+    pub state: Option<PathBuf>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// Serves until SIGINT or SIGTERM, then lets requests under way end.
+///
+/// Errors: what keeps the host from starting, all faults of the settings at once.
+pub async fn serve(options: Options) -> anyhow::Result<()> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        bail!("a TLS provider was installed before");
+    }
+    let env = Environment::from_process(Some(Path::new(".env")))?;
+    let mut host = Host::load(Path::new("."), &options.config, options.profile.as_deref(), &env)?;
+    if let Some(state) = &options.state {
+        host.relocate_state(state);
+    }
+    host.listen = options.listen.unwrap_or(host.listen);
+    if !host.listen.ip().is_loopback() {
+        bail!(
+            "{} is not a loopback address: a host without keys is open to whoever reaches it, so it listens on \
+             127.0.0.1 or [::1] alone",
+            host.listen
+        );
+    }
+    let filter = env.plain("RUST_LOG").map(str::to_owned);
+    let endpoint = host.otlp_endpoint.as_ref().map(ToString::to_string);
+    let telemetry = Telemetry::start(options.log_format, filter.as_deref(), endpoint.as_deref())?;
+    let figures = observe::figures()?;
+    let host = Arc::new(host);
+    let served = run(host, env, figures).await;
+    telemetry.end();
+    served
+}
+
+async fn run(
+    host: Arc<Host>,
+    env: Environment,
+    figures: metrics_exporter_prometheus::PrometheusHandle,
+) -> anyhow::Result<()> {
+    // Taken hold of first: a host that can't listen should not migrate state.
+    let listener = TcpListener::bind(host.listen).await.with_context(|| format!("cannot listen on {}", host.listen))?;
+    let address = listener.local_addr()?;
+    let app = wire::build(host.clone(), env, figures).await?;
+    let _watch = Watch::start(&app, &host)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let ends = app.ends.clone();
+    let stopped = ends.clone();
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests under way may end");
+        stopped.cancel();
+    };
+    // Without this, answers that stream wait for the client's acknowledgement of each piece.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let serving = axum::serve(listener, app.router).with_graceful_shutdown(stop).into_future();
+    announce(address)?;
+    let drained = async {
+        ends.cancelled().await;
+        tokio::time::sleep(host.drain).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
+    }
+    app.journal.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The one line on standard output, once the host can answer.
+fn announce(address: SocketAddr) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The one place that sees every part: makes them and joins them by their ports.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use remit_config::{Contexts, Environment, Host};
+use remit_domain::{Catalogue, clock::SystemClock, data::Sources, model::Models, tenant::Tenants};
+use remit_journal::Journal;
+use remit_sandbox::{Limits, Registry, Sandbox};
+use remit_sources::guard::{self, NetworkRules};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    http::{self, Gate, Operations},
+    mcp,
+    observe::Audited,
+};
+
+/// The host, made and ready to serve.
+pub struct App {
+    /// All routes.
+    pub router: axum::Router,
+    /// The way to call tools without HTTP: for benchmarks.
+    pub catalogue: Catalogue,
+    /// To be told when files change.
+    pub contexts: Arc<Contexts>,
+    /// To be told when components change.
+    pub registry: Arc<Registry>,
+    /// To be closed at the end.
+    pub journal: Arc<Journal>,
+    /// Ends what streams.
+    pub ends: CancellationToken,
+    /// Where the operator's components lie.
+    pub plugins_dir: PathBuf,
+}
+
+/// Makes a host from its settings.
+///
+/// Errors: what keeps a host from starting, with its cause: state that can't be written, a journal of
+/// a newer version, an engine that this machine can't run. A tenant's faulty files and a file that is
+/// not a plugin are logged and don't stop the others.
+pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle) -> anyhow::Result<App> {
+    let (contexts, changes) = Contexts::load(host.clone(), env)?;
+    for change in &changes {
+        crate::watch::report(change);
+    }
+    let contexts = Arc::new(contexts);
+    let tenants: Arc<dyn Tenants> = contexts.clone();
+
+    let journal = Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
+    let journal = Arc::new(journal);
+
+    let registry = registry(&host).await?;
+    let rules = network_rules(&host)?;
+    let sources: Arc<dyn Sources> =
+        Arc::new(remit_sources::Pools::new(remit_sources::Settings::default(), rules.clone())?);
+    let audit = Arc::new(Audited::new(journal.clone()));
+    let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit, Arc::new(SystemClock));
+
+    let models = models(&host, &rules)?;
+    let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
+    let ends = CancellationToken::new();
+    let router = http::router(http::Parts {
+        catalogue: catalogue.clone(),
+        chat: Arc::new(chat),
+        operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
+        mcp: mcp::Door::new(catalogue.clone(), ends.clone()),
+        gate: gate(&host),
+    });
+    let plugins_dir = host.plugins_dir.clone();
+    Ok(App { router, catalogue, contexts, registry, journal, ends, plugins_dir })
+}
+
+async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
+    let limits = Limits {
+        wall_time: host.limits.wall_time,
+        cpu_time: host.limits.cpu_time,
+        memory_bytes: usize::try_from(host.limits.memory_bytes).unwrap_or(usize::MAX).min(Limits::MAX_MEMORY_BYTES),
+        output_bytes: usize::try_from(host.limits.output_bytes).unwrap_or(usize::MAX),
+        log_bytes: usize::try_from(host.limits.log_bytes).unwrap_or(usize::MAX),
+        handles: usize::try_from(host.limits.max_handles).unwrap_or(usize::MAX),
+        concurrent_calls: usize::try_from(host.limits.concurrent_calls).unwrap_or(usize::MAX),
+        ..Limits::default()
+    };
+    let sandbox = Sandbox::new(limits, &host.state_dir.join("cache"), &host.state_dir.join("secrets"))?;
+    let registry = Arc::new(Registry::new(Arc::new(sandbox)));
+    load_plugins(&registry, &host.plugins_dir).await;
+    Ok(registry)
+}
+
+/// Takes in the operator's components, and says what is wrong with those that are none.
+pub(crate) async fn load_plugins(registry: &Registry, folder: &std::path::Path) {
+    match registry.load(folder).await {
+        Ok(faults) => {
+            for fault in faults {
+                tracing::error!(file = %fault.path.display(), error = %fault.error, "not a plugin");
+            }
+        }
+        Err(error) => tracing::error!(%error, cause = ?std::error::Error::source(&error), "no plugins were loaded"),
+    }
+    for plugin in registry.all() {
+        let (tools, resources) = (plugin.tools.len(), plugin.resources.len());
+        tracing::info!(plugin = %plugin.name, version = plugin.version, digest = plugin.digest, tools, resources, "plugin loaded");
+    }
+}
+
+fn network_rules(host: &Host) -> anyhow::Result<NetworkRules> {
+    let ranges = host.network.ranges.iter().map(ToString::to_string);
+    Ok(NetworkRules::new(host.network.hosts.iter().cloned().chain(ranges))?)
+}
+
+fn models(host: &Host, rules: &NetworkRules) -> anyhow::Result<Arc<dyn Models>> {
+    /// A model may think for minutes; it must begin to be reached within seconds.
+    const ANSWER: Duration = Duration::from_secs(300);
+    const CONNECT: Duration = Duration::from_secs(10);
+    let http = guard::client(rules, guard::Timeouts { connect: CONNECT, read: ANSWER })?;
+    let settings = remit_models::Settings {
+        name: host.model.name.clone().unwrap_or_else(|| "gpt-4o".to_owned()),
+        base_url: host.model.base_url.clone(),
+        key: host.model.key.clone(),
+        offline: host.offline_model,
+        limits: remit_models::Limits::default(),
+    };
+    Ok(Arc::new(remit_models::Providers::new(settings, http)))
+}
+
+fn gate(host: &Host) -> Gate {
+    let public = host.public_url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
+    let hosts = host.allowed_hosts.iter().cloned().chain(public).collect();
+    let own = host.public_url.as_ref().map(|url| url.origin().ascii_serialization());
+    Gate { hosts, origins: host.cors_origins.iter().cloned().chain(own).collect() }
+}

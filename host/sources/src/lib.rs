@@ -1,0 +1,9 @@
+//! temp
+pub mod guard;
+mod lease;
+mod mysql;
+mod observe;
+mod settings;
+mod sql;
+mod sqlite;
+pub use settings::Settings;

@@ -1,0 +1,257 @@
+//! Decides what a statement does, by its parsed form. The second layer behind the engine's own
+//! read-only connection, and the only one against what that lets through: functions that read files
+//! or wait, tables of other databases, `INTO OUTFILE`.
+//!
+//! It fails closed: what the parser does not understand is refused, as is any form of statement,
+//! table or function that is not listed here.
+
+use std::ops::ControlFlow;
+
+use remit_domain::data::{Error, sql::Dialect};
+use sqlparser::{
+    ast::{
+        Expr, Insert, ObjectName, Query, Select, SetExpr, SqliteOnConflict, Statement, TableFactor, Update, Visit as _,
+        Visitor,
+    },
+    dialect::{self, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
+    parser::{Parser, ParserOptions},
+};
+
+use super::{functions, scan::Scanned};
+
+/// What a statement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It reads.
+    Reads,
+    /// It reads and locks what it reads.
+    ReadsAndLocks,
+    /// It changes rows.
+    Changes,
+}
+
+/// A statement as the parser understood it.
+#[derive(Debug)]
+pub(super) struct Classified {
+    pub(super) kind: Kind,
+    /// The parsed statement, written out again, with the markers of [`Scanned`].
+    pub(super) text: String,
+    /// The schemas that its tables are qualified with.
+    pub(super) schemas: Vec<String>,
+}
+
+/// Parses a scanned statement. Needs a stack that grows with the number of tokens: see [`super::plan`].
+///
+/// Errors: `denied` for anything but one statement that reads or changes rows; `invalid` for what
+/// can't be parsed.
+pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified, Error> {
+    first_word(scanned)?;
+    let parser_dialect: &dyn dialect::Dialect = match dialect {
+        Dialect::Mysql => &MySqlDialect {},
+        Dialect::Sqlite => &SQLiteDialect {},
+        Dialect::Postgres => &PostgreSqlDialect {},
+    };
+    let statements = Parser::new(parser_dialect)
+        .with_options(ParserOptions::new().with_unescape(false))
+        .try_with_sql(&scanned.text)
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| Error::Invalid(format!("the statement can't be read: {error}")))?;
+    let [statement] = statements.as_slice() else {
+        return Err(Error::Denied("one statement at a time is admitted".to_owned()));
+    };
+    let kind = kind(statement)?;
+    let mut inspector = Inspector { dialect, top: kind, depth: 0, locks: false, schemas: Vec::new() };
+    if let ControlFlow::Break(error) = statement.visit(&mut inspector) {
+        return Err(error);
+    }
+    let kind = if kind == Kind::Reads && inspector.locks { Kind::ReadsAndLocks } else { kind };
+    if kind == Kind::Changes {
+        if let Some(conflict) = on_conflict(statement)
+            && conflict == SqliteOnConflict::Rollback
+        {
+            return Err(Error::Denied("`OR ROLLBACK` would end the transaction".to_owned()));
+        }
+    } else if scanned.words.iter().any(|word| matches!(word.as_str(), "into" | "outfile" | "dumpfile")) {
+        return Err(Error::Denied("a reading statement has no INTO".to_owned()));
+    }
+    Ok(Classified { kind, text: statement.to_string(), schemas: inspector.schemas })
+}
+
+/// Names what is refused by its first word, before a parser may fail on the rest of it.
+fn first_word(scanned: &Scanned) -> Result<(), Error> {
+    let Some(word) = scanned.words.first() else {
+        return Err(Error::Invalid("the statement has no words".to_owned()));
+    };
+    match word.as_str() {
+        "select" | "with" | "values" | "insert" | "update" | "delete" | "replace" => Ok(()),
+        "create" | "alter" | "drop" | "truncate" | "rename" | "reindex" => {
+            Err(Error::Denied(format!("`{}` changes the schema; a tool changes data only", word.to_uppercase())))
+        }
+        "begin" | "start" | "commit" | "rollback" | "savepoint" | "release" | "end" => {
+            Err(Error::Denied("transactions are begun and ended through the handle, not by statements".to_owned()))
+        }
+        _ => Err(Error::Denied(format!(
+            "a statement that begins with `{}` neither reads nor changes rows",
+            word.chars().take(32).collect::<String>().to_uppercase()
+        ))),
+    }
+}
+
+fn kind(statement: &Statement) -> Result<Kind, Error> {
+    match statement {
+        Statement::Query(query) => match query.body.as_ref() {
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) => Ok(Kind::Changes),
+            _ => Ok(Kind::Reads),
+        },
+        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => Ok(Kind::Changes),
+        _ => Err(Error::Denied("the statement neither reads nor changes rows".to_owned())),
+    }
+}
+
+fn on_conflict(statement: &Statement) -> Option<SqliteOnConflict> {
+    match statement {
+        Statement::Insert(Insert { or, .. }) | Statement::Update(Update { or, .. }) => *or,
+        Statement::Query(query) => match query.body.as_ref() {
+            SetExpr::Insert(inner) | SetExpr::Update(inner) => on_conflict(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+struct Inspector {
+    dialect: Dialect,
+    top: Kind,
+    depth: usize,
+    locks: bool,
+    schemas: Vec<String>,
+}
+
+impl Inspector {
+    /// Only the outermost body of a changing statement may change rows; a part of a query never.
+    fn body(&self, body: &SetExpr) -> Result<(), Error> {
+        match body {
+            SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => Ok(()),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.body(left)?;
+                self.body(right)
+            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_)
+                if self.top == Kind::Changes && self.depth == 0 =>
+            {
+                Ok(())
+            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
+                Err(Error::Denied("a query that changes rows inside itself is not admitted".to_owned()))
+            }
+        }
+    }
+
+    fn query(&mut self, query: &Query) -> Result<(), Error> {
+        self.body(&query.body)?;
+        self.depth += 1;
+        self.locks |= !query.locks.is_empty();
+        let foreign = query.for_clause.is_some()
+            || query.settings.is_some()
+            || query.format_clause.is_some()
+            || query.fetch.is_some()
+            || !query.pipe_operators.is_empty();
+        if foreign { Err(Error::Denied("the query has a clause that is not admitted".to_owned())) } else { Ok(()) }
+    }
+
+    fn function(&self, name: &ObjectName) -> Result<(), Error> {
+        let refused = || {
+            let name: String = name.to_string().chars().take(64).collect();
+            Error::Denied(format!("the function `{name}` is not admitted"))
+        };
+        match name.0.as_slice() {
+            [one] if one.as_ident().is_some_and(|ident| functions::admitted(self.dialect, &ident.value)) => Ok(()),
+            _ => Err(refused()),
+        }
+    }
+
+    fn table(&self, factor: &TableFactor) -> Result<(), Error> {
+        match factor {
+            TableFactor::Table { args: None, version: None, json_path: None, sample: None, .. }
+            | TableFactor::Derived { sample: None, .. }
+            | TableFactor::NestedJoin { .. } => Ok(()),
+            TableFactor::JsonTable { .. } if self.dialect == Dialect::Mysql => Ok(()),
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. }
+                if matches!(name.0.as_slice(), [one] if one.as_ident().is_some_and(
+                    |ident| functions::admitted_table(self.dialect, &ident.value))) =>
+            {
+                Ok(())
+            }
+            _ => Err(Error::Denied("a table function or table form is not admitted".to_owned())),
+        }
+    }
+}
+
+impl Visitor for Inspector {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        flow(self.query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        let foreign = select.into.is_some()
+            || select.top.is_some()
+            || select.exclude.is_some()
+            || select.prewhere.is_some()
+            || select.qualify.is_some()
+            || select.value_table_mode.is_some()
+            || !(select.lateral_views.is_empty()
+                && select.connect_by.is_empty()
+                && select.cluster_by.is_empty()
+                && select.distribute_by.is_empty()
+                && select.sort_by.is_empty());
+        if foreign {
+            return ControlFlow::Break(Error::Denied("a SELECT has a clause that is not admitted".to_owned()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
+        let parts: Option<Vec<_>> = relation.0.iter().map(|part| part.as_ident()).collect();
+        match parts.as_deref() {
+            Some([_]) => ControlFlow::Continue(()),
+            Some([schema, _]) => {
+                self.schemas.push(schema.value.clone());
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(Error::Denied("a table's name has at most two parts".to_owned())),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        flow(self.table(factor))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Function(function) => flow(self.function(&function.name)),
+            // Functions without parentheses that the parser takes for columns.
+            Expr::Identifier(ident)
+                if ident.quote_style.is_none()
+                    && ["current_user", "current_role", "session_user", "system_user"]
+                        .iter()
+                        .any(|one| one.eq_ignore_ascii_case(&ident.value)) =>
+            {
+                ControlFlow::Break(Error::Denied(format!("the function `{}` is not admitted", ident.value)))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Error> {
+        flow(kind(statement).map(drop))
+    }
+}
+
+fn flow(result: Result<(), Error>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}

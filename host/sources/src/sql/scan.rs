@@ -1,0 +1,459 @@
+//! Reads a guest's statement token by token, so that nothing but one plain statement is left of it:
+//! comments go, literals and parameters become markers, and what has no place is refused.
+//!
+//! It knows no grammar: whether the statement reads or writes is [`super::classify`]'s to say. What
+//! comes out is simple enough that a parser and the database can't read it differently: MariaDB runs
+//! what stands in `/*M! … */`, and string escapes are where parsers err.
+
+use std::fmt::Write as _;
+
+use remit_domain::data::{Error, sql::Dialect, sql::MAX_PARAMETERS};
+
+/// The most tokens of a statement. Every binary operator can deepen the parsed tree by one, and a
+/// tree is walked and dropped recursively; a thousand parameters with commas are far from it.
+const MAX_TOKENS: usize = 8_192;
+
+/// A statement with its literals and parameters taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Parameters as `:1`, string literals as `'L0;'`, no comments, no `;`.
+    pub(super) text: String,
+    /// The string literals as they were written, quotes included.
+    pub(super) literals: Vec<String>,
+    /// How many values it takes.
+    pub(super) parameters: usize,
+    /// Its words outside quotes, in lower case.
+    pub(super) words: Vec<String>,
+}
+
+/// Takes a statement apart. Errors: `invalid` for what is malformed; `denied` for several statements,
+/// comments that the database would run, and variables.
+pub(super) fn scan(dialect: Dialect, statement: &str) -> Result<Scanned, Error> {
+    if let Some(control) = statement.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(invalid(format!("the statement has a control character, U+{:04X}", u32::from(control))));
+    }
+    let mut scanner = Scanner {
+        dialect,
+        rest: statement,
+        text: String::with_capacity(statement.len()),
+        literals: Vec::new(),
+        words: Vec::new(),
+        tokens: 0,
+        style: None,
+        highest: 0,
+        used: Vec::new(),
+    };
+    while scanner.step()? {}
+    scanner.finish()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Question,
+    Dollar,
+}
+
+struct Scanner<'a> {
+    dialect: Dialect,
+    rest: &'a str,
+    text: String,
+    literals: Vec<String>,
+    words: Vec<String>,
+    tokens: usize,
+    style: Option<Style>,
+    highest: usize,
+    used: Vec<bool>,
+}
+
+impl<'a> Scanner<'a> {
+    /// Reads one token; false at the end.
+    fn step(&mut self) -> Result<bool, Error> {
+        let Some(first) = self.rest.chars().next() else { return Ok(false) };
+        let second = self.rest.chars().nth(1);
+        if first.is_whitespace() {
+            self.take(first.len_utf8());
+            self.space();
+            return Ok(true);
+        }
+        match (first, second) {
+            ('/', Some('*')) => return self.block_comment().map(|()| true),
+            ('-', Some('-')) if self.dashes_comment() => return self.line_comment(),
+            ('#', _) if self.dialect == Dialect::Mysql => return self.line_comment(),
+            _ => {}
+        }
+        self.tokens += 1;
+        if self.tokens > MAX_TOKENS {
+            return Err(invalid(format!("the statement has more than {MAX_TOKENS} words and signs")));
+        }
+        match first {
+            '\'' => self.literal('\'')?,
+            '"' if self.dialect == Dialect::Mysql => self.literal('"')?,
+            '"' => self.quoted('"', '"')?,
+            '`' => self.quoted('`', '`')?,
+            '[' if self.dialect == Dialect::Sqlite => self.quoted('[', ']')?,
+            '?' => self.question(second)?,
+            '$' => self.dollar()?,
+            ';' => self.end()?,
+            '@' => return Err(Error::Denied("variables (`@`) are not admitted".to_owned())),
+            ':' => return Err(invalid("parameters are written `?` or `$1`, not with a colon")),
+            '\\' => return Err(invalid("a backslash has no place outside quotes")),
+            c if is_word(c) => self.word(),
+            // MySQL reads `--1` as twice minus; apart, no parser takes it for a comment.
+            '-' if second == Some('-') => self.emit_apart("-"),
+            c => {
+                self.take(c.len_utf8());
+                self.text.push(c);
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        taken
+    }
+
+    fn space(&mut self) {
+        if !self.text.ends_with(' ') && !self.text.is_empty() {
+            self.text.push(' ');
+        }
+    }
+
+    fn emit_apart(&mut self, sign: &str) {
+        self.take(sign.len());
+        self.text.push_str(sign);
+        self.space();
+    }
+
+    fn dashes_comment(&self) -> bool {
+        let after = self.rest.chars().nth(2);
+        self.dialect == Dialect::Sqlite || after.is_none_or(char::is_whitespace)
+    }
+
+    fn line_comment(&mut self) -> Result<bool, Error> {
+        let length = self.rest.find('\n').unwrap_or(self.rest.len());
+        self.take(length);
+        self.space();
+        Ok(true)
+    }
+
+    fn block_comment(&mut self) -> Result<(), Error> {
+        let inside = self.rest.get(2..).unwrap_or_default();
+        if inside.starts_with('!') || inside.starts_with("M!") || inside.starts_with("m!") {
+            return Err(Error::Denied("comments that the database runs (`/*!`) are not admitted".to_owned()));
+        }
+        let length = inside.find("*/").ok_or_else(|| invalid("a comment is not closed"))?;
+        self.take(length + 4);
+        self.space();
+        Ok(())
+    }
+
+    /// A string literal: kept as it is, and a marker in its place.
+    fn literal(&mut self, quote: char) -> Result<(), Error> {
+        let escapes = self.dialect == Dialect::Mysql;
+        let mut chars = self.rest.char_indices().skip(1).peekable();
+        let length = loop {
+            let Some((at, c)) = chars.next() else { return Err(invalid("a string is not closed")) };
+            if c == '\\' && escapes {
+                chars.next();
+            } else if c == quote {
+                if chars.peek().is_some_and(|(_, next)| *next == quote) {
+                    chars.next();
+                } else {
+                    break at + c.len_utf8();
+                }
+            }
+        };
+        let written = self.take(length).to_owned();
+        if self.after_word("x") {
+            // A hexadecimal literal: the parser keeps it as it is.
+            let digits = written.trim_matches('\'');
+            if quote != '\'' || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) || digits.len() % 2 == 1 {
+                return Err(invalid("a hexadecimal literal has pairs of the digits 0-9 and a-f"));
+            }
+            self.text.push_str(&written);
+            return Ok(());
+        }
+        // `N'…'` and the like are read differently by parsers; apart they are a name and a literal.
+        if self.text.ends_with(is_word) {
+            self.space();
+        }
+        let _infallible = write!(self.text, "'L{};'", self.literals.len());
+        self.literals.push(written);
+        Ok(())
+    }
+
+    fn after_word(&self, word: &str) -> bool {
+        let tail: String = self.text.chars().rev().take_while(|c| is_word(*c)).collect();
+        tail.eq_ignore_ascii_case(word)
+    }
+
+    /// A quoted name. One with quotes or backslashes inside has no use but to confuse.
+    fn quoted(&mut self, open: char, close: char) -> Result<(), Error> {
+        let inside = self.rest.get(1..).unwrap_or_default();
+        let length = inside.find(close).ok_or_else(|| invalid("a quoted name is not closed"))?;
+        let name = inside.get(..length).unwrap_or_default();
+        let doubled = inside.get(length + 1..).is_some_and(|after| after.starts_with(close));
+        if doubled || name.is_empty() || name.contains(['\\', '\'', '"', '`', '[', ']']) {
+            return Err(invalid("a quoted name has no quotes, brackets or backslashes inside"));
+        }
+        if self.text.ends_with(is_word) {
+            self.space();
+        }
+        self.text.push(open);
+        self.text.push_str(name);
+        self.text.push(close);
+        self.take(length + 2);
+        Ok(())
+    }
+
+    fn question(&mut self, second: Option<char>) -> Result<(), Error> {
+        if second.is_some_and(|c| c.is_ascii_digit()) {
+            return Err(invalid("numbered parameters are written `$1`, not `?1`"));
+        }
+        self.take(1);
+        self.parameter(Style::Question, self.highest + 1)
+    }
+
+    fn dollar(&mut self) -> Result<(), Error> {
+        let digits = self.rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
+        let after = self.rest.get(1 + digits..).and_then(|rest| rest.chars().next());
+        let number = self.rest.get(1..1 + digits).and_then(|digits| digits.parse::<usize>().ok());
+        match number {
+            Some(number) if number > 0 && !after.is_some_and(is_word) => {
+                self.take(1 + digits);
+                self.parameter(Style::Dollar, number)
+            }
+            _ => Err(invalid("`$` begins a parameter: `$1`, `$2`, …")),
+        }
+    }
+
+    fn parameter(&mut self, style: Style, number: usize) -> Result<(), Error> {
+        if *self.style.get_or_insert(style) != style {
+            return Err(invalid("parameters are written `?` or `$1`, not both in one statement"));
+        }
+        if number > MAX_PARAMETERS {
+            return Err(too_many_parameters());
+        }
+        self.highest = self.highest.max(number);
+        self.used.resize(self.used.len().max(number), false);
+        if let Some(used) = self.used.get_mut(number - 1) {
+            *used = true;
+        }
+        if self.text.ends_with(is_word) {
+            self.space();
+        }
+        let _infallible = write!(self.text, ":{number}");
+        if self.rest.starts_with(is_word) {
+            self.space();
+        }
+        Ok(())
+    }
+
+    /// A semicolon: only space and comments may follow.
+    fn end(&mut self) -> Result<(), Error> {
+        self.take(1);
+        let before = self.text.len();
+        while !self.rest.is_empty() {
+            let tokens = self.tokens;
+            self.step()?;
+            if self.tokens != tokens {
+                return Err(Error::Denied("one statement at a time is admitted".to_owned()));
+            }
+        }
+        self.text.truncate(before);
+        Ok(())
+    }
+
+    fn word(&mut self) {
+        let length = self.rest.find(|c| !is_word(c)).unwrap_or(self.rest.len());
+        let word = self.take(length);
+        self.text.push_str(word);
+        self.words.push(word.to_lowercase());
+    }
+
+    fn finish(self) -> Result<Scanned, Error> {
+        if let Some(unused) = self.used.iter().position(|used| !used) {
+            return Err(invalid(format!("parameter ${} is not used in the statement", unused + 1)));
+        }
+        let text = self.text.trim_end().to_owned();
+        if text.is_empty() {
+            return Err(invalid("the statement is empty"));
+        }
+        Ok(Scanned { text, literals: self.literals, parameters: self.highest, words: self.words })
+    }
+}
+
+/// A statement in an engine's own form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rendered {
+    /// What the engine is given.
+    pub(super) text: String,
+    /// For each `?` of the text the number of its parameter, from 0; for numbered parameters in order.
+    pub(super) binds: Vec<usize>,
+}
+
+/// Puts literals and parameters back, in the engine's own style.
+///
+/// `text` is a scanned text, or what a parser made of one: markers may have moved, not changed.
+/// Errors: `invalid` if a marker can't be read, which a parser that keeps literals never causes.
+pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<Rendered, Error> {
+    let lost = || invalid("the statement is too unusual to be checked");
+    let mut out = String::with_capacity(text.len() + scanned.literals.iter().map(String::len).sum::<usize>());
+    let mut binds = Vec::with_capacity(scanned.parameters);
+    let mut rest = text;
+    while let Some(at) = rest.find(['\'', '"', '`', '[', ':']) {
+        let (before, found) = rest.split_at_checked(at).ok_or_else(lost)?;
+        out.push_str(before);
+        let inside = found.get(1..).ok_or_else(lost)?;
+        match found.as_bytes().first() {
+            Some(b'\'') => {
+                let length = inside.find('\'').ok_or_else(lost)?;
+                let marker = inside.get(..length).ok_or_else(lost)?;
+                if before.ends_with(['x', 'X']) && marker.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    let _infallible = write!(out, "'{marker}'");
+                } else {
+                    literals(marker, scanned, &mut out).ok_or_else(lost)?;
+                }
+                rest = inside.get(length + 1..).ok_or_else(lost)?;
+            }
+            Some(b':') => {
+                let digits = inside.bytes().take_while(u8::is_ascii_digit).count();
+                let number: usize = inside.get(..digits).and_then(|digits| digits.parse().ok()).ok_or_else(lost)?;
+                if number == 0 || number > scanned.parameters {
+                    return Err(lost());
+                }
+                match dialect {
+                    Dialect::Mysql => {
+                        out.push('?');
+                        binds.push(number - 1);
+                    }
+                    Dialect::Sqlite | Dialect::Postgres => {
+                        let sign = if dialect == Dialect::Sqlite { '?' } else { '$' };
+                        let _infallible = write!(out, "{sign}{number}");
+                    }
+                }
+                rest = inside.get(digits..).ok_or_else(lost)?;
+            }
+            // MariaDB has no names in brackets.
+            Some(b'[') if dialect != Dialect::Sqlite => {
+                out.push('[');
+                rest = inside;
+            }
+            Some(open) => {
+                let close = if *open == b'[' { ']' } else { char::from(*open) };
+                let length = inside.find(close).ok_or_else(lost)? + 2;
+                out.push_str(found.get(..length).ok_or_else(lost)?);
+                rest = found.get(length..).ok_or_else(lost)?;
+            }
+            None => return Err(lost()),
+        }
+    }
+    out.push_str(rest);
+    if dialect != Dialect::Mysql {
+        binds.extend(0..scanned.parameters);
+    }
+    Ok(Rendered { text: out, binds })
+}
+
+/// Writes the literals of a marker, `L3;` or several that stood side by side.
+fn literals(marker: &str, scanned: &Scanned, out: &mut String) -> Option<()> {
+    for (count, one) in marker.strip_suffix(';')?.split(';').enumerate() {
+        let number: usize = one.strip_prefix('L')?.parse().ok()?;
+        if count > 0 {
+            out.push(' ');
+        }
+        out.push_str(scanned.literals.get(number)?);
+    }
+    Some(())
+}
+
+/// What more parameters than a statement may have come to.
+pub(super) fn too_many_parameters() -> Error {
+    Error::Limit { name: "max-parameters", allowed: MAX_PARAMETERS as u64 }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$' || (!c.is_ascii() && !c.is_whitespace())
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::Invalid(message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use Dialect::{Mysql, Sqlite};
+
+    use super::*;
+
+    fn round(dialect: Dialect, statement: &str) -> Result<(String, Vec<usize>), Error> {
+        let scanned = scan(dialect, statement)?;
+        let rendered = render(dialect, &scanned.text, &scanned)?;
+        Ok((rendered.text, rendered.binds))
+    }
+
+    #[test]
+    fn parameters_take_the_engines_style() {
+        for (dialect, from, to, binds) in [
+            (Mysql, "select ?, ?", "select ?, ?", vec![0, 1]),
+            (Mysql, "select $2, $1, $2", "select ?, ?, ?", vec![1, 0, 1]),
+            (Sqlite, "select $2, $1, $2", "select ?2, ?1, ?2", vec![0, 1]),
+            (Sqlite, "select ?, ?", "select ?1, ?2", vec![0, 1]),
+            (Sqlite, "select a$1, '?', \"?\", `$1`, [?] -- ?\n, ?", "select a$1, '?', \"?\", `$1`, [?] , ?1", vec![0]),
+            (Mysql, "select '\\'?', \"?\", `?` # ?\n /* $1 */, ?;", "select '\\'?', \"?\", `?` , ?", vec![0]),
+            (Mysql, "select 1--1, 2-- two", "select 1- -1, 2", vec![]),
+            (Sqlite, "select 1--1", "select 1", vec![]),
+            (Sqlite, "select x'0aFF', N'a'", "select x'0aFF', N 'a'", vec![]),
+            (Sqlite, "select 'it''s' ; -- end ;\n/* ; */ ", "select 'it''s'", vec![]),
+        ] {
+            assert_eq!(round(dialect, from), Ok((to.to_owned(), binds)), "{from}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_is_refused() {
+        let case = |dialect, statement: &str| round(dialect, statement).unwrap_err().case();
+        for (dialect, statement, expected) in [
+            (Mysql, "select 1; select 2", "denied"),
+            (Mysql, "select 1 /*! into outfile '/tmp/x' */", "denied"),
+            (Mysql, "select 1 /*M!100100 into outfile '/tmp/x' */", "denied"),
+            (Sqlite, "select /*!1*/ 1", "denied"),
+            (Mysql, "select @@hostname", "denied"),
+            (Mysql, "select @a := 1", "denied"),
+            (Sqlite, "select @a", "denied"),
+            (Sqlite, "select :a", "invalid"),
+            (Sqlite, "select ?1", "invalid"),
+            (Sqlite, "select ?, $1", "invalid"),
+            (Sqlite, "select $1, $3", "invalid"),
+            (Sqlite, "select $0", "invalid"),
+            (Sqlite, "select $a", "invalid"),
+            (Sqlite, "select $1001", "limit"),
+            (Sqlite, "select 'a", "invalid"),
+            (Mysql, "select 'a\\'", "invalid"),
+            (Sqlite, "select \"a", "invalid"),
+            (Sqlite, "select \"a\"\"b\"", "invalid"),
+            (Sqlite, "select /* 1", "invalid"),
+            (Sqlite, "select 1\0", "invalid"),
+            (Sqlite, "select x'0'", "invalid"),
+            (Sqlite, " -- nothing\n;", "invalid"),
+            (Sqlite, "", "invalid"),
+        ] {
+            assert_eq!(case(dialect, statement), expected, "{statement:?}");
+        }
+    }
+
+    #[test]
+    fn a_mysql_string_ends_where_mysql_ends_it() {
+        // A parser that unescapes, or that prints `''` after a backslash as one quote, ends these
+        // strings elsewhere and takes what follows for SQL.
+        for literal in [r"'\\''x'", r"'a\'b'", r"'\\'", r#"'"'"#, r"'\'''\\'", r"'` -- '"] {
+            let scanned = scan(Mysql, &format!("select {literal} , 1")).unwrap();
+            assert_eq!(scanned.text, "select 'L0;' , 1");
+            assert_eq!(scanned.literals, [literal]);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading one workflow, and the strict check of all.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use remit_config::{Fault, Faults, File, Located, Report, Spot};
+
+use crate::{authored::Workflow, steps};
+
+/// Reads a workflow. Errors: all faults.
+pub fn parse(file: &File) -> Result<Workflow, Faults> {
+    let located = Located::yaml(file)?;
+    let (workflow, mut faults) = located.read::<Workflow>();
+    if let Some(workflow) = &workflow {
+        let meaning = steps::check(&located, workflow);
+        let new = meaning.into_iter().filter(|fault| !faults.iter().any(|shape| shape.same_place(fault)));
+        let new: Vec<Fault> = new.collect();
+        faults.extend(new);
+    }
+    Faults::none(faults)?;
+    workflow.ok_or_else(|| Fault::new(&file.name, Spot::START, "the file can't be read").into())
+}
+
+/// Checks all workflows below a folder; `root` is what faults name files relative to.
+///
+/// Names are unique for a tenant (`customers/<tenant>/`) and in each other folder at the top.
+pub fn check(root: &Path, folder: &Path) -> Report {
+    let mut report = Report::default();
+    let mut names: BTreeMap<(PathBuf, String), String> = BTreeMap::new();
+    let folder = root.join(folder);
+    for path in files(root, &folder, &mut report) {
+        let file = match File::read(root, &path) {
+            Ok(file) => file,
+            Err(fault) => {
+                report.faults.insert(fault);
+                continue;
+            }
+        };
+        report.files.insert(file.name.clone());
+        let workflow = match parse(&file) {
+            Ok(workflow) => workflow,
+            Err(faults) => {
+                report.faults.extend(faults.into_vec());
+                continue;
+            }
+        };
+        let owner = owner(path.strip_prefix(&folder).unwrap_or(&path));
+        for name in std::iter::once(workflow.name).chain(workflow.aliases) {
+            match names.get(&(owner.clone(), name.clone())) {
+                Some(other) => {
+                    let message = format!("a second workflow named `{name}`");
+                    let fault = Fault::new(&file.name, Spot::START, message);
+                    report.faults.insert(fault.hint(format!("the first is {other}")));
+                }
+                None => drop(names.insert((owner.clone(), name), file.name.clone())),
+            }
+        }
+    }
+    report
+}
+
+/// Within what a workflow's name is unique.
+fn owner(path: &Path) -> PathBuf {
+    let depth = if path.starts_with("customers") { 2 } else { 1 };
+    path.parent().unwrap_or(path).components().take(depth).collect()
+}
+
+/// The YAML files below a folder, in order of path.
+fn files(root: &Path, folder: &Path, report: &mut Report) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let name = folder.strip_prefix(root).unwrap_or(&folder).display().to_string();
+                report.faults.insert(Fault::new(name, Spot::START, format!("the folder can't be read: {error}")));
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let hidden = path.file_name().and_then(|name| name.to_str()).is_none_or(|name| name.starts_with('.'));
+            // A link could lead round in a circle: folders are followed only where they lie.
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            match path.extension().and_then(|extension| extension.to_str()) {
+                _ if hidden => {}
+                _ if is_folder => folders.push(path),
+                Some("yml" | "yaml") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}

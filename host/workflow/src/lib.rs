@@ -1,0 +1,15 @@
+//! Workflows: authored YAML, checked with line and column, all faults at once.
+//!
+//! Deliberately absent: running them, and deciding what a step may use, which needs a tenant's
+//! context; a file is checked here for what is wrong with it whoever runs it.
+
+pub mod authored;
+mod check;
+mod expression;
+mod node;
+pub mod schema;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+pub use check::{check, parse};

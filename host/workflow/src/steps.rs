@@ -1,0 +1,281 @@
+//! The steps of one workflow, in order: ids, kinds, configs, and what their expressions refer to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use remit_config::{Fault, Located, closest, join, one_of};
+use remit_domain::PluginName;
+use serde_json::Value;
+
+use crate::{
+    authored::{Step, Workflow},
+    expression::{self, Reference},
+    node::{CONDITIONAL, DATABASE_VERBS, KINDS, Kind, Operation},
+};
+
+/// Checks what the shape of a file does not say.
+pub(crate) fn check(located: &Located, workflow: &Workflow) -> Vec<Fault> {
+    let mut checker = Checker {
+        located,
+        inputs: workflow.inputs.as_ref().map(|inputs| inputs.keys().map(String::as_str).collect()),
+        all: BTreeMap::new(),
+        seen: BTreeSet::new(),
+        faults: Vec::new(),
+    };
+    collect(&workflow.steps, "/steps", &mut checker.all);
+    let before = checker.steps(&workflow.steps, "/steps", BTreeSet::new());
+    for (name, output) in &workflow.outputs {
+        checker.texts(&join("/outputs", name), output, &before);
+    }
+    checker.faults
+}
+
+/// All ids, with the place of each first.
+fn collect<'a>(steps: &'a [Step], pointer: &str, all: &mut BTreeMap<&'a str, String>) {
+    for (at, step) in steps.iter().enumerate() {
+        let pointer = format!("{pointer}/{at}");
+        all.entry(&step.id).or_insert_with(|| pointer.clone());
+        collect(&step.if_true, &format!("{pointer}/if_true"), all);
+        collect(&step.if_false, &format!("{pointer}/if_false"), all);
+    }
+}
+
+struct Checker<'a> {
+    located: &'a Located,
+    inputs: Option<BTreeSet<&'a str>>,
+    all: BTreeMap<&'a str, String>,
+    seen: BTreeSet<&'a str>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Checker<'a> {
+    /// Checks steps that run after those in `before`; what has run after them.
+    fn steps(&mut self, steps: &'a [Step], pointer: &str, mut before: BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+        for (at, step) in steps.iter().enumerate() {
+            let pointer = format!("{pointer}/{at}");
+            if !self.seen.insert(&step.id) {
+                let fault = self.located.at(&join(&pointer, "id"), format!("a second step `{}`", step.id));
+                self.faults.push(fault.hint("ids are unique in a file, branches included"));
+            }
+            self.step(step, &pointer, &before);
+            before.insert(&step.id);
+            // Neither branch sees the other's steps: one of the two never runs.
+            let after_true = self.steps(&step.if_true, &join(&pointer, "if_true"), before.clone());
+            let after_false = self.steps(&step.if_false, &join(&pointer, "if_false"), before);
+            before = after_true.into_iter().chain(after_false).collect();
+        }
+        before
+    }
+
+    fn step(&mut self, step: &Step, pointer: &str, before: &BTreeSet<&str>) {
+        if let Some(condition) = &step.condition {
+            let at = join(pointer, "condition");
+            if expression::whole(condition) {
+                self.text(&at, condition, before);
+            } else {
+                self.complain(&at, "a condition is one expression", "write it as \"{{ … }}\", with nothing around it");
+            }
+        }
+        for (name, value) in &step.config {
+            self.texts(&join(&join(pointer, "config"), name), value, before);
+        }
+        if step.kind == CONDITIONAL {
+            self.conditional(step, pointer);
+            return;
+        }
+        for (key, steps) in [("if_true", &step.if_true), ("if_false", &step.if_false)] {
+            if !steps.is_empty() {
+                let fault = self.located.at_key(&join(pointer, key), format!("`{key}` belongs to a conditional"));
+                self.faults.push(fault);
+            }
+        }
+        match KINDS.iter().find(|kind| kind.name == step.kind) {
+            Some(kind) => self.built_in(kind, step, pointer),
+            None => self.plugin(step, pointer),
+        }
+    }
+
+    fn conditional(&mut self, step: &Step, pointer: &str) {
+        if step.condition.is_none() {
+            self.faults.push(self.located.at(pointer, "a conditional needs `condition`"));
+        }
+        if step.if_true.is_empty() && step.if_false.is_empty() {
+            self.faults.push(self.located.at(pointer, "a conditional needs `if_true` or `if_false`"));
+        }
+        if !step.config.is_empty() {
+            self.faults.push(self.located.at_key(&join(pointer, "config"), "a conditional has no `config`"));
+        }
+    }
+
+    fn plugin(&mut self, step: &Step, pointer: &str) {
+        let named = step.kind.rsplit_once('.').is_some_and(|(plugin, node)| {
+            let fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            PluginName::new(plugin).is_ok() && !node.is_empty() && node.chars().all(fit)
+        });
+        if !named {
+            let known = KINDS.iter().map(|kind| kind.name).chain([CONDITIONAL]);
+            let fault = self.located.at(&join(pointer, "type"), format!("unknown kind of step `{}`", step.kind));
+            self.faults.push(fault.hint_if(one_of(&step.kind, known)));
+        }
+    }
+
+    fn built_in(&mut self, kind: &Kind, step: &Step, pointer: &str) {
+        let config = join(pointer, "config");
+        // Without a `config` the fault is the step's.
+        let place = if self.located.get(&config).is_some() { config.as_str() } else { pointer };
+        for key in kind.required.iter().filter(|key| !step.config.contains_key(**key)) {
+            self.faults.push(self.located.at(place, format!("a step of type {} needs `{key}`", kind.name)));
+        }
+        for keys in kind.one_of.iter().filter(|keys| !keys.iter().any(|key| step.config.contains_key(*key))) {
+            let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
+            self.faults.push(self.located.at(place, format!("a step of type {} needs {keys}", kind.name)));
+        }
+        for key in kind.literal {
+            let Some(value) = step.config.get(*key) else { continue };
+            let at = join(&config, key);
+            match value.as_str() {
+                None => self.complain(&at, format!("`{key}` is a text"), "quote it"),
+                Some("") => self.faults.push(self.located.at(&at, format!("`{key}` is empty"))),
+                Some(text) if text.contains("{{") => {
+                    let hint = "what a step may use is decided when the file is loaded";
+                    self.complain(&at, format!("`{key}` can't be an expression"), hint);
+                }
+                Some(text) if *key == "operation" => self.operation(&at, kind, text),
+                Some(_) => {}
+            }
+        }
+        match kind.name {
+            "http_request" => self.http_request(step, &config),
+            "database" => self.sql(step, &config),
+            _ => {}
+        }
+    }
+
+    fn operation(&mut self, pointer: &str, kind: &Kind, operation: &str) {
+        match kind.operation {
+            Operation::None => {}
+            Operation::Listed(known) | Operation::Optional(known) => {
+                if !known.contains(&operation) {
+                    let message = format!("{} has no operation `{operation}`", kind.name);
+                    let hint = closest(operation, known.iter().copied())
+                        .unwrap_or_else(|| format!("known: {}", known.join(", ")));
+                    self.complain(pointer, message, hint);
+                }
+            }
+            Operation::Database => {
+                let parts: Vec<&str> = operation.split('.').collect();
+                match parts.as_slice() {
+                    [source, kind, verb] if [source, kind, verb].iter().all(|part| !part.is_empty()) => {
+                        if !DATABASE_VERBS.contains(verb) {
+                            let fault = self.located.at(pointer, format!("a database has no operation `{verb}`"));
+                            self.faults.push(fault.hint_if(one_of(verb, DATABASE_VERBS)));
+                        }
+                    }
+                    _ => {
+                        let hint = "`<source>.<kind>.<verb>`, such as `primary.mysql.select`";
+                        self.complain(pointer, format!("`{operation}` does not name a database operation"), hint);
+                    }
+                }
+            }
+        }
+    }
+
+    fn http_request(&mut self, step: &Step, config: &str) {
+        match (step.config.contains_key("source"), step.config.contains_key("url")) {
+            (true, true) => {
+                let fault = self.located.at_key(&join(config, "url"), "both `source` and `url`");
+                self.faults.push(fault.hint("with a source the address is a `path`"));
+            }
+            (true, false) if !step.config.contains_key("path") => {
+                self.faults.push(self.located.at(config, "a step of type http_request needs `path` beside `source`"));
+            }
+            _ => {}
+        }
+    }
+
+    /// SQL is never put together from texts: values travel as parameters.
+    fn sql(&mut self, step: &Step, config: &str) {
+        for key in ["query", "where"] {
+            if step.config.get(key).and_then(Value::as_str).is_some_and(|text| text.contains("{{")) {
+                let at = join(config, key);
+                let hint = "write `?` and list the value in `params`";
+                self.complain(&at, "an expression inside SQL", hint);
+            }
+        }
+    }
+
+    /// Checks every text of a value.
+    fn texts(&mut self, pointer: &str, value: &Value, before: &BTreeSet<&str>) {
+        match value {
+            Value::String(text) => self.text(pointer, text, before),
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.texts(&join(pointer, &at.to_string()), item, before);
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    self.texts(&join(pointer, name), member, before);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn text(&mut self, pointer: &str, text: &str, before: &BTreeSet<&str>) {
+        match expression::expressions(text) {
+            Err(message) => self.faults.push(self.located.at(pointer, message)),
+            Ok(found) => {
+                for reference in found.into_iter().flat_map(expression::Expression::references) {
+                    self.reference(pointer, &reference, before);
+                }
+            }
+        }
+    }
+
+    fn reference(&mut self, pointer: &str, reference: &Reference, before: &BTreeSet<&str>) {
+        let path: Vec<&str> = reference.path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["steps", id, rest @ ..] => {
+                if !before.contains(id) {
+                    self.not_before(pointer, id, before);
+                } else if let Some(first) = rest.first().filter(|first| **first != "output") {
+                    let hint = format!("did you mean `steps.{id}.output.{first}`?");
+                    self.complain(pointer, format!("a step has no `{first}`, only its `output`"), hint);
+                }
+            }
+            ["inputs", name, ..] => {
+                let Some(inputs) = self.inputs.as_ref().filter(|inputs| !inputs.contains(name)) else { return };
+                let fault = self.located.at(pointer, format!("`inputs` declares no `{name}`"));
+                self.faults.push(fault.hint_if(one_of(name, inputs.iter().copied())));
+            }
+            _ => {}
+        }
+    }
+
+    fn not_before(&mut self, pointer: &str, id: &str, before: &BTreeSet<&str>) {
+        let fault = match self.all.get(id) {
+            None => {
+                let fault = self.located.at(pointer, format!("there is no step `{id}`"));
+                fault.hint_if(closest(id, before.iter().copied()))
+            }
+            Some(_) if self.seen.contains(id) && !self.is_own(pointer, id) => self
+                .located
+                .at(pointer, format!("step `{id}` never ran when this is reached"))
+                .hint("it stands in the other branch"),
+            Some(_) => self
+                .located
+                .at(pointer, format!("step `{id}` has not run when this is reached"))
+                .hint("only earlier steps can be referred to"),
+        };
+        self.faults.push(fault);
+    }
+
+    /// Whether what stands at a pointer belongs to the step itself.
+    fn is_own(&self, pointer: &str, id: &str) -> bool {
+        self.all.get(id).is_some_and(|own| pointer.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    fn complain(&mut self, pointer: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.faults.push(self.located.at(pointer, message).hint(hint));
+    }
+}

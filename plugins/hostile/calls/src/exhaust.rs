@@ -1,0 +1,130 @@
+//! Attacks on the host's time, memory and patience.
+
+use std::{hint::black_box, thread, time::Duration};
+
+use remit_sdk::{Pending, prelude::*, serde_json};
+
+const MIB: usize = 1024 * 1024;
+
+pub(crate) fn spin(_: NoArguments, _: &Call) -> Result<()> {
+    loop {
+        black_box(());
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Sleep {
+    milliseconds: u64,
+}
+
+pub(crate) fn sleep(args: Sleep, _: &Call) -> Result<&'static str> {
+    thread::sleep(Duration::from_millis(args.milliseconds));
+    Ok("slept")
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Mebibytes {
+    mib: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Grown {
+    mib: usize,
+}
+
+/// Stops at `mib`, or when it is refused more.
+pub(crate) fn grow(args: Mebibytes, _: &Call) -> Result<Grown> {
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    while held.len() < args.mib {
+        let mut block = Vec::new();
+        if block.try_reserve_exact(MIB).is_err() || held.try_reserve(1).is_err() {
+            break;
+        }
+        block.resize(MIB, 1);
+        held.push(black_box(block));
+    }
+    Ok(Grown { mib: held.len() })
+}
+
+pub(crate) fn recurse(_: NoArguments, _: &Call) -> Result<u64> {
+    #[expect(unconditional_recursion, reason = "the attack")]
+    fn deeper(depth: u64) -> u64 {
+        let frame = black_box([depth; 16]);
+        deeper(depth + 1) + frame.iter().sum::<u64>()
+    }
+    Ok(deeper(0))
+}
+
+#[expect(clippy::panic, reason = "the attack")]
+pub(crate) fn trap(_: NoArguments, _: &Call) -> Result<()> {
+    panic!("a panic on purpose, with secrets in its message")
+}
+
+pub(crate) fn big_output(args: Mebibytes, _: &Call) -> Result<String> {
+    Ok("x".repeat(args.mib.saturating_mul(MIB)))
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Deep {
+    depth: usize,
+}
+
+pub(crate) fn deep_output(args: Deep, _: &Call) -> Result<Reply> {
+    let (open, close) = ("[".repeat(args.depth), "]".repeat(args.depth));
+    let nested = serde_json::value::RawValue::from_string(format!("{open}{close}"));
+    let nested = nested.map_err(|error| Error::refused(error.to_string()))?;
+    Reply::default().with_structured(&nested)
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Many {
+    count: u32,
+    #[serde(default = "trivial")]
+    statement: String,
+}
+
+#[derive(Serialize, JsonSchema, Default)]
+pub(crate) struct Waited {
+    answered: u32,
+    limited: u32,
+    failed: u32,
+}
+
+pub(crate) fn wait_many(args: Many, call: &Call) -> Result<Waited> {
+    let database = call.database("primary")?;
+    let start = |_| database.start_rows::<serde_json::Value>(&args.statement, params![]);
+    let under_way: Vec<_> = (0..args.count).map(start).collect();
+    let mut waited = Waited::default();
+    for answer in under_way.into_iter().map(Pending::get) {
+        let kind = match answer {
+            Ok(_) => &mut waited.answered,
+            Err(error) if matches!(error.cause(), Some(Cause::Limit(_))) => &mut waited.limited,
+            Err(_) => &mut waited.failed,
+        };
+        *kind += 1;
+    }
+    Ok(waited)
+}
+
+fn trivial() -> String {
+    "SELECT 1 AS one".to_owned()
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Count {
+    count: u32,
+}
+
+pub(crate) fn hoard(args: Count, call: &Call) -> Result<usize> {
+    let held: Result<Vec<Database>> = (0..args.count).map(|_| call.database("primary")).collect();
+    held.map(|held| held.len())
+}
+
+pub(crate) fn flood(args: Count, call: &Call) -> Result<u32> {
+    let line = "flood ".repeat(1000);
+    for number in 0..args.count {
+        call.log(Level::Error, &line);
+        call.progress(number.into(), None, Some(&line));
+    }
+    Ok(args.count)
+}

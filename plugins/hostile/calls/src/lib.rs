@@ -1,0 +1,59 @@
+//! A guest for the host's tests: each tool attacks the host, or breaks its own promises, in one way,
+//! and tells what came of it where it lives to tell.
+//!
+//! Nothing here is an example of how to write a plugin.
+
+mod escape;
+mod exhaust;
+mod lie;
+mod reach;
+
+use remit_sdk::prelude::*;
+
+tool_set! {
+    title: "Attacks on the host",
+    tools: [
+        Tool::new("spin", "Loops for ever.", exhaust::spin),
+        Tool::new("sleep", "Sleeps.", exhaust::sleep),
+        Tool::new("grow", "Takes all the memory it can get.", exhaust::grow),
+        Tool::new("recurse", "Calls itself without end.", exhaust::recurse),
+        Tool::new("trap", "Panics.", exhaust::trap),
+        Tool::new("big_output", "Answers at length.", exhaust::big_output),
+        Tool::new("deep_output", "Answers with lists in lists.", exhaust::deep_output),
+        Tool::new("wait_many", "Has many queries under way at once.", exhaust::wait_many).reads("primary"),
+        Tool::new("hoard", "Takes a handle again and again.", exhaust::hoard).reads("primary"),
+        Tool::new("flood", "Logs and reports progress without end.", exhaust::flood),
+        Tool::new("bad_output", "Breaks its output schema.", lie::bad_output),
+        Tool::new("write_read_only", "Writes through a read handle.", escape::write_read_only).reads("primary"),
+        Tool::new("escape_api", "Sends to an address of the caller's choice.", escape::escape_api).reads("ecommerce"),
+        Tool::new("open_ungranted", "Takes a source that it did not declare.", reach::open_ungranted).reads("primary"),
+        Tool::new("environment", "Looks around for what no plugin should see.", reach::environment),
+        Tool::new("forge", "Uses a handle that it was not given.", reach::forge).reads("primary"),
+    ],
+}
+
+#[cfg(test)]
+mod tests {
+    use remit_sdk::testing::{self, FakeApi, FakeDatabase};
+
+    use super::tool_set;
+
+    #[test]
+    fn attacks_that_do_not_need_a_host_are_told() {
+        let (database, api) = (FakeDatabase::sqlite(), FakeApi::new());
+        let call = testing::call().reads("primary", &database).reads("ecommerce", &api).build();
+        let cases = [
+            ("write_read_only", r#"{"statement":"DELETE FROM customers","through":"execute"}"#, "Denied"),
+            ("write_read_only", r#"{"statement":"DELETE FROM customers","through":"transaction"}"#, "Denied"),
+            ("write_read_only", r#"{"statement":"DELETE FROM customers","through":"query"}"#, "Invalid"),
+            ("escape_api", r#"{"path":"../secrets"}"#, "404"),
+            ("escape_api", r#"{"path":"x","method":"delete"}"#, "Denied"),
+            ("open_ungranted", r#"{"name":"analytics"}"#, "NotGranted"),
+            ("wait_many", r#"{"count":3}"#, r#""failed":3"#),
+        ];
+        for (tool, arguments, told) in cases {
+            let answer = tool_set().call(tool, arguments, &call).ok().and_then(|it| it.structured).unwrap_or_default();
+            assert!(answer.contains(told), "{tool}: {answer}");
+        }
+    }
+}

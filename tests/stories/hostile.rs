@@ -1,0 +1,205 @@
+//! Hostile guests: each states the safe outcome, and the host goes on.
+
+use serde_json::{Value, json};
+
+use crate::host::{Host, Setup, answer};
+
+/// A host whose sales agent has the hostile tools beside its own, with tight limits.
+async fn host() -> Host {
+    Setup::demo()
+        .hostile("hostile-calls")
+        .patch("configs/contexts/techstart.json", |context| {
+            context["agentMappings"]["sales"]["mcpServer"] = json!(["techstart-crm", "hostile-calls"]);
+            context["agentMappings"]["sales"]["dataSources"] = json!(["primary", "crm", "ecommerce"]);
+            context["agentMappings"]["sales"]["permissions"] =
+                json!({"primary": ["read", "write"], "crm": ["read"], "ecommerce": ["read"]});
+        })
+        .edit(|root| {
+            let file = root.join("configs/host.yaml");
+            let limits = "\nlimits:\n  wallTimeMs: 3000\n  cpuTimeMs: 300\n  memoryBytes: 33554432\n  outputBytes: 1048576\n";
+            let text = std::fs::read_to_string(&file).unwrap();
+            let text: String = text.split("\nlimits:").next().unwrap().to_owned() + limits;
+            std::fs::write(&file, text).unwrap();
+        })
+        .start()
+        .await
+}
+
+/// After whatever happened, a tool answers as ever.
+async fn still_well(host: &Host) {
+    host.result("search_customers", json!({"query": "test", "limit": 1})).await;
+}
+
+#[tokio::test]
+async fn guests_that_burn_hoard_or_crash_are_stopped_and_nothing_else_is() {
+    let host = host().await;
+    for (tool, parameters, status, code, said) in [
+        ("spin", json!({}), 500, "plugin_limit", "cpuTimeMs (300 ms)"),
+        ("grow", json!({}), 500, "plugin_limit", "memoryBytes (33554432 bytes)"),
+        ("recurse", json!({}), 500, "plugin_limit", "stackBytes"),
+        ("trap", json!({}), 500, "plugin_trapped", "hostile-calls failed"),
+        ("big_output", json!({"mebibytes": 2}), 500, "plugin_limit", "outputBytes (1048576 bytes)"),
+        ("bad_output", json!({}), 500, "plugin_bad_answer", "output schema"),
+        ("forge", json!({}), 500, "plugin_trapped", "hostile-calls failed"),
+    ] {
+        let (got, body) = host.tool(tool, parameters).await;
+        assert_eq!((got, body["code"].as_str()), (status, Some(code)), "{tool}: {body:#}");
+        assert!(body["error"].as_str().unwrap().contains(said), "{tool}: {body:#}");
+        assert!(!body.to_string().contains("wasm"), "no internals: {body:#}");
+        still_well(&host).await;
+    }
+    // A guest that waits is ended by the wall clock.
+    let (got, body) = host.tool("sleep", json!({"milliseconds": 60_000})).await;
+    assert_eq!((got, body["code"].as_str()), (504, Some("deadline")), "{body:#}");
+    still_well(&host).await;
+}
+
+#[tokio::test]
+async fn while_guests_spin_a_well_behaved_call_is_answered() {
+    let host = host().await;
+    let spinning = futures::future::join_all((0..8).map(|_| host.tool("spin", json!({}))));
+    let calling = async {
+        for _ in 0..20 {
+            still_well(&host).await;
+        }
+    };
+    let (spun, ()) = tokio::join!(spinning, calling);
+    assert!(spun.iter().all(|(_, body)| body["code"] == "plugin_limit"), "{spun:?}");
+}
+
+#[tokio::test]
+async fn a_guest_reaches_nothing_of_the_machine() {
+    let host = host().await;
+    let found = host.result("environment", json!({})).await;
+    assert_eq!((&found["variables"], &found["arguments"]), (&json!(0), &json!(0)), "{found:#}");
+    for closed in ["root", "passwd", "socket"] {
+        assert!(found[closed].as_str().unwrap().starts_with("error"), "{closed}: {found:#}");
+    }
+    let ungranted = host.result("open_ungranted", json!({"source": "analytics"})).await;
+    assert!(ungranted["outcome"].as_str().unwrap().contains("not-found"), "{ungranted:#}");
+}
+
+#[tokio::test]
+async fn a_read_handle_writes_nothing_in_any_way() {
+    let host = host().await;
+    let before = customers(&host).await;
+    for statement in [
+        "DELETE FROM customers",
+        "WITH gone AS (SELECT 1) DELETE FROM customers",
+        "SELECT 1; DELETE FROM customers",
+        "INSERT INTO announcements (title) VALUES ('x')",
+        "PRAGMA query_only = OFF",
+        "PRAGMA writable_schema = ON",
+        "ATTACH DATABASE 'stolen.db' AS stolen",
+        "VACUUM INTO 'stolen.db'",
+        "CREATE TABLE loot (a)",
+        "REINDEX",
+        "SELECT load_extension('x')",
+        "SELECT writefile('stolen', 'x')",
+        "/*!50000 DELETE */ FROM customers",
+        "",
+        "BEGIN",
+    ] {
+        let tried = host.result("write_read_only", json!({"statement": statement})).await;
+        for way in ["query", "execute"] {
+            let outcome = tried[way].as_str().unwrap();
+            assert!(["denied", "invalid", "not-found"].iter().any(|case| outcome.starts_with(case)), "{statement}: {tried:#}");
+        }
+    }
+    assert_eq!(customers(&host).await, before);
+    let stolen = walk(host.root.path());
+    assert!(!stolen.iter().any(|file| file.contains("stolen")), "{stolen:?}");
+    // The refusals are on record.
+    let mut host = host;
+    host.stop();
+    let denied = host.audit().await.into_iter().filter(|row| row.name == "write_read_only");
+    assert!(denied.into_iter().any(|row| row.sources.to_string().contains("\"denied\"")));
+}
+
+#[tokio::test]
+async fn an_api_path_does_not_leave_its_base() {
+    let host = host().await;
+    host.shopify.forget();
+    for path in [
+        "//127.0.0.1/x", "/etc", "..", "../admin", "a/../../b", "%2e%2e/x", "a/%2E%2e/%2e%2e/b", "http://127.0.0.1/", "@127.0.0.1/x",
+        "\\\\host\\x", "a\\b", "x?y=1", "x#y", "x y", "x\u{0}", "products.json\r\nX-Evil: 1",
+    ] {
+        let tried = host.result("escape_api", json!({"path": path})).await;
+        assert!(tried["outcome"].as_str().unwrap().starts_with("invalid"), "{path:?}: {tried:#}");
+    }
+    assert!(host.shopify.received().is_empty(), "{:?}", host.shopify.received());
+    let fine = host.result("escape_api", json!({"path": "shop.json"})).await;
+    assert!(fine["outcome"].as_str().unwrap().starts_with("200"), "{fine:#}");
+}
+
+#[tokio::test]
+async fn operations_under_way_are_counted() {
+    let host = host().await;
+    let waited = host.result("wait_many", json!({"count": 40})).await;
+    assert_eq!((&waited["answered"], &waited["limited"]), (&json!(16), &json!(24)), "{waited:#}");
+    still_well(&host).await;
+}
+
+#[tokio::test]
+async fn components_that_ask_for_more_or_never_describe_themselves_are_not_taken_in() {
+    let mut host = Setup::demo()
+        .hostile("hostile-imports")
+        .hostile("hostile-describe")
+        .edit(|root| {
+            std::fs::write(root.join("plugins/dist/truncated.wasm"), b"\0asm\x0d\0\x01\0broken").unwrap();
+            std::fs::write(root.join("plugins/dist/empty.wasm"), b"").unwrap();
+            std::fs::write(root.join("plugins/dist/module.wasm"), b"\0asm\x01\0\0\0").unwrap();
+        })
+        .start()
+        .await;
+    still_well(&host).await;
+    let (_, log) = host.stop();
+    for (file, reason) in [
+        ("hostile-imports.wasm", "remit:data/files@0.1.0"),
+        ("hostile-describe.wasm", "did not describe itself"),
+        ("truncated.wasm", "not a component"),
+        ("empty.wasm", "not a component"),
+        ("module.wasm", "not a component"),
+    ] {
+        assert!(log.lines().any(|line| line.contains(file) && line.contains(reason)), "{file}: {reason}\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_entry_that_is_not_ours_is_never_loaded() {
+    let mut host = Setup::demo().start().await;
+    still_well(&host).await;
+    host.stop();
+    let entries: Vec<String> = walk(&host.root.path().join("var/cache"));
+    assert!(!entries.is_empty());
+    for entry in entries {
+        let mut bytes = std::fs::read(&entry).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x55;
+        std::fs::write(&entry, bytes).unwrap();
+    }
+    host.restart();
+    still_well(&host).await;
+    let (_, log) = host.stop();
+    assert!(log.contains("not ours or was damaged"), "{log}");
+}
+
+async fn customers(host: &Host) -> Value {
+    let (status, body) = answer(host.get("/api/mcp/tools/sales")).await;
+    assert_eq!(status, 200, "{body:#}");
+    host.result("search_customers", json!({"query": "", "limit": 1000, "include_inactive": true})).await["total"].clone()
+}
+
+/// The paths of all files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(walk(&path));
+        } else {
+            files.push(path.display().to_string());
+        }
+    }
+    files
+}

@@ -1,0 +1,75 @@
+//! The demo's state: TechStart's databases as files, made once and kept.
+//!
+//! It knows nothing of the host's own state beside it, such as the journal.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::data::techstart::{self, Dataset};
+use crate::data::{documents, table};
+
+/// The collection of customers' analytics.
+pub const ANALYTICS_COLLECTION: &str = "customer_analytics";
+
+/// Where the demo's files lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// SQLite in place of TechStart's `primary`.
+    pub primary: PathBuf,
+    /// The document file in place of TechStart's `analytics`.
+    pub analytics: PathBuf,
+}
+
+/// Makes what is missing of `<state>/demo/techstart/{primary,analytics}.db`. With `fresh`, all of
+/// `<state>/demo` is made anew; no host may have it open then.
+///
+/// # Errors
+/// When a folder or file cannot be made or removed.
+pub async fn prepare(state: &Path, fresh: bool) -> Result<Prepared> {
+    let demo = state.join("demo");
+    if fresh && demo.exists() {
+        std::fs::remove_dir_all(&demo).with_context(|| format!("cannot remove {}", demo.display()))?;
+    }
+    let folder = demo.join("techstart");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let prepared = Prepared { primary: folder.join("primary.db"), analytics: folder.join("analytics.db") };
+    if prepared.primary.exists() && prepared.analytics.exists() {
+        return Ok(prepared);
+    }
+    let data = techstart::dataset();
+    if !prepared.primary.exists() {
+        seed_sqlite(&prepared.primary, &data).await?;
+    }
+    if !prepared.analytics.exists() {
+        seed_documents(&prepared.analytics, &data).await?;
+    }
+    Ok(prepared)
+}
+
+/// Writes TechStart's tables into a new SQLite file.
+///
+/// # Errors
+/// As [`table::seed_sqlite`].
+pub async fn seed_sqlite(path: &Path, data: &Dataset) -> Result<()> {
+    table::seed_sqlite(path, &techstart::tables(data)).await
+}
+
+/// Writes TechStart's tables into an empty MySQL or MariaDB database, named by the URL's path.
+///
+/// # Errors
+/// As [`table::seed_mysql`].
+pub async fn seed_mysql(url: &str, data: &Dataset) -> Result<()> {
+    table::seed_mysql(url, &techstart::tables(data)).await
+}
+
+/// Writes TechStart's documents into a new file of the embedded document store.
+///
+/// # Errors
+/// As [`documents::seed`].
+pub async fn seed_documents(path: &Path, data: &Dataset) -> Result<()> {
+    documents::seed(path, &[(ANALYTICS_COLLECTION, &data.analytics)]).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! `cargo xtask schema`: the JSON Schemas of configuration files, for editors.
+//!
+//! They follow from the types that read the files; nothing is written by hand.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::command::root;
+
+/// Writes the schemas.
+pub(crate) fn run() -> Result<ExitCode> {
+    let folder = root().join("configs/schema");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for (name, schema) in remit_config::schema::all() {
+        let file = folder.join(name);
+        let text = remit_config::schema::text(&schema);
+        let changed = std::fs::read_to_string(&file).ok().as_ref() != Some(&text);
+        if changed {
+            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        println!("configs/schema/{name}: {}", if changed { "written" } else { "unchanged" });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The schemas whose files differ from the types.
+pub(crate) fn drifted() -> Vec<&'static str> {
+    let folder = root().join("configs/schema");
+    let differs = |name: &str, text: &str| std::fs::read_to_string(folder.join(name)).ok().as_deref() != Some(text);
+    let all = remit_config::schema::all().into_iter();
+    all.filter(|(name, schema)| differs(name, &remit_config::schema::text(schema))).map(|(name, _)| name).collect()
+}

@@ -1,0 +1,124 @@
+//! What tests need beyond Rust and a C compiler, and how `--all` gets it.
+//!
+//! Debian's packages through apt, other people's MCP clients through npm and pip into `target/tools/`,
+//! in fixed versions. Nothing that is present is installed again.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::apt_get;
+use crate::command::{self, cargo, program, root};
+
+/// Something that tests look for.
+pub(super) struct Tool {
+    /// What it is, as a step is named.
+    pub(super) name: &'static str,
+    /// Whether it is there.
+    pub(super) present: fn() -> bool,
+    /// What is not tested without it.
+    pub(super) without: &'static str,
+}
+
+/// All of them.
+pub(super) const TOOLS: &[Tool] = &[
+    Tool {
+        name: "with MariaDB",
+        present: mariadb,
+        without: "the SQL suite ran on SQLite alone (Debian: mariadb-server)",
+    },
+    Tool {
+        name: "with MCP clients and the model server from npm",
+        present: npm_packages,
+        without: "target/tools/ lacks them (cargo xtask test --all installs them)",
+    },
+    Tool {
+        name: "with the MCP client from PyPI",
+        present: pypi_packages,
+        without: "target/tools/venv lacks it (cargo xtask test --all installs it)",
+    },
+];
+
+/// Inspector needs a newer Node than Debian has; npm brings that, too.
+const NPM: [(&str, &str); 4] = [
+    ("@modelcontextprotocol/inspector", "2.12.0"),
+    ("@modelcontextprotocol/sdk", "1.32.2"),
+    ("@copilotkit/aimock", "1.43.0"),
+    ("node", "22.23.3"),
+];
+
+const PYPI: [(&str, &str); 1] = [("mcp", "2.3.0")];
+
+/// Installs what is missing.
+pub(super) fn missing() -> Result<()> {
+    for component in ["fmt", "clippy"] {
+        if !command::succeeds(&mut cargo(&[component, "--version"])) {
+            let name = if component == "fmt" { "rustfmt" } else { component };
+            command::run(Command::new("rustup").args(["component", "add", name]).current_dir(root()))?;
+        }
+    }
+    let mut packages = Vec::new();
+    if !mariadb() {
+        packages.push("mariadb-server");
+    }
+    if program("npm").is_none() || program("node").is_none() {
+        packages.extend(["nodejs", "npm"]);
+    }
+    if !pypi_packages() && !can_make_venv() {
+        packages.extend(["python3", "python3-venv"]);
+    }
+    if !packages.is_empty() {
+        apt_get(&["update"])?;
+        apt_get(&[["install", "--yes", "--no-install-recommends"].as_slice(), &packages].concat())?;
+    }
+    if !npm_packages() {
+        install_npm()?;
+    }
+    if !pypi_packages() {
+        install_pypi()?;
+    }
+    Ok(())
+}
+
+fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+fn mariadb() -> bool {
+    program("mariadbd").is_some() && program("mariadb-install-db").is_some()
+}
+
+fn npm_packages() -> bool {
+    program("node").is_some() && NPM.iter().all(|(name, _)| tools().join("node_modules").join(name).is_dir())
+}
+
+fn pypi_packages() -> bool {
+    let names: Vec<_> = PYPI.iter().map(|(name, _)| *name).collect();
+    command::succeeds(Command::new(tools().join("venv/bin/python")).arg("-c").arg(format!("import {}", names.join(", "))))
+}
+
+fn can_make_venv() -> bool {
+    command::succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]))
+}
+
+fn install_npm() -> Result<()> {
+    std::fs::create_dir_all(tools())?;
+    // Without a manifest of its own npm would look for one in the folders above.
+    let manifest = tools().join("package.json");
+    if !manifest.exists() {
+        std::fs::write(manifest, "{ \"private\": true }\n")?;
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--no-update-notifier", "--save-exact", "--loglevel", "error"]);
+    npm.args(NPM.map(|(name, version)| format!("{name}@{version}")));
+    command::run(npm.current_dir(tools()))
+}
+
+fn install_pypi() -> Result<()> {
+    let venv = tools().join("venv");
+    command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let mut pip = Command::new(venv.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    command::run(pip.args(PYPI.map(|(name, version)| format!("{name}=={version}"))))
+}
