@@ -55,7 +55,7 @@ impl Setup {
         self.edit(move |root| patch_json(&root.join(file), patch))
     }
 
-    /// Takes in a hostile component: `plugins/dist/hostile/<name>.wasm`.
+    /// Takes in a hostile component, `plugins/dist/hostile/<name>.wasm`, which calls itself `hostile-<name>`.
     pub(crate) fn hostile(mut self, name: &'static str) -> Self {
         self.components.push(name);
         self
@@ -103,7 +103,7 @@ impl Host {
         }
         for name in &setup.components {
             let file = repository.join("plugins/dist/hostile").join(name).with_extension("wasm");
-            fs::copy(&file, dist.join(name).with_extension("wasm")).expect_built("plugins/dist/hostile");
+            fs::copy(&file, dist.join(format!("hostile-{name}.wasm"))).expect_built("plugins/dist/hostile");
         }
         demo::prepare(&root.path().join("var"), false).await.unwrap();
         let shopify = shopify::start(([127, 0, 0, 1], 0).into()).await.unwrap();
@@ -171,7 +171,7 @@ impl Host {
 
     /// The journal's audit rows, newest first, read from its file.
     pub(crate) async fn audit(&self) -> Vec<remit_journal::Row> {
-        let file = self.root.path().join("var/journal.db");
+        let file = self.root.path().join("var/remit.db");
         let journal = remit_journal::Journal::open(&file.display().to_string()).await.unwrap();
         let rows = journal.events(&remit_journal::Filter::default(), 1_000).await.unwrap();
         journal.close().await;

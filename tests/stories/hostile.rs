@@ -7,7 +7,7 @@ use crate::host::{Host, Setup, answer};
 /// A host whose sales agent has the hostile tools beside its own, with tight limits.
 async fn host() -> Host {
     Setup::demo()
-        .hostile("hostile-calls")
+        .hostile("calls")
         .patch("configs/contexts/techstart.json", |context| {
             context["agentMappings"]["sales"]["mcpServer"] = json!(["techstart-crm", "hostile-calls"]);
             context["agentMappings"]["sales"]["dataSources"] = json!(["primary", "crm", "ecommerce"]);
@@ -35,19 +35,33 @@ async fn guests_that_burn_hoard_or_crash_are_stopped_and_nothing_else_is() {
     let host = host().await;
     for (tool, parameters, status, code, said) in [
         ("spin", json!({}), 500, "plugin_limit", "cpuTimeMs (300 ms)"),
-        ("grow", json!({}), 500, "plugin_limit", "memoryBytes (33554432 bytes)"),
         ("recurse", json!({}), 500, "plugin_limit", "stackBytes"),
         ("trap", json!({}), 500, "plugin_trapped", "hostile-calls failed"),
-        ("big_output", json!({"mebibytes": 2}), 500, "plugin_limit", "outputBytes (1048576 bytes)"),
-        ("bad_output", json!({}), 500, "plugin_bad_answer", "output schema"),
-        ("forge", json!({}), 500, "plugin_trapped", "hostile-calls failed"),
+        ("big_output", json!({"mib": 2}), 500, "plugin_limit", "outputBytes (1048576 bytes)"),
+        ("big_output", json!({"mib": 12}), 500, "plugin_limit", "outputBytes (1048576 bytes)"),
+        ("big_output", json!({"mib": 64}), 500, "plugin_limit", "memoryBytes (33554432 bytes)"),
+        ("deep_output", json!({"depth": 100_000}), 500, "plugin_bad_answer", "not JSON"),
+        ("bad_output", json!({"kind": "wrong_type"}), 500, "plugin_bad_answer", "output schema"),
+        ("bad_output", json!({"kind": "no_json"}), 500, "plugin_bad_answer", "not JSON"),
+        ("bad_output", json!({"kind": "no_object"}), 500, "plugin_bad_answer", "not a JSON object"),
+        ("bad_output", json!({"kind": "nothing"}), 500, "plugin_bad_answer", "no structured answer"),
+        ("forge", json!({"index": 0}), 500, "plugin_trapped", "hostile-calls failed"),
+        ("forge", json!({"index": 77}), 500, "plugin_trapped", "hostile-calls failed"),
+        ("hoard", json!({"count": 100_000}), 500, "plugin_trapped", "hostile-calls failed"),
     ] {
         let (got, body) = host.tool(tool, parameters).await;
         assert_eq!((got, body["code"].as_str()), (status, Some(code)), "{tool}: {body:#}");
         assert!(body["error"].as_str().unwrap().contains(said), "{tool}: {body:#}");
-        assert!(!body.to_string().contains("wasm"), "no internals: {body:#}");
+        for internal in ["wasm", "secrets in its message", "backtrace"] {
+            assert!(!body.to_string().contains(internal), "no internals: {body:#}");
+        }
         still_well(&host).await;
     }
+    // A guest that takes what it can get gets what the limit leaves, and no more.
+    let grown = host.result("grow", json!({"mib": 1_000})).await;
+    assert!((1..32).contains(&grown["mib"].as_u64().unwrap()), "{grown:#}");
+    // A guest that talks without end is not heard beyond its allowance.
+    host.result("flood", json!({"count": 1_000})).await;
     // A guest that waits is ended by the wall clock.
     let (got, body) = host.tool("sleep", json!({"milliseconds": 60_000})).await;
     assert_eq!((got, body["code"].as_str()), (504, Some("deadline")), "{body:#}");
@@ -72,11 +86,14 @@ async fn a_guest_reaches_nothing_of_the_machine() {
     let host = host().await;
     let found = host.result("environment", json!({})).await;
     assert_eq!((&found["variables"], &found["arguments"]), (&json!(0), &json!(0)), "{found:#}");
-    for closed in ["root", "passwd", "socket"] {
-        assert!(found[closed].as_str().unwrap().starts_with("error"), "{closed}: {found:#}");
+    for closed in ["root", "passwd", "written", "socket", "lookup"] {
+        assert_ne!(found[closed], "allowed", "{found:#}");
     }
-    let ungranted = host.result("open_ungranted", json!({"source": "analytics"})).await;
-    assert!(ungranted["outcome"].as_str().unwrap().contains("not-found"), "{ungranted:#}");
+    // Not mapped, mapped but not declared, and not there at all: no difference to a guest.
+    for name in ["analytics", "ecommerce", "nothing", ""] {
+        let tried = host.result("open_ungranted", json!({"name": name})).await.to_string();
+        assert!(!tried.contains("taken") && tried.contains("has: false"), "{name}: {tried}");
+    }
 }
 
 #[tokio::test]
@@ -100,10 +117,10 @@ async fn a_read_handle_writes_nothing_in_any_way() {
         "",
         "BEGIN",
     ] {
-        let tried = host.result("write_read_only", json!({"statement": statement})).await;
-        for way in ["query", "execute"] {
-            let outcome = tried[way].as_str().unwrap();
-            assert!(["denied", "invalid", "not-found"].iter().any(|case| outcome.starts_with(case)), "{statement}: {tried:#}");
+        for through in ["execute", "start_execute", "query", "rows", "start_rows", "transaction"] {
+            let tried = host.result("write_read_only", json!({"statement": statement, "through": through})).await.to_string();
+            let refused = ["Denied", "Invalid", "NotFound"].iter().any(|case| tried.contains(case));
+            assert!(refused && !tried.contains("allowed:"), "{through} {statement}: {tried}");
         }
     }
     assert_eq!(customers(&host).await, before);
@@ -124,12 +141,20 @@ async fn an_api_path_does_not_leave_its_base() {
         "//127.0.0.1/x", "/etc", "..", "../admin", "a/../../b", "%2e%2e/x", "a/%2E%2e/%2e%2e/b", "http://127.0.0.1/", "@127.0.0.1/x",
         "\\\\host\\x", "a\\b", "x?y=1", "x#y", "x y", "x\u{0}", "products.json\r\nX-Evil: 1",
     ] {
-        let tried = host.result("escape_api", json!({"path": path})).await;
-        assert!(tried["outcome"].as_str().unwrap().starts_with("invalid"), "{path:?}: {tried:#}");
+        let tried = host.result("escape_api", json!({"path": path})).await.to_string();
+        assert!(tried.contains("Invalid") && !tried.contains("allowed:"), "{path:?}: {tried}");
     }
     assert!(host.shopify.received().is_empty(), "{:?}", host.shopify.received());
-    let fine = host.result("escape_api", json!({"path": "shop.json"})).await;
-    assert!(fine["outcome"].as_str().unwrap().starts_with("200"), "{fine:#}");
+    for header in ["Authorization", "X-Shopify-Access-Token", "Host", "Cookie", "Transfer-Encoding"] {
+        let tried = host.result("escape_api", json!({"path": "shop.json", "header": [header, "x"]})).await.to_string();
+        assert!(!tried.contains("allowed:"), "{header}: {tried}");
+    }
+    let write = host.result("escape_api", json!({"path": "products.json", "method": "post"})).await.to_string();
+    assert!(write.contains("Denied"), "{write}");
+    assert!(host.shopify.received().is_empty(), "{:?}", host.shopify.received());
+    let fine = host.result("escape_api", json!({"path": "shop.json"})).await.to_string();
+    assert!(fine.contains("allowed: 200"), "{fine}");
+    assert!(!fine.contains("127.0.0.1"), "no host names: {fine}");
 }
 
 #[tokio::test]
@@ -143,8 +168,9 @@ async fn operations_under_way_are_counted() {
 #[tokio::test]
 async fn components_that_ask_for_more_or_never_describe_themselves_are_not_taken_in() {
     let mut host = Setup::demo()
-        .hostile("hostile-imports")
-        .hostile("hostile-describe")
+        .hostile("imports")
+        .hostile("describe")
+        .hostile("start")
         .edit(|root| {
             std::fs::write(root.join("plugins/dist/truncated.wasm"), b"\0asm\x0d\0\x01\0broken").unwrap();
             std::fs::write(root.join("plugins/dist/empty.wasm"), b"").unwrap();
@@ -157,6 +183,7 @@ async fn components_that_ask_for_more_or_never_describe_themselves_are_not_taken
     for (file, reason) in [
         ("hostile-imports.wasm", "remit:data/files@0.1.0"),
         ("hostile-describe.wasm", "did not describe itself"),
+        ("hostile-start.wasm", "did not describe itself"),
         ("truncated.wasm", "not a component"),
         ("empty.wasm", "not a component"),
         ("module.wasm", "not a component"),

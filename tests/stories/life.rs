@@ -119,7 +119,39 @@ async fn sigterm_lets_requests_end_and_exits_cleanly() {
     while host.shopify.most_at_once() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let (code, log) = tokio::task::block_in_place(|| host.stop());
+    let (code, log) = tokio::task::spawn_blocking(move || host.stop()).await.unwrap();
     assert_eq!(code, Some(0), "{log}");
     assert!(request.await.unwrap().unwrap().status().as_u16() < 500, "the request under way was answered");
+}
+
+#[tokio::test]
+async fn traces_are_sent_where_an_endpoint_is_given() {
+    let (sent, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let collector = axum::Router::new().route(
+        "/v1/traces",
+        axum::routing::post(move |body: axum::body::Bytes| {
+            let sent = sent.clone();
+            async move { sent.send(body).map_err(|_| axum::http::StatusCode::GONE) }
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, collector).into_future());
+    let mut host = Setup::demo()
+        .edit(move |root| {
+            let file = root.join("configs/profiles/demo/host.yaml");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, format!("{text}\ntelemetry:\n  otlpEndpoint: {endpoint}\n")).unwrap();
+        })
+        .start()
+        .await;
+    host.result("search_customers", json!({"query": "test"})).await;
+    let (code, log) = tokio::task::spawn_blocking(move || host.stop()).await.unwrap();
+    assert_eq!(code, Some(0), "{log}");
+    let mut spans = Vec::new();
+    while let Ok(body) = received.try_recv() {
+        spans.extend_from_slice(&body);
+    }
+    let text = String::from_utf8_lossy(&spans);
+    assert!(text.contains("tool_call") && text.contains("search_customers"), "spans by name: {text}");
 }

@@ -35,7 +35,8 @@ pub(crate) fn all() -> Result<Vec<Built>> {
     command::ensure_wasm_target()?;
     let folder = root().join("plugins");
     let workspace = command::workspace(&folder.join("Cargo.toml"))?;
-    let packages: Vec<Package> = workspace.packages.iter().filter(|package| library(package).is_some()).cloned().collect();
+    let packages: Vec<Package> =
+        workspace.packages.iter().filter(|package| library(package).is_some()).cloned().collect();
     build(&folder.join("Cargo.toml"), &workspace, &packages)
 }
 

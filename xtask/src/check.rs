@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 pub(crate) fn report(root: &Path) -> Result<Report> {
     let env = Environment::from_process(Some(&root.join(".env")))?;
     let mut report = remit_config::check(root, &env, None);
-    report.absorb(remit_workflow::check(root));
+    report.absorb(remit_workflow::check(root, Path::new("workflows")));
     Ok(report)
 }
 

@@ -106,7 +106,9 @@ pub(crate) fn ensure_wasm_target() -> Result<()> {
         return Ok(());
     }
     let add = format!("rustup target add {WASM}");
-    let advice = format!("plugins need the Rust target {WASM}, which is missing and could not be added: run `{add}` where the network can be reached");
+    let advice = format!(
+        "plugins need the Rust target {WASM}, which is missing and could not be added: run `{add}` where the network can be reached"
+    );
     if program("rustup").is_none() {
         bail!("{advice}, or install your distribution's package of Rust's {WASM} library (there is no rustup here)");
     }

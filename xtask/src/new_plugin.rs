@@ -12,8 +12,20 @@ use crate::command::root;
 const PLACEHOLDER: &str = "plugin-name";
 const MAX_NAME: usize = 64;
 /// Folders of `plugins/` that are no plugins, and crate names that Rust keeps for itself.
-const RESERVED: [&str; 12] =
-    ["alloc", "build", "core", "dist", "hostile", "proc-macro", "remit-sdk", "sdk", "std", "target", "template", "test"];
+const RESERVED: [&str; 12] = [
+    "alloc",
+    "build",
+    "core",
+    "dist",
+    "hostile",
+    "proc-macro",
+    "remit-sdk",
+    "sdk",
+    "std",
+    "target",
+    "template",
+    "test",
+];
 
 /// Makes the plugin.
 pub(crate) fn run(name: &str) -> Result<ExitCode> {
@@ -123,7 +135,21 @@ mod tests {
             assert!(check(name).is_ok(), "{name}");
         }
         let long = "a".repeat(65);
-        for name in ["", "Shop", "1shop", "shop_desk", "shop--desk", "-shop", "shop-", "../shop", "a/b", "sdk", "core", "über", &long] {
+        for name in [
+            "",
+            "Shop",
+            "1shop",
+            "shop_desk",
+            "shop--desk",
+            "-shop",
+            "shop-",
+            "../shop",
+            "a/b",
+            "sdk",
+            "core",
+            "über",
+            &long,
+        ] {
             assert!(check(name).is_err(), "{name}");
         }
     }

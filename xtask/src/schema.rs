@@ -12,9 +12,8 @@ use crate::command::root;
 pub(crate) fn run() -> Result<ExitCode> {
     let folder = root().join("configs/schema");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for (name, schema) in remit_config::schema::all() {
+    for (name, text) in texts() {
         let file = folder.join(name);
-        let text = remit_config::schema::text(&schema);
         let changed = std::fs::read_to_string(&file).ok().as_ref() != Some(&text);
         if changed {
             std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -27,7 +26,12 @@ pub(crate) fn run() -> Result<ExitCode> {
 /// The schemas whose files differ from the types.
 pub(crate) fn drifted() -> Vec<&'static str> {
     let folder = root().join("configs/schema");
-    let differs = |name: &str, text: &str| std::fs::read_to_string(folder.join(name)).ok().as_deref() != Some(text);
-    let all = remit_config::schema::all().into_iter();
-    all.filter(|(name, schema)| differs(name, &remit_config::schema::text(schema))).map(|(name, _)| name).collect()
+    let differs = |name: &str, text: &String| std::fs::read_to_string(folder.join(name)).ok().as_ref() != Some(text);
+    texts().filter(|(name, text)| differs(name, text)).map(|(name, _)| name).collect()
+}
+
+/// All schemas by file name, as their files hold them.
+fn texts() -> impl Iterator<Item = (&'static str, String)> {
+    let all = remit_config::schema::all().into_iter().chain(remit_workflow::schema::all());
+    all.map(|(name, schema)| (name, remit_config::schema::text(&schema)))
 }

@@ -184,22 +184,27 @@ impl Permit {
     }
 
     fn admit(&self, wanted: Permission) -> Result<(), data::Error> {
+        let admitted = self.in_force(wanted);
+        let used = match (&admitted, wanted) {
+            (Err(_), _) => Use { denied: 1, ..Use::default() },
+            (Ok(()), Permission::Read) => Use { reads: 1, ..Use::default() },
+            (Ok(()), Permission::Write) => Use { writes: 1, ..Use::default() },
+        };
+        self.touched.note(&self.grant.source, used);
+        admitted
+    }
+
+    /// Whether the grant covers this and has not been revoked since the call began.
+    fn in_force(&self, wanted: Permission) -> Result<(), data::Error> {
         let source = &self.grant.source;
         if wanted > self.grant.permission {
-            self.touched.note(source, Use { denied: 1, ..Use::default() });
             return Err(data::Error::Denied(format!("this handle to {source} only reads")));
         }
         let context = self.tenants.get(&self.tenant).ok();
         let now = context.and_then(|context| permitted(&context, &self.agent, source).ok());
         if now.is_none_or(|now| wanted > now) {
-            self.touched.note(source, Use { denied: 1, ..Use::default() });
             return Err(data::Error::Denied(format!("the grant of {source} was revoked")));
         }
-        let used = match wanted {
-            Permission::Read => Use { reads: 1, ..Use::default() },
-            Permission::Write => Use { writes: 1, ..Use::default() },
-        };
-        self.touched.note(source, used);
         Ok(())
     }
 }
@@ -286,7 +291,7 @@ impl Grants {
         let (Some(permit), Some(definition)) = (permit, self.definition(name)) else {
             return Err(data::Error::NotFound(format!("no source named `{name}` was granted")));
         };
-        permit.access(Permission::Read).map(drop)?;
+        permit.in_force(Permission::Read)?;
         Ok((permit.clone(), self.sources.open(&self.context.tenant, definition).await?))
     }
 

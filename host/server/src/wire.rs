@@ -8,7 +8,7 @@ use remit_config::{Contexts, Environment, Host};
 use remit_domain::{Catalogue, clock::SystemClock, data::Sources, model::Models, tenant::Tenants};
 use remit_journal::Journal;
 use remit_sandbox::{Limits, Registry, Sandbox};
-use remit_sources::guard::{self, NetworkRules};
+use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -52,13 +52,12 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let journal = Arc::new(journal);
 
     let registry = registry(&host).await?;
-    let rules = network_rules(&host)?;
-    let sources: Arc<dyn Sources> =
-        Arc::new(remit_sources::Pools::new(remit_sources::Settings::default(), rules.clone())?);
+    let guard = Guard::new(network_rules(&host)?)?;
+    let sources: Arc<dyn Sources> = remit_sources::Pools::new(remit_sources::Settings::default(), guard.clone());
     let audit = Arc::new(Audited::new(journal.clone()));
     let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit, Arc::new(SystemClock));
 
-    let models = models(&host, &rules)?;
+    let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
     let ends = CancellationToken::new();
     let router = http::router(http::Parts {
@@ -110,11 +109,11 @@ fn network_rules(host: &Host) -> anyhow::Result<NetworkRules> {
     Ok(NetworkRules::new(host.network.hosts.iter().cloned().chain(ranges))?)
 }
 
-fn models(host: &Host, rules: &NetworkRules) -> anyhow::Result<Arc<dyn Models>> {
+fn models(host: &Host, guard: &Guard) -> anyhow::Result<Arc<dyn Models>> {
     /// A model may think for minutes; it must begin to be reached within seconds.
     const ANSWER: Duration = Duration::from_secs(300);
     const CONNECT: Duration = Duration::from_secs(10);
-    let http = guard::client(rules, guard::Timeouts { connect: CONNECT, read: ANSWER })?;
+    let http = guard.client(Timeouts { connect: CONNECT, read: ANSWER })?;
     let settings = remit_models::Settings {
         name: host.model.name.clone().unwrap_or_else(|| "gpt-4o".to_owned()),
         base_url: host.model.base_url.clone(),

@@ -1,4 +1,5 @@
 //! temp
+mod documents;
 pub mod guard;
 mod lease;
 mod mysql;

@@ -17,6 +17,12 @@ impl Timestamp {
         self.in_utc().format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]")).unwrap_or_default()
     }
 
+    /// The second it falls into.
+    #[must_use]
+    pub fn to_seconds(self) -> Self {
+        Self(self.0.replace_nanosecond(0).unwrap_or(self.0))
+    }
+
     fn in_utc(self) -> OffsetDateTime {
         self.0.checked_to_offset(UtcOffset::UTC).unwrap_or(self.0)
     }

@@ -53,7 +53,7 @@ pub(crate) fn update(args: Note, call: &Call) -> Result<Updated> {
     if call.agent() != "sales" {
         return Err(Error::refused("Only sales agents can update customer notes"));
     }
-    let started = call.started()?;
+    let started = call.started()?.to_seconds();
     let database = call.database("primary")?;
     let append = append_to_notes(&database.dialect());
     let salesforce_id =
@@ -169,6 +169,7 @@ mod tests {
     }
 
     fn update(call: FakeCall) -> Result<serde_json::Value> {
+        let call = call.started("2026-11-23T12:00:00.25Z");
         let answer = tool_set().call("update_customer_notes", NOTE, &call.build())?;
         Ok(serde_json::from_str(&answer.structured.unwrap_or_default()).unwrap_or_default())
     }

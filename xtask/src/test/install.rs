@@ -95,7 +95,9 @@ fn npm_packages() -> bool {
 
 fn pypi_packages() -> bool {
     let names: Vec<_> = PYPI.iter().map(|(name, _)| *name).collect();
-    command::succeeds(Command::new(tools().join("venv/bin/python")).arg("-c").arg(format!("import {}", names.join(", "))))
+    command::succeeds(
+        Command::new(tools().join("venv/bin/python")).arg("-c").arg(format!("import {}", names.join(", "))),
+    )
 }
 
 fn can_make_venv() -> bool {

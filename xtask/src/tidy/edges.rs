@@ -29,7 +29,7 @@ const STAND_INS: &str = "remit-upstreams";
 /// Who may name a library. A name that ends in `*` stands for all that begin so.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("async-openai", &["remit-models"]),
-    ("axum", &["remit-server", "remit-upstreams"]),
+    ("axum", &["remit-server", "remit-tests", "remit-upstreams"]),
     ("clap", &["remit-server", "xtask"]),
     ("dotenvy", &["remit-config"]),
     ("hyper*", &[]),
@@ -49,7 +49,8 @@ const RUNTIMES: &[&str] = &["tokio", "async-std", "smol"];
 
 pub(super) fn faults(tree: &Tree) -> Vec<Fault> {
     let manifests = tree.files.iter().filter(|file| {
-        let of_host = file.path.starts_with("host/") || file.path.starts_with("tests/") || file.path.starts_with("xtask/");
+        let of_host =
+            file.path.starts_with("host/") || file.path.starts_with("tests/") || file.path.starts_with("xtask/");
         of_host && file.path.ends_with("/Cargo.toml")
     });
     manifests.flat_map(manifest).collect()
@@ -69,7 +70,8 @@ fn manifest(file: &File) -> Vec<Fault> {
     for (dependency, in_tests) in dependencies(&table) {
         let line = line_of(file, &dependency);
         let own = CRATES.iter().any(|(crate_name, _)| *crate_name == dependency) || dependency.starts_with("remit-");
-        let open = crates.contains(&"*") || crates.contains(&dependency.as_str()) || (in_tests && dependency == STAND_INS);
+        let open =
+            crates.contains(&"*") || crates.contains(&dependency.as_str()) || (in_tests && dependency == STAND_INS);
         if own && !open {
             faults.push(Fault::new(file, line, format!("`{name}` may not use `{dependency}`")));
         }

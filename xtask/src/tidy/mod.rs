@@ -129,7 +129,9 @@ mod tests {
     #[test]
     fn reads_sources_and_passes_over_what_is_built() -> Result<()> {
         let root = tempfile::tempdir()?;
-        for (path, text) in [("a/lib.rs", "//! A.\n"), ("target/x.rs", ""), ("a/picture.png", ""), (".ci/run", "true\n")] {
+        for (path, text) in
+            [("a/lib.rs", "//! A.\n"), ("target/x.rs", ""), ("a/picture.png", ""), (".ci/run", "true\n")]
+        {
             let file = root.path().join(path);
             std::fs::create_dir_all(file.parent().unwrap_or(root.path()))?;
             std::fs::write(file, text)?;
@@ -143,7 +145,10 @@ mod tests {
         let root = tempfile::tempdir()?;
         std::fs::write(root.path().join("x.rs"), "fn main() {}\n")?;
         let lines: Vec<String> = faults(root.path())?.iter().map(ToString::to_string).collect();
-        assert!(lines.contains(&"x.rs:1: the first line must be `//!`: what the module is, and what it lacks".to_owned()), "{lines:?}");
+        assert!(
+            lines.contains(&"x.rs:1: the first line must be `//!`: what the module is, and what it lacks".to_owned()),
+            "{lines:?}"
+        );
         Ok(())
     }
 }

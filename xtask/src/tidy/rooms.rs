@@ -78,6 +78,9 @@ mod tests {
     #[test]
     fn a_missing_page_is_a_fault() {
         let found = faults(&Tree::of(&[("Cargo.toml", MANIFEST)]));
-        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ARCHITECTURE.md:1: the page is missing"]);
+        assert_eq!(
+            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["ARCHITECTURE.md:1: the page is missing"]
+        );
     }
 }

@@ -42,15 +42,16 @@ fn words(file: &File, line: &str) -> Option<String> {
     if let Some(word) = UNFINISHED.iter().find(has_word) {
         return Some(format!("`{word}`: finish it, or open an issue"));
     }
-    if file.path.ends_with(".rs") {
-        if let Some(word) = UNFINISHED_CODE.iter().find(|word| line.contains(**word)) {
-            return Some(format!("`{word}` must not stay"));
-        }
+    let unfinished = UNFINISHED_CODE.iter().find(|word| file.path.ends_with(".rs") && line.contains(**word));
+    if let Some(word) = unfinished {
+        return Some(format!("`{word}` must not stay"));
     }
     // A path within another one (`x/…`) or within a URL is nobody's machine.
     let begins = |at: usize| {
         let before = line.get(..at).and_then(|text| text.chars().next_back());
-        before.is_none_or(|letter| !letter.is_alphanumeric() && !matches!(letter, '/' | '.' | '-' | '_' | '}' | '*' | '>'))
+        before.is_none_or(|letter| {
+            !letter.is_alphanumeric() && !matches!(letter, '/' | '.' | '-' | '_' | '}' | '*' | '>')
+        })
     };
     let path = MACHINE.iter().find(|path| line.match_indices(**path).any(|(at, _)| begins(at)))?;
     Some(format!("`{path}` is a path of somebody's machine"))

@@ -15,8 +15,9 @@ const DIGESTS: &str = "wit/released/digests.sha256";
 pub(super) fn faults(tree: &Tree) -> Vec<Fault> {
     let digests = tree.get(DIGESTS);
     let lines = (1..).zip(digests.map(|file| file.text.lines()).into_iter().flatten());
-    let mut listed: BTreeMap<&str, (usize, &str)> =
-        lines.filter_map(|(number, line)| line.split_once("  ").map(|(digest, path)| (path, (number, digest)))).collect();
+    let mut listed: BTreeMap<&str, (usize, &str)> = lines
+        .filter_map(|(number, line)| line.split_once("  ").map(|(digest, path)| (path, (number, digest))))
+        .collect();
     let mut faults = Vec::new();
     for file in tree.ending("wit") {
         let Some(path) = file.path.strip_prefix(RELEASED) else { continue };
@@ -26,7 +27,9 @@ pub(super) fn faults(tree: &Tree) -> Vec<Fault> {
             None => faults.push(Fault::new(file, 1, format!("its digest is missing in {DIGESTS}"))),
         }
     }
-    let gone = listed.into_iter().map(|(path, (line, _))| Fault::at(DIGESTS, line, format!("`{path}` was released and is gone")));
+    let gone = listed
+        .into_iter()
+        .map(|(path, (line, _))| Fault::at(DIGESTS, line, format!("`{path}` was released and is gone")));
     faults.extend(gone);
     faults
 }
@@ -59,6 +62,9 @@ mod tests {
             &[(FILE, "package a:b;")],
             &["wit/released/data@0.1.0/sql.wit:1: its digest is missing in wit/released/digests.sha256"],
         );
-        check(&[(DIGESTS, &digests)], &["wit/released/digests.sha256:1: `data@0.1.0/sql.wit` was released and is gone"]);
+        check(
+            &[(DIGESTS, &digests)],
+            &["wit/released/digests.sha256:1: `data@0.1.0/sql.wit` was released and is gone"],
+        );
     }
 }

@@ -88,8 +88,8 @@ pub(crate) struct Limits {
     /// How long a call may compute, in milliseconds, waiting not included.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub cpu_time_ms: u64,
-    /// The memory of one instance, in bytes.
-    #[schemars(range(min = 1_048_576, max = 4_294_967_296u64))]
+    /// The memory of one instance, in bytes; at most 1 GiB, which is what the pool reserves for each.
+    #[schemars(range(min = 1_048_576, max = 1_073_741_824))]
     pub memory_bytes: u64,
     /// The answer of one call, in bytes.
     #[schemars(range(min = 1024, max = 1_073_741_824))]

@@ -14,6 +14,7 @@ use serde::Serialize;
 pub(crate) struct Failure {
     status: StatusCode,
     body: Body,
+    /// When to come back, where that may help.
     retry_after_ms: Option<u32>,
 }
 
@@ -109,7 +110,9 @@ impl From<Error> for Failure {
                 _ => Vec::new(),
             },
         };
-        Self { status, retry_after_ms: error.retry_after_ms(), body }
+        // A time is given wherever coming back may help: the source's own, else a second.
+        let retry_after_ms = error.retry_after_ms().or(error.retriable().then_some(1_000));
+        Self { status, retry_after_ms, body }
     }
 }
 
@@ -132,10 +135,7 @@ pub(crate) fn report(error: &Error, status: StatusCode) {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
-        // A time is given wherever coming back may help: the error's own, else a second.
-        let may_pass = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let wait_ms = self.retry_after_ms.or(may_pass.then_some(1_000));
-        if let Some(wait_ms) = wait_ms {
+        if let Some(wait_ms) = self.retry_after_ms {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
         }
         response
@@ -161,7 +161,8 @@ mod tests {
         let cases = [
             (throttled.ok(), 503, Some("3")),
             (Some(Error::Busy { retry_after_ms: 1_000 }), 429, Some("1")),
-            (Some(Error::NoModel), 503, Some("1")),
+            (Some(Error::Journal("full".into())), 503, Some("1")),
+            (Some(Error::NoModel), 503, None),
         ];
         for (error, status, retry_after) in cases {
             let response = error.map(|error| Failure::from(error).into_response());

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -29,8 +29,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Failure> {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    /// `authority` is where HTTP/2 says what `Host` says in HTTP/1.
+    fn admit(&self, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
+        let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or("unreadable")).or(authority).unwrap_or_default();
         if !host.is_empty() && !self.knows(name_of(host)) {
             let refused = Failure::new(StatusCode::FORBIDDEN, "host_refused", "this host is not known by that name");
             return Err(refused.hint("list the name under `allowedHosts` in host.yaml"));
@@ -69,7 +70,7 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let method = request.method().clone();
     let span = tracing::info_span!("request", %id, %method, route);
     let began = Instant::now();
-    let mut response = match gate.admit(request.headers()) {
+    let mut response = match gate.admit(request.headers(), request.uri().authority().map(Authority::as_str)) {
         Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(refused) => refused.into_response(),
     };
@@ -94,7 +95,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let mut put = |name, value: &str| HeaderValue::from_str(value).map(|value| headers.insert(name, value)).is_ok();
         assert!(put(header::HOST, host) && origin.is_none_or(|origin| put(header::ORIGIN, origin)));
-        gate.admit(&headers).is_ok()
+        gate.admit(&headers, None).is_ok()
     }
 
     #[test]

@@ -17,8 +17,10 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     middleware,
+    response::{IntoResponse, Response},
 };
 use remit_domain::Catalogue;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -57,6 +59,8 @@ pub(crate) fn router(parts: Parts) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // Within the gate, so that a broken request has its id and is counted like any other.
+        .layer(CatchPanicLayer::custom(broken))
         .layer(middleware::from_fn_with_state(Arc::new(parts.gate), gate::pass))
 }
 
@@ -83,6 +87,14 @@ fn documented(parts: &Parts) -> (Router, utoipa::openapi::OpenApi) {
         .merge(chat)
         .merge(operations)
         .split_for_parts()
+}
+
+/// A panic is a bug of the host: this request ends, the others don't notice, and nothing of it is told.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands over what was thrown")]
+fn broken(thrown: Box<dyn std::any::Any + Send>) -> Response {
+    let said = thrown.downcast_ref::<String>().map(String::as_str).or(thrown.downcast_ref::<&str>().copied());
+    tracing::error!(said, "a request broke");
+    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error").into_response()
 }
 
 async fn no_route(uri: Uri) -> Failure {

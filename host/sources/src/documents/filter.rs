@@ -126,9 +126,7 @@ impl Test {
             Self::Not(test) => !test.matches(path, document),
             Self::Exists(wanted) => path.any(document, &mut |value| value.is_some()) == *wanted,
             _ => path.any(document, &mut |value| match value {
-                Some(Value::Array(items)) => {
-                    self.holds(value) || items.iter().any(|item| self.holds(Some(item)))
-                }
+                Some(Value::Array(items)) => self.holds(value) || items.iter().any(|item| self.holds(Some(item))),
                 _ => self.holds(value),
             }),
         }

@@ -155,6 +155,14 @@ impl Number {
         }
     }
 
+    /// Divided by a count: an exact number stays exact, any other becomes a binary one.
+    pub(super) fn divide(self, count: u32) -> Self {
+        match self {
+            Self::Exact(exact) => exact.checked_div(Decimal::from(count)).map_or(Self::Real(f64::NAN), Self::Exact),
+            _ => Self::Real(self.real() / f64::from(count)),
+        }
+    }
+
     fn exact(self) -> Option<Decimal> {
         match self {
             Self::Whole(whole) => Some(Decimal::from(whole)),

@@ -101,7 +101,8 @@ impl Change {
             return Ok(());
         }
         let Some((last, before)) = path.parts().split_last() else { return Ok(()) };
-        let parent = path::parent(document, before).ok_or_else(|| refused("leads through a value that is no object"))?;
+        let parent =
+            path::parent(document, before).ok_or_else(|| refused("leads through a value that is no object"))?;
         match parent {
             Value::Object(object) => match self {
                 Self::Unset => drop(object.shift_remove(last)),

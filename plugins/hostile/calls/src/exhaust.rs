@@ -49,8 +49,9 @@ pub(crate) fn grow(args: Mebibytes, _: &Call) -> Result<Grown> {
 pub(crate) fn recurse(_: NoArguments, _: &Call) -> Result<u64> {
     #[expect(unconditional_recursion, reason = "the attack")]
     fn deeper(depth: u64) -> u64 {
-        let frame = black_box([depth; 16]);
-        deeper(depth + 1) + frame.iter().sum::<u64>()
+        // What is done with the result keeps it from becoming a loop; no memory is used, so that it is
+        // the host's stack that runs out.
+        deeper(depth.wrapping_add(1)).rotate_left(3) ^ depth
     }
     Ok(deeper(0))
 }

@@ -8,16 +8,12 @@ fn never(_: NoArguments, _: &Call) -> Result<Reply> {
     Ok(Reply::text("reached"))
 }
 
+/// What a module exports by this name is called when it is instantiated.
 #[cfg(target_arch = "wasm32")]
-extern "C" fn spin() {
+#[expect(unsafe_code, reason = "the attack needs this very name")]
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
     loop {
         std::hint::black_box(());
     }
 }
-
-/// The linker gathers what the start of a module calls from this section.
-#[cfg(target_arch = "wasm32")]
-#[expect(unsafe_code, reason = "a section of the linker's")]
-#[used]
-#[unsafe(link_section = ".init_array")]
-static START: extern "C" fn() = spin;

@@ -1,0 +1,248 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use remit_domain::data::{Refusal, documents::MAX_DOCUMENT_BYTES};
+use serde_json::json;
+
+use super::*;
+
+struct Fixture {
+    store: DocumentFile,
+    folder: tempfile::TempDir,
+}
+
+fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DocumentFile::new(&folder.path().join("new/folder/documents.sqlite"), &Settings::default());
+    Fixture { store, folder }
+}
+
+async fn with(documents: &[Value]) -> Fixture {
+    let fixture = fixture();
+    let documents: Vec<_> = documents.iter().map(Value::to_string).collect();
+    fixture.store.run_insert("things", &documents).await.unwrap();
+    fixture
+}
+
+fn all(filter: Value) -> Selection {
+    Selection { filter: filter.to_string(), projection: None, sort: None, skip: 0, limit: 0 }
+}
+
+impl Fixture {
+    async fn find(&self, selection: &Selection) -> Result<Vec<Value>, Error> {
+        let found = self.store.run_find("things", selection).await?;
+        Ok(found.iter().map(|text| serde_json::from_str(text).unwrap()).collect())
+    }
+
+    async fn aggregate(&self, pipeline: Value) -> Result<Vec<Value>, Error> {
+        let found = self.store.run_aggregate("things", &pipeline.to_string()).await?;
+        Ok(found.iter().map(|text| serde_json::from_str(text).unwrap()).collect())
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_made() {
+    let fixture = fixture();
+    assert_eq!(fixture.find(&all(json!({}))).await, Ok(vec![]));
+    fixture.store.probe().await.unwrap();
+    assert!(fixture.folder.path().join("new/folder/documents.sqlite").exists());
+}
+
+#[tokio::test]
+async fn documents_are_found_sorted_skipped_limited_and_projected() {
+    let fixture = with(&[
+        json!({ "_id": 1, "n": 3, "tags": ["x", "z"] }),
+        json!({ "_id": 2, "n": 1, "tags": [] }),
+        json!({ "_id": 3, "n": 2, "tags": ["y"] }),
+        json!({ "_id": 4, "tags": ["a"] }),
+    ])
+    .await;
+    let ids = async |filter: Value, sort: Value, skip, limit| -> Vec<i64> {
+        let selection = Selection {
+            filter: filter.to_string(),
+            projection: Some(json!({ "_id": 1 }).to_string()),
+            sort: Some(sort.to_string()),
+            skip,
+            limit,
+        };
+        let found = fixture.find(&selection).await.unwrap();
+        found.iter().map(|document| document.get("_id").unwrap().as_i64().unwrap()).collect()
+    };
+    assert_eq!(ids(json!({}), json!({ "n": 1 }), 0, 0).await, [4, 2, 3, 1]);
+    assert_eq!(ids(json!({}), json!({ "n": -1 }), 1, 2).await, [3, 2]);
+    assert_eq!(ids(json!({ "n": { "$gte": 2 } }), json!({ "n": 1 }), 0, 0).await, [3, 1]);
+    assert_eq!(ids(json!({}), json!({ "tags": 1 }), 0, 0).await, [2, 4, 1, 3]);
+    assert_eq!(ids(json!({ "_id": 3 }), json!({}), 0, 0).await, [3]);
+    assert_eq!(ids(json!({ "_id": 3.0, "n": 2 }), json!({}), 0, 0).await, [3]);
+    assert_eq!(ids(json!({ "_id": { "$in": [1, 2] } }), json!({ "_id": -1 }), 0, 0).await, [2, 1]);
+    assert_eq!(fixture.find(&Selection { limit: 2, skip: 1, ..all(json!({})) }).await.unwrap().len(), 2);
+    assert_eq!(fixture.store.run_count("things", "{}").await, Ok(4));
+    assert_eq!(fixture.store.run_count("things", r#"{"n": {"$exists": true}}"#).await, Ok(3));
+    assert_eq!(fixture.store.run_count("others", "{}").await, Ok(0));
+}
+
+#[tokio::test]
+async fn ids_are_made_where_missing_and_unique_always() {
+    let fixture = with(&[json!({ "_id": "a" })]).await;
+    let ids = fixture.store.run_insert("things", &[r#"{"x": 1}"#.to_owned()]).await.unwrap();
+    let id: Value = serde_json::from_str(ids.first().unwrap()).unwrap();
+    assert_eq!(fixture.find(&all(json!({ "_id": id }))).await.unwrap(), [json!({ "_id": id, "x": 1 })]);
+    let batch = [r#"{"_id": "b"}"#.to_owned(), r#"{"_id": "a"}"#.to_owned(), r#"{"_id": "c"}"#.to_owned()];
+    let error = fixture.store.run_insert("things", &batch).await.unwrap_err();
+    assert!(matches!(&error, Error::Rejected(why) if why.reason == Refusal::Constraint), "{error}");
+    assert_eq!(fixture.store.run_count("things", r#"{"_id": "b"}"#).await, Ok(1), "what came before it stays");
+    assert_eq!(fixture.store.run_count("things", r#"{"_id": "c"}"#).await, Ok(0), "what came after it does not");
+    let number = [r#"{"_id": 1}"#.to_owned(), r#"{"_id": 1.0}"#.to_owned()];
+    assert_eq!(fixture.store.run_insert("things", &number).await.unwrap_err().case(), "rejected");
+    for bad in [r#"{"_id": [1]}"#, r#"{"_id": null}"#, r#"{"$set": 1}"#, r#"{"a": {"$b": 1}}"#, "[]", "1", "{"] {
+        let error = fixture.store.run_insert("things", &[bad.to_owned()]).await.unwrap_err();
+        assert_eq!(error.case(), "invalid", "{bad}");
+    }
+    let large = json!({ "x": "x".repeat(MAX_DOCUMENT_BYTES) }).to_string();
+    assert_eq!(fixture.store.run_insert("things", &[large]).await.unwrap_err().case(), "limit");
+}
+
+#[tokio::test]
+async fn updates_are_counted_and_upserts_begin_with_the_filter() {
+    let fixture = with(&[json!({ "_id": 1, "n": 1 }), json!({ "_id": 2, "n": 2 })]).await;
+    let update = async |filter: Value, update: Value, upsert| {
+        fixture.store.run_update("things", &filter.to_string(), &update.to_string(), upsert).await
+    };
+    let count = |matched, modified| Ok(UpdateCount { matched, modified, upserted_id: None });
+    assert_eq!(update(json!({}), json!({ "$set": { "n": 2 } }), false).await, count(2, 1));
+    assert_eq!(update(json!({ "_id": 1 }), json!({ "$inc": { "n": 1 } }), true).await, count(1, 1));
+    assert_eq!(update(json!({ "n": 99 }), json!({ "$inc": { "n": 1 } }), false).await, count(0, 0));
+    let upserted =
+        update(json!({ "_id": 7, "kind.of": "new", "n": { "$gt": 90 } }), json!({ "$inc": { "hits": 1 } }), true);
+    assert_eq!(upserted.await.unwrap().upserted_id.as_deref(), Some("7"));
+    let found = fixture.find(&all(json!({ "_id": 7 }))).await.unwrap();
+    assert_eq!(found, [json!({ "_id": 7, "kind": { "of": "new" }, "hits": 1 })]);
+    // A change that one document does not allow changes none.
+    assert_eq!(update(json!({}), json!({ "$set": { "n.x": 1 } }), false).await.unwrap_err().case(), "rejected");
+    assert_eq!(fixture.store.run_count("things", r#"{"n.x": 1}"#).await, Ok(0));
+    let large = json!({ "$set": { "x": "x".repeat(MAX_DOCUMENT_BYTES - 30) } });
+    assert_eq!(update(json!({ "_id": 1 }), large, false).await.unwrap_err().case(), "limit");
+}
+
+#[tokio::test]
+async fn deletes_need_a_filter() {
+    let fixture = with(&[json!({ "_id": 1, "n": 1 }), json!({ "_id": 2, "n": 2 })]).await;
+    for every in ["{}", r#"{"$and": [{}]}"#, r#"{"$or": [{}, {"n": 1}]}"#] {
+        assert_eq!(fixture.store.run_delete("things", every).await.unwrap_err().case(), "denied", "{every}");
+    }
+    assert_eq!(fixture.store.run_delete("things", r#"{"n": {"$gt": 1}}"#).await, Ok(1));
+    assert_eq!(fixture.store.run_delete("other", r#"{"n": 1}"#).await, Ok(0));
+    assert_eq!(fixture.store.run_count("things", "{}").await, Ok(1));
+}
+
+#[tokio::test]
+async fn pipelines_group_and_count() {
+    let fixture = with(&[
+        json!({ "_id": 1, "city": "London", "total": 10, "items": [{ "sku": "a", "n": 1 }, { "sku": "b", "n": 2 }] }),
+        json!({ "_id": 2, "city": "London", "total": 5.5, "items": [{ "sku": "a", "n": 3 }] }),
+        json!({ "_id": 3, "city": "Paris", "total": 1, "items": [] }),
+        json!({ "_id": 4, "total": "none" }),
+    ])
+    .await;
+    let by_city = fixture.aggregate(json!([
+        { "$match": { "_id": { "$lte": 4 } } },
+        { "$group": { "_id": "$city", "sum": { "$sum": "$total" }, "avg": { "$avg": "$total" }, "count": { "$sum": 1 },
+            "n": { "$count": {} }, "min": { "$min": "$total" }, "max": { "$max": "$total" },
+            "first": { "$first": "$_id" }, "last": { "$last": "$_id" }, "ids": { "$push": "$_id" } } },
+        { "$sort": { "_id": 1 } },
+    ]));
+    assert_eq!(
+        by_city.await.unwrap(),
+        [
+            json!({ "_id": null, "sum": 0, "avg": null, "count": 1, "n": 1, "min": "none", "max": "none",
+                "first": 4, "last": 4, "ids": [4] }),
+            json!({ "_id": "London", "sum": 15.5, "avg": 7.75, "count": 2, "n": 2, "min": 5.5, "max": 10,
+                "first": 1, "last": 2, "ids": [1, 2] }),
+            json!({ "_id": "Paris", "sum": 1, "avg": 1.0, "count": 1, "n": 1, "min": 1, "max": 1,
+                "first": 3, "last": 3, "ids": [3] }),
+        ]
+    );
+    let skus = fixture.aggregate(json!([
+        { "$unwind": "$items" },
+        { "$group": { "_id": { "sku": "$items.sku" }, "n": { "$sum": "$items.n" } } },
+        { "$sort": { "n": -1 } },
+        { "$project": { "_id": 0, "sku": "$_id.sku", "n": 1 } },
+        { "$limit": 1 },
+    ]));
+    assert_eq!(skus.await.unwrap(), [json!({ "n": 4, "sku": "a" })]);
+    let count = fixture.aggregate(
+        json!([{ "$unwind": { "path": "$items", "preserveNullAndEmptyArrays": true } }, { "$count": "rows" }]),
+    );
+    assert_eq!(count.await.unwrap(), [json!({ "rows": 5 })]);
+    assert_eq!(
+        fixture.aggregate(json!([{ "$match": { "x": 1 } }, { "$count": "rows" }])).await.unwrap(),
+        [json!({}); 0]
+    );
+    assert_eq!(
+        fixture.aggregate(json!([{ "$skip": 3 }, { "$project": { "_id": 1 } }])).await.unwrap(),
+        [json!({ "_id": 4 })]
+    );
+}
+
+#[tokio::test]
+async fn what_runs_code_or_writes_elsewhere_is_denied_at_any_depth() {
+    let fixture = with(&[json!({ "_id": 1 })]).await;
+    for pipeline in [
+        json!([{ "$out": "other" }]),
+        json!([{ "$merge": { "into": "other" } }]),
+        json!([{ "$match": { "$where": "true" } }]),
+        json!([{ "$match": { "$or": [{ "a": { "$not": { "$where": "true" } } }] } }]),
+        json!([{ "$group": { "_id": null, "x": { "$accumulator": {} } } }]),
+        json!([{ "$project": { "x": { "$function": {} } } }]),
+        json!([{ "$facet": { "a": [{ "$out": "other" }] } }]),
+    ] {
+        assert_eq!(fixture.aggregate(pipeline.clone()).await.unwrap_err().case(), "denied", "{pipeline}");
+    }
+    assert_eq!(fixture.find(&all(json!({ "$where": "true" }))).await.unwrap_err().case(), "denied");
+    for pipeline in [
+        json!([{ "$lookup": { "from": "other" } }]),
+        json!([{ "$unionWith": "other" }]),
+        json!([{ "$currentOp": {} }]),
+        json!([{ "$facet": {} }]),
+        json!([{ "$group": { "_id": null, "x": { "$sum": { "$multiply": [1, 2] } } } }]),
+        json!([{ "$group": { "x": { "$sum": 1 } } }]),
+        json!([{ "$project": { "x": { "$add": [1, 2] } } }]),
+        json!([{ "$limit": -1 }]),
+        json!([{ "$limit": 1, "$skip": 1 }]),
+        json!([{ "$unwind": "items" }]),
+        json!([1]),
+        json!({}),
+    ] {
+        assert_eq!(fixture.aggregate(pipeline.clone()).await.unwrap_err().case(), "invalid", "{pipeline}");
+    }
+    for name in ["", "a$b", "system.users", "a\0", &"a".repeat(121)] {
+        assert_eq!(fixture.store.run_count(name, "{}").await.unwrap_err().case(), "invalid", "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn answers_stay_within_their_limits() {
+    let big: Vec<_> = (0..6).map(|n| json!({ "_id": n, "x": "x".repeat(1_000_000) })).collect();
+    let fixture = with(&big).await;
+    assert_eq!(fixture.find(&all(json!({}))).await.unwrap_err().case(), "limit");
+    assert_eq!(fixture.find(&Selection { limit: 10_001, ..all(json!({})) }).await.unwrap_err().case(), "limit");
+    assert_eq!(fixture.find(&Selection { limit: 4, ..all(json!({})) }).await.unwrap().len(), 4);
+    // A pipeline that would grow beyond all bounds is stopped while it grows.
+    let many: Vec<_> = (0..400).collect();
+    let fixture = with(&[json!({ "_id": 1, "a": many, "b": many, "c": many })]).await;
+    let bomb = json!([{ "$unwind": "$a" }, { "$unwind": "$b" }, { "$unwind": "$c" }, { "$count": "n" }]);
+    assert!(matches!(fixture.aggregate(bomb).await, Err(Error::Limit { name: "max-working-bytes", .. })));
+}
+
+#[tokio::test]
+async fn numbers_keep_their_digits() {
+    let fixture = with(&[
+        json!({ "_id": 1, "n": { "$numberDecimal": "0.10" }, "big": i64::MAX }),
+        json!({ "_id": 2, "n": { "$numberDecimal": "0.20" }, "big": 1 }),
+    ])
+    .await;
+    let sum = fixture.aggregate(json!([{ "$group": { "_id": null, "n": { "$sum": "$n" } } }])).await.unwrap();
+    assert_eq!(sum, [json!({ "_id": null, "n": { "$numberDecimal": "0.30" } })]);
+    let overflow = fixture.aggregate(json!([{ "$group": { "_id": null, "n": { "$sum": "$big" } } }])).await;
+    assert_eq!(overflow.unwrap_err().case(), "rejected");
+    assert_eq!(fixture.store.run_count("things", &json!({ "big": i64::MAX - 1 }).to_string()).await, Ok(0));
+}
