@@ -27,16 +27,10 @@ pub(crate) struct Setup {
     edits: Vec<Box<dyn FnOnce(&Path)>>,
     /// Components beside those of `plugins/dist`, by file below it.
     components: Vec<&'static str>,
-    /// Whether the demo profile is used.
-    profile: Option<&'static str>,
 }
 
 impl Setup {
     pub(crate) fn demo() -> Self {
-        Self { profile: Some("demo"), ..Self::default() }
-    }
-
-    pub(crate) fn plain() -> Self {
         Self::default()
     }
 
@@ -80,7 +74,6 @@ pub(crate) struct Host {
     pub(crate) salesforce: Running,
     pub(crate) http: reqwest::Client,
     env: Vec<(String, String)>,
-    profile: Option<&'static str>,
     child: Child,
     log: Option<thread::JoinHandle<String>>,
 }
@@ -105,6 +98,10 @@ impl Host {
             let file = repository.join("plugins/dist/hostile").join(name).with_extension("wasm");
             fs::copy(&file, dist.join(format!("hostile-{name}.wasm"))).expect_built("plugins/dist/hostile");
         }
+        let warm = warm_cache(&repository);
+        if warm.is_dir() {
+            copy(&warm, &root.path().join("var"));
+        }
         demo::prepare(&root.path().join("var"), false).await.unwrap();
         let shopify = shopify::start(([127, 0, 0, 1], 0).into()).await.unwrap();
         let salesforce = salesforce::start(([127, 0, 0, 1], 0).into()).await.unwrap();
@@ -118,15 +115,15 @@ impl Host {
             ("TECHSTART_SFDC_TOKEN".to_owned(), SALESFORCE_TOKEN.to_owned()),
         ];
         env.extend(setup.env);
-        let (child, log, url) = spawn(root.path(), setup.profile, &env).unwrap_or_else(|log| panic!("no start:\n{log}"));
+        let (child, log, url) = spawn(root.path(), &env).unwrap_or_else(|log| panic!("no start:\n{log}"));
+        keep_warm(&root.path().join("var"), &warm);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, root, shopify, salesforce, http, env, profile: setup.profile, child, log: Some(log) }
+        Self { url, root, shopify, salesforce, http, env, child, log: Some(log) }
     }
 
     /// Starts it again after its end, with the same state.
     pub(crate) fn restart(&mut self) {
-        let (child, log, url) =
-            spawn(self.root.path(), self.profile, &self.env).unwrap_or_else(|log| panic!("no start:\n{log}"));
+        let (child, log, url) = spawn(self.root.path(), &self.env).unwrap_or_else(|log| panic!("no start:\n{log}"));
         (self.child, self.log, self.url) = (child, Some(log), url);
     }
 
@@ -203,12 +200,9 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> (Option<i32>, String, Stri
 
 type Spawned = (Child, thread::JoinHandle<String>, String);
 
-fn spawn(root: &Path, profile: Option<&str>, env: &[(String, String)]) -> Result<Spawned, String> {
+fn spawn(root: &Path, env: &[(String, String)]) -> Result<Spawned, String> {
     let mut command = Command::new(program());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--state", "var", "--log-format", "json"]);
-    if let Some(profile) = profile {
-        command.args(["--profile", profile]);
-    }
+    command.args(["serve", "--profile", "demo", "--listen", "127.0.0.1:0", "--state", "var", "--log-format", "json"]);
     command.current_dir(root).env_clear().envs(env.iter().cloned()).env("RUST_LOG", "debug,hyper=info,h2=info");
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect_built("target/*/remit");
     let log = collect(child.stderr.take().unwrap());
@@ -254,6 +248,27 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Where hosts under test leave their compiled code for the next: it is found there only by a host of
+/// the same engine for the same components, and verified like any other.
+fn warm_cache(repository: &Path) -> PathBuf {
+    repository.join("target/stories/warm")
+}
+
+/// Keeps a host's compiled code, with the key that seals it, unless another test has done so.
+fn keep_warm(state: &Path, warm: &Path) {
+    if warm.is_dir() {
+        return;
+    }
+    let own = warm.with_extension(std::process::id().to_string());
+    for folder in ["cache", "secrets"] {
+        copy(&state.join(folder), &own.join(folder));
+    }
+    // The folder appears whole or not at all; who comes second throws its own away.
+    if fs::rename(&own, warm).is_err() {
+        let _ = fs::remove_dir_all(&own);
+    }
+}
+
 pub(crate) fn install_tls() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
@@ -266,6 +281,8 @@ trait ExpectBuilt<T> {
 
 impl<T> ExpectBuilt<T> for std::io::Result<T> {
     fn expect_built(self, what: &str) -> T {
-        self.unwrap_or_else(|error| panic!("{what} is not built ({error}): run `cargo xtask test`, which builds it first"))
+        self.unwrap_or_else(|error| {
+            panic!("{what} is not built ({error}): run `cargo xtask test`, which builds it first")
+        })
     }
 }

@@ -59,9 +59,14 @@ async fn main() -> Result<()> {
             crowded.catalogue.tools(&Caller::new(context.clone(), agent.as_str(), Door::Console, RequestId::random())?);
         }
     }
-    let agents: usize = tenants.iter().filter_map(|(id, _)| Some(crowded.catalogue.context(id).ok()?.agents.len())).sum();
+    let agents: usize =
+        tenants.iter().filter_map(|(id, _)| Some(crowded.catalogue.context(id).ok()?.agents.len())).sum();
     let each = resident()?.saturating_sub(before) / agents.max(1);
-    println!("{:<58} {:>9.1} KB   expected < 100", format!("memory a loaded (tenant, agent), {agents} of them"), each as f64 / 1024.0);
+    println!(
+        "{:<58} {:>9.1} KB   expected < 100",
+        format!("memory a loaded (tenant, agent), {agents} of them"),
+        each as f64 / 1024.0
+    );
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 """What a client on the official Python SDK sees of an MCP server, as one JSON report.
 
     python python.py legacy|auto|2026-07-28 URL
+
+With a version it sends no greeting: its first request is the list of resources.
 """
 
 import asyncio
@@ -22,6 +24,13 @@ async def code(asked):
         return error.code
 
 
+async def server(client, mode):
+    if client.server_info:
+        return client.server_info.name
+    discovered = await client.session.send_discover(mode)
+    return discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["name"]
+
+
 async def report(mode, url):
     async with Client(url, mode=mode, read_timeout_seconds=30) as client:
         resources = (await client.list_resources()).resources
@@ -30,7 +39,6 @@ async def report(mode, url):
             contents += (await client.read_resource(resource.uri)).contents
         return {
             "version": client.protocol_version,
-            "server": client.server_info.name if client.server_info else None,
             "tools": [plain(tool) for tool in (await client.list_tools()).tools],
             # The SDK holds structured answers against the schemas that were listed.
             "found": plain(await client.call_tool("search_customers", {"query": "ACME", "limit": 2})),
@@ -41,6 +49,7 @@ async def report(mode, url):
             "unknownResource": await code(client.read_resource("remit://techstart-crm/none")),
             # The newer era has no ping.
             "ping": plain(await client.send_ping()) if mode == "legacy" else None,
+            "server": await server(client, mode),
         }
 
 

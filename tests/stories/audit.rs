@@ -25,7 +25,10 @@ async fn every_call_is_on_record_without_its_values() {
         assert!(told.contains(&expected), "{expected:?} in {told:?}");
     }
     let traced = rows.iter().find(|row| row.request == "my-own-id").unwrap();
-    assert_eq!((traced.tenant.as_str(), traced.agent.as_str(), traced.name.as_str()), ("techstart", "sales", "check_inventory"));
+    assert_eq!(
+        (traced.tenant.as_str(), traced.agent.as_str(), traced.name.as_str()),
+        ("techstart", "sales", "check_inventory")
+    );
     let text = format!("{rows:?}");
     assert!(!text.contains("hunter2"), "names and sizes, no values");
     assert!(log.contains("my-own-id") && !log.contains("hunter2"), "the log line too");

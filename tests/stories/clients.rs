@@ -18,7 +18,7 @@ use crate::host::{Host, Setup, repository};
 const OLDER: &str = "2025-11-25";
 const NEWER: &str = "2026-07-28";
 /// Node with a bundle of packages takes a second or two to begin, more on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file that `cargo xtask test --all` installs, or nothing, which is said.
 pub(super) fn tool(path: &str) -> Option<PathBuf> {
@@ -52,7 +52,8 @@ async fn typescripts_second_sdk_speaks_the_newer_era() {
 }
 
 async fn typescript(generation: &str, era: &str, version: &str) {
-    let (Some(node), Some(package)) = (node(), tool(&format!("node_modules/@modelcontextprotocol/{generation}"))) else {
+    let (Some(node), Some(package)) = (node(), tool(&format!("node_modules/@modelcontextprotocol/{generation}")))
+    else {
         return;
     };
     let host = Setup::demo().start().await;
@@ -60,6 +61,7 @@ async fn typescript(generation: &str, era: &str, version: &str) {
     let script = repository().join("tests/clients/typescript.mjs");
     let report = report(&host, Command::new(node).arg(script).arg(packages).args([generation, era, &url(&host)])).await;
     check(&host, &report, version).await;
+    check_program(&report, version);
 }
 
 #[tokio::test]
@@ -83,6 +85,7 @@ async fn python(mode: &str, version: &str) {
     let script = repository().join("tests/clients/python.py");
     let report = report(&host, Command::new(python).arg(script).args([mode, &url(&host)])).await;
     check(&host, &report, version).await;
+    check_program(&report, version);
 }
 
 #[tokio::test]
@@ -99,39 +102,45 @@ async fn inspector(era: &str, version: &str) {
     let program = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js";
     let (Some(node), Some(program)) = (node(), tool(program)) else { return };
     let host = Setup::demo().start().await;
-    let ask = async |arguments: &[&str]| {
+    let ask = async |method: &str, arguments: &[&str], good: bool| {
         let mut command = Command::new(&node);
-        command.arg(&program).args(["--cli", &url(&host), "--transport", "http", "--protocol-era", era, "--format", "json"]);
-        let output = run(&host, command.args(arguments)).await;
-        let text = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
-        let answer: Value = serde_json::from_slice(text).unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"));
-        (output.status.success(), answer)
+        command.arg(&program).args(["--cli", &url(&host), "--transport", "http", "--protocol-era", era]);
+        command.args(["--format", "json", "--method", method]).args(arguments);
+        let output = run(&host, &mut command).await;
+        // A tool's error is its answer too, and a failure of the program.
+        assert_eq!(output.status.success(), good, "{method} {arguments:?}: {output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["result"].clone()
     };
-    let call = async |name, arguments: Value| {
-        ask(&["--method", "tools/call", "--tool-name", name, "--tool-args-json", &arguments.to_string()]).await
-    };
-    let (_, about) = ask(&["--method", "initialize"]).await;
-    eprintln!("{about:#} {version}");
-    let (_, tools) = ask(&["--method", "tools/list", "--strict"]).await;
-    eprintln!("{tools:#}");
-    let r = call("search_customers", json!({"query": "ACME", "limit": 2})).await;
-    eprintln!("{r:#?}");
-    let r = call("search_customers", json!({"query": "ACME", "limit": 0})).await;
-    eprintln!("{r:#?}");
-    let r = call("no_such_tool", json!({})).await;
-    eprintln!("{r:#?}");
-    let r = ask(&["--method", "resources/list"]).await;
-    eprintln!("{r:#?}");
-    let r = ask(&["--method", "resources/read", "--uri", "remit://techstart-crm/none"]).await;
-    eprintln!("{r:#?}");
-    panic!();
+    let about = ask("initialize", &[], true).await;
+    let listed = ask("tools/list", &[], true).await;
+    let search = ["--tool-name", "search_customers", "--tool-args-json"];
+    let found = ask("tools/call", &[&search[..], &[r#"{"query":"ACME","limit":2}"#]].concat(), true).await;
+    let refused = ask("tools/call", &[&search[..], &[r#"{"query":"ACME","limit":0}"#]].concat(), false).await;
+    let resources = ask("resources/list", &[], true).await["resources"].clone();
+    let mut contents = Vec::new();
+    for resource in resources.as_array().unwrap() {
+        let read = ask("resources/read", &["--uri", resource["uri"].as_str().unwrap()], true).await;
+        contents.extend_from_slice(read["contents"].as_array().unwrap());
+    }
+    let report = json!({
+        "version": about["protocolVersion"],
+        "server": about["serverInfo"]["name"],
+        "tools": listed["tools"],
+        "found": found,
+        "refused": refused,
+        "resources": resources,
+        "contents": contents,
+    });
+    check(&host, &report, version).await;
 }
 
 /// What every client must have seen.
 async fn check(host: &Host, report: &Value, version: &str) {
     assert_eq!(report["version"], version, "{report:#}");
     assert_eq!(report["server"], "techstart/sales");
-    let names = |list: &str| report[list].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect::<Vec<_>>();
+    let names =
+        |list: &str| report[list].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect::<Vec<_>>();
     let tools = [
         "search_customers",
         "get_customer_orders",
@@ -153,7 +162,6 @@ async fn check(host: &Host, report: &Value, version: &str) {
     assert_eq!(refused["isError"], true, "{refused:#}");
     let said = text_of(refused);
     assert_eq!((&said["code"], &said["problems"][0]["pointer"]), (&json!("invalid_arguments"), &json!("/limit")));
-    assert_eq!((&report["unknownTool"], &report["unknownResource"]), (&json!(-32602), &json!(-32602)));
 
     let contents = report["contents"].as_array().unwrap();
     let types: Vec<_> = contents.iter().map(|it| it["mimeType"].as_str().unwrap()).collect();
@@ -161,8 +169,13 @@ async fn check(host: &Host, report: &Value, version: &str) {
     let context: Value = serde_json::from_str(contents[0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(context["company"]["name"], "TechStart Inc");
     assert!(contents[1]["text"].as_str().unwrap().contains("## Qualification Criteria"));
-    let ping = if version == OLDER { json!({}) } else { Value::Null };
-    assert_eq!(report["ping"], ping, "the newer era has none");
+}
+
+/// What a program can ask for that Inspector's command line can't: tools it was not told of, and a ping,
+/// which the newer era has not.
+fn check_program(report: &Value, version: &str) {
+    assert_eq!((&report["unknownTool"], &report["unknownResource"]), (&json!(-32602), &json!(-32602)));
+    assert_eq!(report["ping"], if version == OLDER { json!({}) } else { Value::Null });
 }
 
 /// The JSON that an answer holds as text.

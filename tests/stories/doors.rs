@@ -1,5 +1,8 @@
 //! The seed's own commands, as it prints them, in the demo.
 
+use std::time::Duration;
+
+use remit_upstreams::Fault;
 use serde_json::{Value, json};
 
 use crate::host::{Host, Setup, answer};
@@ -140,7 +143,8 @@ async fn orders_and_value(host: &Host) {
 }
 
 async fn notes(host: &Host) {
-    let asked = json!({"customer_id": "cust_123", "notes": "Robert'); DROP TABLE customers;--", "interaction_type": "call"});
+    let asked =
+        json!({"customer_id": "cust_123", "notes": "Robert'); DROP TABLE customers;--", "interaction_type": "call"});
     let noted = host.result("update_customer_notes", asked).await;
     assert_eq!((&noted["success"], &noted["customer_id"]), (&json!(true), &json!("cust_123")));
     let still = host.result("search_customers", json!({"query": "ACME Corp"})).await;
@@ -150,11 +154,7 @@ async fn notes(host: &Host) {
 async fn inventory(host: &Host) {
     let first = remit_upstreams::data::catalogue::catalogue();
     let (near, far) = (first.first().unwrap(), first.last().unwrap());
-    for asked in [
-        near.id.to_string(),
-        format!("gid://shopify/Product/{}", near.id),
-        near.variants[0].sku.clone(),
-    ] {
+    for asked in [near.id.to_string(), format!("gid://shopify/Product/{}", near.id), near.variants[0].sku.clone()] {
         let found = host.result("check_inventory", json!({"product_id": asked})).await;
         assert_eq!(found["product_id"].to_string().trim_matches('"'), near.id.to_string(), "{asked}");
     }
@@ -170,6 +170,7 @@ async fn inventory(host: &Host) {
 
 async fn promotions(host: &Host) {
     host.shopify.forget();
+    host.shopify.faults().always(Fault::Delay(Duration::from_millis(50)));
     let found = host.result("get_current_promotions", json!({})).await;
     let active = found["active_promotions"].as_array().unwrap();
     assert_eq!(found["count"].as_u64().unwrap(), active.len() as u64);
@@ -180,7 +181,8 @@ async fn promotions(host: &Host) {
 async fn resources(host: &Host) {
     let (status, body) = answer(host.get("/api/mcp/resources/sales")).await;
     assert_eq!(status, 200);
-    let names: Vec<&str> = body["resources"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        body["resources"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["customer_context", "sales_playbook"]);
     let (status, body) = answer(host.get("/api/mcp/resources/sales/sales_playbook")).await;
     assert_eq!((status, &body["contents"][0]["type"]), (200, &json!("text/markdown")));
@@ -232,7 +234,10 @@ async fn the_description_names_every_route_and_every_route_is_there() {
         "/metrics",
         "/readyz",
     ];
-    assert_eq!(paths.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), expected.into_iter().collect());
+    assert_eq!(
+        paths.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(),
+        expected.into_iter().collect()
+    );
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let real = path.replace("{agent}", "sales").replace("{name}", "sales_playbook");

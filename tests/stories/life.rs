@@ -9,7 +9,7 @@ use crate::host::{Host, Setup, answer, patch_json, repository, run};
 /// Asks until an answer is as wanted: a reload shows some moments after the file changed.
 async fn until(host: &Host, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
     let mut last = (0, Value::Null);
-    for _ in 0..200 {
+    for _ in 0..800 {
         last = answer(host.get(path)).await;
         if wanted(last.0, &last.1) {
             return last.1;
@@ -29,6 +29,7 @@ async fn a_changed_context_is_taken_in_and_a_bad_one_keeps_the_last_good() {
     let good = fs::read(&file).unwrap();
     fs::write(&file, "{ \"company\": ").unwrap();
     host.signal("HUP");
+    until(&host, "/readyz", |_, body| body["stale_tenants"] == 1).await;
     let (status, body) = answer(host.get("/api/health/mcp")).await;
     assert_eq!((status, &body["customer"]), (200, &json!("TechStart Renamed")), "the last good one serves");
 
@@ -101,7 +102,11 @@ fn the_shipped_files_are_in_order_and_faults_have_places() {
     fs::create_dir_all(root.path().join("configs/contexts")).unwrap();
     fs::create_dir_all(root.path().join("workflows")).unwrap();
     fs::write(root.path().join("configs/host.yaml"), "listen: 127.0.0.1:3000\n").unwrap();
-    fs::write(root.path().join("configs/contexts/x.json"), "{\n  \"company\": {\"name\": \"X\"},\n  \"agentMapings\": {}\n}").unwrap();
+    fs::write(
+        root.path().join("configs/contexts/x.json"),
+        "{\n  \"company\": {\"name\": \"X\"},\n  \"agentMapings\": {}\n}",
+    )
+    .unwrap();
     fs::write(root.path().join("workflows/y.yml"), "name: y\nsteps:\n  - id: a\n    type: teleport\n").unwrap();
     let (code, out, _) = run(root.path(), &["check"]);
     assert_eq!(code, Some(1));

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::host::{Host, Setup, answer};
 
 async fn rpc(host: &Host, method: &str, params: Value) -> (u16, Value) {
-    send(host, "techstart/sales", &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string()).await
+    send(host, "techstart/sales", &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
+        .await
 }
 
 async fn send(host: &Host, path: &str, body: &str) -> (u16, Value) {
@@ -16,7 +17,8 @@ async fn send(host: &Host, path: &str, body: &str) -> (u16, Value) {
 #[tokio::test]
 async fn a_client_initializes_lists_calls_and_reads() {
     let host = Setup::demo().start().await;
-    let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let hello =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     let (status, body) = rpc(&host, "initialize", hello).await;
     assert_eq!((status, &body["result"]["protocolVersion"]), (200, &json!("2025-11-25")), "{body:#}");
     assert_eq!(body["result"]["serverInfo"]["name"], "techstart/sales");
@@ -25,9 +27,12 @@ async fn a_client_initializes_lists_calls_and_reads() {
     let tools = body["result"]["tools"].as_array().unwrap();
     assert_eq!(tools.len(), 6);
     assert_eq!(tools[0]["name"], "search_customers");
-    assert!(tools.iter().all(|tool| tool["inputSchema"]["type"] == "object" && tool["outputSchema"]["type"] == "object"));
+    assert!(
+        tools.iter().all(|tool| tool["inputSchema"]["type"] == "object" && tool["outputSchema"]["type"] == "object")
+    );
 
-    let (_, body) = rpc(&host, "tools/call", json!({"name": "search_customers", "arguments": {"query": "ACME", "limit": 2}})).await;
+    let (_, body) =
+        rpc(&host, "tools/call", json!({"name": "search_customers", "arguments": {"query": "ACME", "limit": 2}})).await;
     let result = &body["result"];
     assert_ne!(result["isError"], json!(true), "{body:#}");
     assert_eq!(result["structuredContent"]["total"], 2);
@@ -54,7 +59,10 @@ async fn refusals_are_of_the_protocol_or_of_the_tool() {
     assert_eq!(body["error"]["code"], -32602, "{body:#}");
     for (arguments, code) in [
         (json!({"name": "search_customers", "arguments": {"limit": 0}}), "invalid_arguments"),
-        (json!({"name": "update_customer_notes", "arguments": {"customer_id": "cust_123", "notes": "x"}}), "permission_denied"),
+        (
+            json!({"name": "update_customer_notes", "arguments": {"customer_id": "cust_123", "notes": "x"}}),
+            "permission_denied",
+        ),
     ] {
         let (_, body) = rpc(&host, "tools/call", arguments).await;
         assert_eq!(body["result"]["isError"], true, "{body:#}");

@@ -1,8 +1,11 @@
 //! One file a door or a promise.
 
 mod audit;
+mod clients;
 mod doors;
 mod hostile;
 mod life;
+mod mariadb;
 mod mcp;
+mod models;
 mod refusals;

@@ -4,12 +4,13 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    sync::mpsc,
     thread,
 };
 
 use serde_json::{Value, json};
 
-use super::clients::{node, tool};
+use super::clients::{PATIENCE, node, tool};
 use crate::host::{Host, Setup, answer, repository};
 
 /// A canary, to be found in no answer, log or journal.
@@ -31,14 +32,21 @@ impl Mock {
         command.arg(repository().join("tests/clients/model.json"));
         command.env_clear().env("AIMOCK_API_KEYS", KEY).env("AIMOCK_STRICT_TURN_INDEX", "1");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = |line: String| line.split_once("listening on ").map(|(_, url)| url.trim().to_owned());
-        let url = lines.by_ref().map_while(Result::ok).find_map(ready).expect("the model's server starts");
-        // It would stand still if nobody read what it prints.
-        thread::spawn(move || lines.for_each(drop));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         crate::host::install_tls();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Some(Self { url, http, child })
+        let mut mock = Self { url: String::new(), http, child };
+        let (ready, wait) = mpsc::channel();
+        // Goes on to its end: the server would stand still if nobody read what it prints.
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some((_, url)) = line.split_once("listening on ") {
+                    let _ = ready.send(url.trim().to_owned());
+                }
+            }
+        });
+        mock.url = wait.recv_timeout(PATIENCE).expect("the model's server starts");
+        Some(mock)
     }
 
     async fn host(&self, key: &str) -> Host {
@@ -54,7 +62,8 @@ impl Mock {
 
     /// The chat requests that it got since it was asked last.
     async fn received(&self) -> Vec<Value> {
-        let journal = self.http.get(format!("{}/__aimock/journal?path=/v1/chat/completions", self.url)).bearer_auth(KEY);
+        let journal =
+            self.http.get(format!("{}/__aimock/journal?path=/v1/chat/completions", self.url)).bearer_auth(KEY);
         let (status, body) = answer(journal).await;
         assert_eq!(status, 200, "{body:#}");
         let reset = self.http.post(format!("{}/__aimock/reset/journal", self.url)).bearer_auth(KEY);
@@ -85,17 +94,14 @@ async fn a_model_calls_tools_in_two_rounds_and_answers() {
     let host = mock.host(KEY).await;
     let (status, body) = say(&host, json!({"message": "What may we offer Northwind Robotics?"})).await;
     assert_eq!((status, &body["success"]), (200, &json!(true)), "{body:#}");
-    assert_eq!(
-        body["response"],
-        "Northwind Robotics is a loyal customer; any promotion that runs now may be offered."
-    );
+    assert_eq!(body["response"], "Northwind Robotics is a loyal customer; any promotion that runs now may be offered.");
     assert_eq!(
         calls(&body),
         [("search_customers", true), ("calculate_customer_ltv", true), ("get_current_promotions", true)]
     );
     assert_eq!((&body["toolCallsMade"], &body["toolsAvailable"]), (&json!(3), &json!(6)));
     assert_eq!((&body["model"], &body["agentType"]), (&json!("gpt-4o"), &json!("sales")));
-    assert_eq!(body["usage"], json!({"prompt_tokens": 7000, "completion_tokens": 90, "total_tokens": 7090}));
+    assert_eq!(body["usage"], json!({"promptTokens": 7000, "completionTokens": 90, "totalTokens": 7090}));
 
     let received = mock.received().await;
     assert_eq!(received.len(), 3);
@@ -125,10 +131,7 @@ async fn a_models_mistakes_are_told_to_the_model() {
     let host = mock.host(KEY).await;
     let (status, body) = say(&host, json!({"message": "Try everything wrong"})).await;
     assert_eq!((status, &body["response"]), (200, &json!("None of that worked.")), "{body:#}");
-    assert_eq!(
-        calls(&body),
-        [("search_customers", false), ("search_customers", false), ("drop_all_tables", false)]
-    );
+    assert_eq!(calls(&body), [("search_customers", false), ("search_customers", false), ("drop_all_tables", false)]);
     let received = mock.received().await;
     let told: Vec<Value> = received
         .iter()
@@ -170,7 +173,10 @@ async fn a_failing_model_is_said_in_stable_codes_and_the_key_nowhere() {
         assert_eq!((status, body["code"].as_str().unwrap()), expected, "{chaos}: {body:#}");
         assert_eq!((body["success"].as_bool(), waits), (Some(false), status == 503), "{chaos}");
         assert_eq!(mock.received().await.len(), attempts, "{chaos}");
-        assert!(!body.to_string().contains("127.0.0.1") && !body.to_string().contains("haos"), "no internals: {body:#}");
+        assert!(
+            !body.to_string().contains("127.0.0.1") && !body.to_string().contains("haos"),
+            "no internals: {body:#}"
+        );
         seen += &body.to_string();
     }
     // What the script does not foresee, it refuses.

@@ -31,7 +31,12 @@ async fn bad_requests_are_refused_by_name() {
         (call("search_customers", json!({})), 422, "invalid_arguments", "query"),
         (call("search_customers", json!({"query": "x", "limit": 1001})), 422, "invalid_arguments", "/limit"),
         (call("search_customers", json!({"query": "x", "limit": "ten"})), 422, "invalid_arguments", "/limit"),
-        (call("get_customer_orders", json!({"customer_id": "c", "status": "lost"})), 422, "invalid_arguments", "/status"),
+        (
+            call("get_customer_orders", json!({"customer_id": "c", "status": "lost"})),
+            422,
+            "invalid_arguments",
+            "/status",
+        ),
         (host.get("/api/mcp/resources/sales/no_such"), 404, "resource_missing", "no_such"),
         (host.post("/api/sales/chat", r#"{"message":""}"#), 422, "invalid_arguments", "message"),
         (host.post("/api/sales/chat", r#"{"mesage":"hi"}"#), 422, "invalid_arguments", "mesage"),
@@ -85,7 +90,11 @@ async fn only_sales_agents_update_notes_whatever_the_mapping_says() {
     let parameters = json!({"customer_id": "cust_123", "notes": "x"});
     let asked = json!({"agent_type": "support", "tool_name": "update_customer_notes", "parameters": parameters});
     let (status, body) = answer(host.post("/api/mcp/test", asked.to_string())).await;
-    assert_eq!((status, body["error"].as_str()), (422, Some("Only sales agents can update customer notes")), "{body:#}");
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (422, Some("Only sales agents can update customer notes")),
+        "{body:#}"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +129,8 @@ async fn no_secret_is_in_any_answer_log_or_journal() {
     }
     host.shopify.faults().always(remit_upstreams::Fault::status(401));
     seen += &host.tool("check_inventory", json!({"product_id": "1"})).await.1.to_string();
-    seen += &answer(host.post("/api/sales/chat", r#"{"message":"Check the inventory of product 1"}"#)).await.1.to_string();
+    seen +=
+        &answer(host.post("/api/sales/chat", r#"{"message":"Check the inventory of product 1"}"#)).await.1.to_string();
     seen += &answer(host.http.get(format!("{}/metrics", host.url))).await.1.to_string();
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));

@@ -217,10 +217,28 @@ Ctrl-C ends it; state stays under var/, and --fresh begins anew."#
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::process::Stdio;
 
-    use anyhow::Result;
+    use anyhow::{Context, Result};
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::process::Command;
 
-    use super::{MARK, prepare_state, to_try};
+    use super::{Ends, MARK, end, prepare_state, to_try};
+
+    #[tokio::test]
+    async fn the_host_is_asked_to_end_and_waited_for() -> Result<()> {
+        // It reads what never comes, so that it ends by the signal alone, and says so in its code.
+        let script = "trap 'exit 7' TERM; echo ready; while read -r line; do :; done";
+        let mut host = Command::new("sh");
+        let host = host.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = host.spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        assert_eq!(lines.next_line().await?.as_deref(), Some("ready"));
+        let input = child.stdin.take();
+        assert_eq!(end(&mut child, &mut Ends::new()?).await?.code(), Some(7));
+        drop(input);
+        Ok(())
+    }
 
     #[test]
     fn fresh_deletes_only_what_a_demo_made() -> Result<()> {

@@ -17,7 +17,7 @@ use crate::{
     convert::{self, Wrong},
     describe,
     engine::Sandbox,
-    state::{Purpose, Refused, State},
+    state::{Purpose, Refused, State, host_call_bytes},
 };
 
 /// A component that is ready to be called.
@@ -90,6 +90,9 @@ impl Loaded {
             (Some(Refused::Memory), _) => limit("memoryBytes", limits.memory_bytes as u128, "bytes"),
             (Some(Refused::Table), _) => limit("tableElements", limits.table_elements as u128, "elements"),
             (None, Some(Trap::StackOverflow)) => limit("stackBytes", 512 << 10, "bytes"),
+            (None, None) if error.root_cause().to_string().contains(HOSTCALL_FUEL) => {
+                limit("hostCallBytes", host_call_bytes(limits) as u128, "bytes")
+            }
             (None, _) => Error::Trapped { plugin, cause: error.to_string().into() },
         }
     }
@@ -109,6 +112,10 @@ impl Loaded {
         convert::call_error(error, &self.description.name, agent)
     }
 }
+
+/// What wasmtime says when a guest makes the host copy too much at once. Its error has no public type;
+/// the version is pinned, and a story fails should the words change.
+const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls";
 
 /// Counts a finished call.
 fn observe(store: &Store<State>) {

@@ -70,11 +70,16 @@ impl Sandbox {
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| Ok(meter.at_tick()));
-        // What a guest can make the host copy in one host call; its answer is held to `output_bytes`.
-        store.set_hostcall_fuel(self.limits.output_bytes.saturating_mul(2));
+        store.set_hostcall_fuel(host_call_bytes(&self.limits));
         store.set_max_component_handles(self.limits.handles);
         store
     }
+}
+
+/// What a guest can make the host copy in one host call, in bytes: twice its answer, which itself is
+/// held to `output_bytes` once it is here.
+pub(crate) fn host_call_bytes(limits: &Limits) -> usize {
+    limits.output_bytes.saturating_mul(2)
 }
 
 impl State {

@@ -1,10 +1,19 @@
-//! temp
+//! Connectors: how a tenant's sources are reached, one module a kind, each behind the port of its
+//! family in `remit_domain::data`.
+//!
+//! Deliberately absent: who may use a source (the port's callers hand over a proof), where
+//! definitions and credentials come from (`remit-config`), and what a guest sees (`remit-sandbox`).
+
 mod documents;
 pub mod guard;
+mod http;
 mod lease;
 mod mysql;
 mod observe;
+mod pools;
 mod settings;
 mod sql;
 mod sqlite;
+
+pub use pools::Pools;
 pub use settings::Settings;

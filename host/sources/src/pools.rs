@@ -87,13 +87,14 @@ impl Pools {
         let settings = &self.settings;
         Ok(match &definition.kind {
             Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings)),
-            Kind::Mysql(server) => {
-                Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings))
-            }
+            Kind::Mysql(server) => Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings)),
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
             Kind::Api(api) => Connector::Api(Arc::new(Service::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
-                return Err(Error::NotFound(format!("no connector for `{kind}` in this build (source `{}`)", definition.name)));
+                return Err(Error::NotFound(format!(
+                    "no connector for `{kind}` in this build (source `{}`)",
+                    definition.name
+                )));
             }
         })
     }

@@ -27,9 +27,9 @@ pub struct Mariadb {
 
 impl Mariadb {
     /// The database that every server has, and the account that may do everything in it.
-    pub const DATABASE: &'static str = "remit";
+    pub const DATABASE: &'static str = "shop";
     /// That account.
-    pub const USER: &'static str = "remit";
+    pub const USER: &'static str = "remit_user";
     /// Its password.
     pub const PASSWORD: &'static str = "only-for-tests";
 
@@ -96,6 +96,36 @@ impl Mariadb {
     /// Where its database is, with the account's name and password in it.
     pub fn url(&self) -> String {
         format!("mysql://{}:{}@127.0.0.1:{}/{}", Self::USER, Self::PASSWORD, self.port, Self::DATABASE)
+    }
+
+    /// Where its database is for an account that [`Self::account`] made.
+    pub fn url_of(&self, user: &str) -> String {
+        format!("mysql://{user}:{}@127.0.0.1:{}/{}", Self::PASSWORD, self.port, Self::DATABASE)
+    }
+
+    /// Makes an account with these privileges on the database's tables and no others.
+    ///
+    /// # Errors
+    /// When the server refuses a statement.
+    pub async fn account(&self, user: &str, privileges: &str) -> Result<()> {
+        let (database, password) = (Self::DATABASE, Self::PASSWORD);
+        let mut admin = self.admin().await?;
+        for statement in [
+            format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY '{password}'"),
+            format!("GRANT {privileges} ON {database}.* TO '{user}'@'127.0.0.1'"),
+        ] {
+            admin.execute(AssertSqlSafe(statement)).await?;
+        }
+        Ok(admin.close().await?)
+    }
+
+    /// The first column of a query's first row, as text, for assertions.
+    ///
+    /// # Errors
+    /// When the query fails or finds nothing.
+    pub async fn text(&self, query: &str) -> Result<String> {
+        let mut connection = MySqlConnection::connect(&self.url()).await?;
+        Ok(sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await?)
     }
 
     /// Its port on 127.0.0.1.

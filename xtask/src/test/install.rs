@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::apt_get;
 use crate::command::{self, cargo, program, root};
@@ -41,7 +42,8 @@ pub(super) const TOOLS: &[Tool] = &[
 ];
 
 /// Inspector needs a newer Node than Debian has; npm brings that, too.
-const NPM: [(&str, &str); 4] = [
+const NPM: [(&str, &str); 5] = [
+    ("@modelcontextprotocol/client", "2.4.0"),
     ("@modelcontextprotocol/inspector", "2.12.0"),
     ("@modelcontextprotocol/sdk", "1.32.2"),
     ("@copilotkit/aimock", "1.43.0"),
@@ -90,14 +92,20 @@ fn mariadb() -> bool {
 }
 
 fn npm_packages() -> bool {
-    program("node").is_some() && NPM.iter().all(|(name, _)| tools().join("node_modules").join(name).is_dir())
+    let present = |(name, version): &(&str, &str)| {
+        let manifest = std::fs::read(tools().join("node_modules").join(name).join("package.json")).unwrap_or_default();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap_or_default();
+        manifest.get("version").and_then(Value::as_str) == Some(version)
+    };
+    program("node").is_some() && NPM.iter().all(present)
 }
 
 fn pypi_packages() -> bool {
-    let names: Vec<_> = PYPI.iter().map(|(name, _)| *name).collect();
-    command::succeeds(
-        Command::new(tools().join("venv/bin/python")).arg("-c").arg(format!("import {}", names.join(", "))),
-    )
+    let python = tools().join("venv/bin/python");
+    PYPI.iter().all(|(name, version)| {
+        let script = format!("from importlib.metadata import version; assert version('{name}') == '{version}'");
+        command::succeeds(Command::new(&python).args(["-c", &script]))
+    })
 }
 
 fn can_make_venv() -> bool {

@@ -44,15 +44,24 @@ impl Failure {
         Self { status, body, retry_after_ms: None }
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.body.code
+    }
+
+    /// Its text for people.
+    pub(crate) fn error(&self) -> &str {
+        &self.body.error
+    }
+
     /// With a hint.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.body.hint = Some(hint.into());
-        self
-    }
-
-    /// With what is wrong, by field.
-    pub(crate) fn problems(mut self, problems: Vec<Problem>) -> Self {
-        self.body.problems = problems;
         self
     }
 }

@@ -1,19 +1,20 @@
 //! What handlers take from a request: whose it is, and its JSON.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
-    extract::{FromRef, FromRequest, FromRequestParts, Request, rejection::BytesRejection},
+    body::{Body, Bytes},
+    extract::{FromRef, FromRequest, FromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
+use futures::StreamExt as _;
 use remit_domain::{
     Catalogue, Error, RequestId, TenantId, audit::Door, catalogue::Caller, schema::Problem, tenant::Context,
 };
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::error::Failure;
+use super::{MAX_BODY_BYTES, error::Failure};
 
 /// The header that names the tenant.
 pub(crate) const CONTEXT_HEADER: &str = "x-context";
@@ -69,10 +70,9 @@ where
 {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         check_content_type(request.headers())?;
-        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
-        parse(&bytes).map(Self)
+        parse(&read(request.into_body()).await?).map(Self)
     }
 }
 
@@ -86,12 +86,40 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
     Err(said.hint("send Content-Type: application/json"))
 }
 
-fn unread(rejection: BytesRejection) -> Failure {
-    let status = rejection.status();
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        return Failure::new(status, "body_too_large", "the body is larger than this host takes");
+/// How long a client may take to send a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// What is read and thrown away of a body that is too large, so that a client that is still sending
+/// gets the answer and not a broken connection.
+const DISCARDED_BYTES: usize = 16 << 20;
+
+/// Reads a body, up to [`MAX_BODY_BYTES`].
+///
+/// Errors: 413 for a larger one; 408 for one that does not come in time; 400 for one that breaks off.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Failure> {
+    match tokio::time::timeout(BODY_TIME, read_all(body)).await {
+        Ok(read) => read,
+        Err(_) => Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time")),
     }
-    Failure::new(StatusCode::BAD_REQUEST, "bad_request", "the body could not be read to its end")
+}
+
+async fn read_all(body: Body) -> Result<Bytes, Failure> {
+    let mut pieces = body.into_data_stream();
+    let (mut whole, mut length) = (Vec::new(), 0_usize);
+    while let Some(piece) = pieces.next().await {
+        let broken = |_| Failure::new(StatusCode::BAD_REQUEST, "bad_request", "the body could not be read to its end");
+        let piece = piece.map_err(broken)?;
+        length = length.saturating_add(piece.len());
+        if length <= MAX_BODY_BYTES {
+            whole.extend_from_slice(&piece);
+        } else if length > DISCARDED_BYTES {
+            break;
+        }
+    }
+    if length > MAX_BODY_BYTES {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(Failure::new(status, "body_too_large", "the body is larger than this host takes"));
+    }
+    Ok(whole.into())
 }
 
 /// Errors: 400 with line and column for what is not JSON; 422 with the field for JSON of another shape.

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
@@ -58,7 +57,6 @@ pub(crate) fn router(parts: Parts) -> Router {
         .merge(mcp::router(parts.mcp))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         // Within the gate, so that a broken request has its id and is counted like any other.
         .layer(CatchPanicLayer::custom(broken))
         .layer(middleware::from_fn_with_state(Arc::new(parts.gate), gate::pass))

@@ -92,6 +92,7 @@ impl Operations {
             plugins,
             sources: Counted { healthy, total },
             tenants: Counted { healthy: tenants.len() - quarantined, total: tenants.len() },
+            stale_tenants: tenants.iter().filter(|(_, state)| matches!(state, tenant::State::Stale(_))).count(),
         }
     }
 }
@@ -109,6 +110,8 @@ pub(crate) struct Readiness {
     sources: Counted,
     /// Tenants that are served, of all.
     tenants: Counted,
+    /// Tenants whose changed files are faulty, so that an earlier version serves.
+    stale_tenants: usize,
 }
 
 /// So many of so many.

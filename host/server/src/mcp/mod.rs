@@ -8,7 +8,7 @@ mod server;
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Path, Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::server::Server;
-use crate::http::{MAX_BODY_BYTES, error};
+use crate::http::{MAX_BODY_BYTES, error, extract};
 
 /// What the MCP door stands on.
 #[derive(Clone)]
@@ -74,9 +74,12 @@ async fn handle(
         return door.service.handle(request).await.map(Body::new);
     }
     let (mut parts, body) = request.into_parts();
-    let Ok(bytes) = to_bytes(body, MAX_BODY_BYTES).await else {
-        let data = json!({ "code": "body_too_large" });
-        return rpc_error(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "the body is larger than this host takes", data);
+    let bytes = match extract::read(body).await {
+        Ok(bytes) => bytes,
+        Err(failure) => {
+            let data = json!({ "code": failure.code() });
+            return rpc_error(failure.status(), INVALID_REQUEST, failure.error(), data);
+        }
     };
     if let Err(refused) = check_message(&bytes) {
         return *refused;

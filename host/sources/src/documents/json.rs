@@ -254,7 +254,10 @@ pub(super) fn key(value: &Value) -> String {
         Some(Number::Real(real)) if real.fract() == 0.0 && real.abs() < 9e15 => format!("{real:.0}"),
         Some(Number::Whole(whole)) => whole.to_string(),
         Some(Number::Exact(exact)) if exact.is_integer() => exact.trunc().normalize().to_string(),
-        _ => value.to_string(),
+        _ => match value.as_object().and_then(extended) {
+            Some(Extended::ObjectId(id)) => format!("{{\"$oid\":\"{id}\"}}"),
+            _ => value.to_string(),
+        },
     }
 }
 

@@ -10,10 +10,11 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use crate::sql::{Fault, rows};
 
-/// A failure while a statement ran. `allowed` is the time it had.
-pub(super) fn fault(error: &sqlx::Error, allowed: Duration) -> Fault {
+/// A failure while a statement ran. `allowed` is the time it had; `schema` is the database's name,
+/// which stays with the operator.
+pub(super) fn fault(error: &sqlx::Error, allowed: Duration, schema: &str) -> Fault {
     match database(error) {
-        Some(database) => answered(database, allowed),
+        Some(database) => answered(database, allowed, schema),
         None => {
             tracing::warn!(%error, "a connection to a MySQL server broke");
             Fault::broken()
@@ -36,8 +37,9 @@ fn database(error: &sqlx::Error) -> Option<&MySqlDatabaseError> {
     error.as_database_error().and_then(|error| error.try_downcast_ref())
 }
 
-fn answered(error: &MySqlDatabaseError, allowed: Duration) -> Fault {
-    let (number, message) = (error.number(), error.message().to_owned());
+fn answered(error: &MySqlDatabaseError, allowed: Duration, schema: &str) -> Fault {
+    let number = error.number();
+    let message = error.message().replace(&format!("`{schema}`."), "").replace(&format!("'{schema}."), "'");
     let broken = matches!(number, 1053 | 1152 | 1158..=1161 | 1927 | 4031);
     if broken {
         return Fault::broken();

@@ -98,7 +98,7 @@ impl Mysql {
     }
 
     fn fault(&self, error: &sqlx::Error) -> Fault {
-        error::fault(error, self.statement_timeout)
+        error::fault(error, self.statement_timeout, &self.database)
     }
 
     async fn rows(&self, connection: &mut MySqlConnection, plan: &Plan, parameters: &[Value]) -> Result<RowSet, Fault> {
@@ -231,3 +231,6 @@ fn columns(columns: &[sqlx::mysql::MySqlColumn]) -> Vec<Column> {
 fn unread(error: Error) -> Fault {
     Fault { error, broken: true, doubtful: false }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use remit_domain::data::{Error, sql::Value};
 use rust_decimal::Decimal;
 use sqlx::{
-    Arguments as _, Decode, MySql, Row as _, TypeInfo as _, ValueRef as _,
+    Arguments as _, Decode, MySql, Row as _, Type, TypeInfo as _, ValueRef as _,
     mysql::{
         MySqlArguments, MySqlRow, MySqlTypeInfo, MySqlValueRef,
         types::{MySqlTime, MySqlTimeSign},
@@ -49,7 +49,22 @@ pub(super) fn arguments(parameters: &[Value], binds: &[usize]) -> Result<MySqlAr
 
 /// The database's own name for a type, in lower case.
 pub(super) fn type_name(info: &MySqlTypeInfo) -> String {
-    info.name().to_ascii_lowercase()
+    name(info).to_ascii_lowercase()
+}
+
+/// The name of a type. A text whose collation compares its bytes is flagged as binary, and sqlx goes
+/// by the flag; the collation of what is really binary is another.
+fn name(info: &MySqlTypeInfo) -> &str {
+    match info.name() {
+        name if !<str as Type<MySql>>::compatible(info) => name,
+        "BINARY" => "CHAR",
+        "VARBINARY" => "VARCHAR",
+        "TINYBLOB" => "TINYTEXT",
+        "BLOB" => "TEXT",
+        "MEDIUMBLOB" => "MEDIUMTEXT",
+        "LONGBLOB" => "LONGTEXT",
+        name => name,
+    }
 }
 
 /// A row's values.
@@ -64,7 +79,7 @@ fn value(row: &MySqlRow, at: usize) -> Result<Value, Error> {
         return Ok(Value::Null);
     }
     let info = raw.type_info().into_owned();
-    Ok(match info.name() {
+    Ok(match name(&info) {
         "BOOLEAN" => match read::<i8>(raw)? {
             0 => Value::Boolean(false),
             1 => Value::Boolean(true),

@@ -75,13 +75,7 @@ async fn a_definition_that_cannot_work_says_what_is_missing_and_no_value() {
         })
     };
     let api = |provider, address: &str, credentials| {
-        Kind::Api(Api {
-            provider,
-            address: address.to_owned(),
-            api_version: None,
-            auth: Auth::Bearer,
-            credentials,
-        })
+        Kind::Api(Api { provider, address: address.to_owned(), api_version: None, auth: Auth::Bearer, credentials })
     };
     let secret = |text: &str| Some(text.to_owned().into());
     let none = Credentials::default;
@@ -95,14 +89,8 @@ async fn a_definition_that_cannot_work_says_what_is_missing_and_no_value() {
             server(Credentials { uri: secret("postgres://u:canary@h/d"), ..none() }),
             "invalid: the `_URI` credential of source `s` is not a mysql:// URL",
         ),
-        (
-            server(Credentials { uri: secret("mysql://u:canary@h"), ..none() }),
-            "invalid: source `s` names no database",
-        ),
-        (
-            api(Provider::Shopify, "shop.example", none()),
-            "invalid: the `_TOKEN` credential of source `s` is missing",
-        ),
+        (server(Credentials { uri: secret("mysql://u:canary@h"), ..none() }), "invalid: source `s` names no database"),
+        (api(Provider::Shopify, "shop.example", none()), "invalid: the `_TOKEN` credential of source `s` is missing"),
         (
             api(Provider::Rest, "file:///etc/canary", Credentials { token: secret("t"), ..none() }),
             "invalid: the address of source `s` is not an http(s) URL without query and fragment",

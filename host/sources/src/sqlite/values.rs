@@ -42,14 +42,17 @@ pub(super) fn arguments(parameters: &[Value], binds: &[usize]) -> Result<SqliteA
     Ok(arguments)
 }
 
-/// A row's values, and each one's storage class where `class` asks for it.
+/// A row's values, told as their columns were declared.
 pub(super) fn row(row: &SqliteRow, declared: &[Declared]) -> Result<Vec<Value>, Error> {
     declared.iter().enumerate().map(|(at, declared)| value(row, at, *declared)).collect()
 }
 
 /// The storage class of a value, in lower case.
 pub(super) fn class(row: &SqliteRow, at: usize) -> String {
-    row.try_get_raw(at).map_or_else(|_| String::new(), |raw| raw.type_info().name().to_ascii_lowercase())
+    match row.try_get_raw(at) {
+        Ok(raw) if !raw.is_null() => raw.type_info().name().to_ascii_lowercase(),
+        _ => "null".to_owned(),
+    }
 }
 
 enum Number {
@@ -74,9 +77,12 @@ fn number(digits: &str) -> Number {
 
 fn value(row: &SqliteRow, at: usize, declared: Declared) -> Result<Value, Error> {
     let raw = row.try_get_raw(at).map_err(|_| unreadable())?;
+    // Of a NULL, the type told is its column's.
+    if raw.is_null() {
+        return Ok(Value::Null);
+    }
     let class = raw.type_info();
     Ok(match class.name() {
-        "NULL" => Value::Null,
         "INTEGER" => {
             let integer = read::<i64>(raw)?;
             match declared {

@@ -4,10 +4,11 @@
 
 use anyhow::{Context, Result};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, MySqlConnection, Row, SqliteConnection};
 
-use super::{prepare, seed_sqlite};
+use super::{prepare, seed_mysql, seed_sqlite};
 use crate::data::techstart::dataset;
+use crate::mariadb::Mariadb;
 
 async fn open(path: &std::path::Path) -> Result<SqliteConnection> {
     Ok(SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await?)
@@ -85,5 +86,38 @@ async fn documents_have_json_ids() -> Result<()> {
     let body: serde_json::Value = serde_json::from_str(&row.try_get::<String, _>(1)?)?;
     assert_eq!((&body["_id"], &body["customer_id"]), (&"analytics_123".into(), &"cust_123".into()));
     assert!(body["avg_orders_per_month"].as_f64().is_some_and(|rate| rate > 0.0));
+    Ok(())
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "a test says what it skips")]
+async fn mysql_holds_the_same_rows() -> Result<()> {
+    let Some(server) = Mariadb::start_if_installed().await? else {
+        eprintln!("skipped: MariaDB is not installed");
+        return Ok(());
+    };
+    let data = dataset();
+    seed_mysql(&server.url(), &data).await?;
+    assert!(seed_mysql(&server.url(), &data).await.is_err(), "existing tables are left alone");
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("primary.db");
+    seed_sqlite(&path, &data).await?;
+    let mut sqlite = open(&path).await?;
+    let mut mysql = MySqlConnection::connect(&server.url()).await?;
+    for (table, sum, first) in [
+        ("customers", "COUNT(last_contact_date)", "created_at"),
+        ("orders", "SUM(ROUND(total_amount * 100))", "created_at"),
+        ("order_items", "SUM(ROUND(unit_price * 100) * quantity)", "product_name"),
+        ("customer_interactions", "SUM(LENGTH(notes))", "created_at"),
+        ("announcements", "SUM(active)", "created_at"),
+    ] {
+        // Both engines can say it in text, whatever the types of their sums.
+        let query = format!("SELECT CONCAT(COUNT(*), ' ', CAST({sum} AS DECIMAL(20)), ' ', MIN({first})) FROM {table}");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_one(&mut mysql).await?;
+        let in_mysql: String = row.try_get(0)?;
+        let query = format!("SELECT COUNT(*) || ' ' || CAST({sum} AS INTEGER) || ' ' || MIN({first}) FROM {table}");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_one(&mut sqlite).await?;
+        assert_eq!(in_mysql, row.try_get::<String, _>(0)?, "{table}");
+    }
     Ok(())
 }

@@ -1,0 +1,257 @@
+//! Headers, both ways: what a guest may set, and what it may see of an answer's.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use remit_domain::data::{Error, http_api::MAX_HEADERS};
+use url::Url;
+
+use super::provider::Facts;
+
+/// Headers that belong to the host or the connection, whoever the provider is. Those that override a
+/// request's method would make a read of it in name only.
+const DENIED: [&str; 25] = [
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "cookie2",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "idempotency-key",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-real-ip",
+];
+
+/// What may always be set.
+const USUAL: [&str; 10] = [
+    "accept",
+    "accept-language",
+    "content-language",
+    "content-type",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-unmodified-since",
+    "prefer",
+    "x-request-id",
+];
+
+/// Answers' headers that are left out: sessions, and what speaks of hosts and connections.
+const HIDDEN: [&str; 22] = [
+    "access-control-allow-origin",
+    "alt-svc",
+    "connection",
+    "content-length",
+    "content-location",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "keep-alive",
+    "nel",
+    "proxy-authenticate",
+    "refresh",
+    "report-to",
+    "reporting-endpoints",
+    "server",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-served-by",
+];
+
+/// A guest's headers. `credential` is the header that the host sets itself.
+///
+/// Errors: `denied` for a header that is the host's; `invalid` for one that is none; `limit`.
+pub(super) fn request(
+    headers: &[(String, String)],
+    facts: &Facts,
+    credential: Option<&HeaderName>,
+) -> Result<HeaderMap, Error> {
+    if headers.len() > MAX_HEADERS {
+        return Err(Error::Limit { name: "max-headers", allowed: MAX_HEADERS as u64 });
+    }
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let shown: String = name.chars().take(64).collect();
+        let invalid = || Error::Invalid(format!("the header `{}` is malformed", shown.escape_default()));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        let value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+        let lower = name.as_str();
+        let admitted = !DENIED.contains(&lower)
+            && !lower.starts_with("proxy-")
+            && !lower.starts_with("x-forwarded-")
+            && !lower.starts_with("sec-")
+            && credential != Some(&name)
+            && (USUAL.contains(&lower) || facts.headers.is_none_or(|list| list.iter().any(|one| fits(lower, one))));
+        if !admitted {
+            return Err(Error::Denied(format!("the header `{lower}` is not a plugin's to set")));
+        }
+        map.append(name, value);
+    }
+    Ok(map)
+}
+
+fn fits(name: &str, pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
+/// An answer's headers as a guest sees them. Addresses below the base URL become relative to it;
+/// others, and whatever else names the host, are left out.
+pub(super) fn response(headers: &HeaderMap, base: &Url) -> Vec<(String, String)> {
+    let host = base.host_str().unwrap_or_default().to_ascii_lowercase();
+    let seen = headers.iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?;
+        let value = match name {
+            &header::LINK => links(value, base)?,
+            &header::LOCATION => relative(value, base)?,
+            _ if HIDDEN.contains(&name.as_str()) => return None,
+            _ => value.to_owned(),
+        };
+        (!value.to_ascii_lowercase().contains(&host)).then(|| (name.as_str().to_owned(), value))
+    });
+    seen.collect()
+}
+
+/// `<https://h/base/orders?page=2>; rel="next"` as `<orders?page=2>; rel="next"`.
+fn links(value: &str, base: &Url) -> Option<String> {
+    let mut kept = Vec::new();
+    let mut rest = value;
+    while let Some((_, found)) = rest.split_once('<') {
+        let (target, after) = found.split_once('>')?;
+        // The next link begins with the next `<`; a comma before it ends this one's parameters.
+        let end = after.find('<').unwrap_or(after.len());
+        let (parameters, next) = after.split_at_checked(end)?;
+        if let Some(target) = relative(target, base) {
+            kept.push(format!("<{target}>{}", parameters.trim_end().trim_end_matches(',').trim_end()));
+        }
+        rest = next;
+    }
+    (!kept.is_empty()).then(|| kept.join(", "))
+}
+
+/// An address below the base URL, relative to it.
+fn relative(target: &str, base: &Url) -> Option<String> {
+    let target = base.join(target).ok()?;
+    let path = target.path().strip_prefix(base.path())?;
+    let same = target.origin() == base.origin() && target.username().is_empty() && target.password().is_none();
+    same.then(|| match target.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use remit_domain::source::Provider;
+
+    use super::{super::provider::facts, *};
+
+    fn try_one(provider: Provider, name: &str, value: &str) -> Result<(), &'static str> {
+        let own = HeaderName::from_static("x-shopify-access-token");
+        let headers = [(name.to_owned(), value.to_owned())];
+        request(&headers, facts(provider), Some(&own)).map(drop).map_err(|error| error.case())
+    }
+
+    #[test]
+    fn a_guest_sets_no_header_of_the_hosts() {
+        for name in [
+            "Authorization",
+            "cookie",
+            "HOST",
+            "Connection",
+            "Transfer-Encoding",
+            "content-length",
+            "TE",
+            "Upgrade",
+            "proxy-authorization",
+            "Proxy-Anything",
+            "X-Forwarded-For",
+            "X-HTTP-Method-Override",
+            "Accept-Encoding",
+            "X-Shopify-Access-Token",
+            "user-agent",
+            "Idempotency-Key",
+            "sec-fetch-site",
+        ] {
+            for provider in [Provider::Shopify, Provider::Salesforce, Provider::Rest] {
+                assert_eq!(try_one(provider, name, "x"), Err("denied"), "{name}");
+            }
+        }
+        for (name, value) in
+            [("a\r\nb", "x"), ("a b", "x"), ("", "x"), ("a:", "x"), ("accept", "x\r\nHost: y"), ("accept", "x\0")]
+        {
+            assert_eq!(try_one(Provider::Rest, name, value), Err("invalid"), "{name:?} {value:?}");
+        }
+        assert_eq!(try_one(Provider::Rest, "X-Anything", "x"), Ok(()));
+        assert_eq!(try_one(Provider::Shopify, "X-Anything", "x"), Err("denied"));
+        assert_eq!(try_one(Provider::Shopify, "Content-Type", "application/json"), Ok(()));
+        assert_eq!(try_one(Provider::Salesforce, "Sforce-Query-Options", "batchSize=200"), Ok(()));
+        let many = vec![("accept".to_owned(), "x".to_owned()); MAX_HEADERS + 1];
+        assert_eq!(request(&many, facts(Provider::Rest), None).unwrap_err().case(), "limit");
+    }
+
+    #[test]
+    fn an_answer_shows_no_host_and_keeps_its_paging() {
+        let base: Url = "https://Shop.Example/admin/api/2024-01/".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("set-cookie", "session=1"),
+            ("x-request-id", "abc"),
+            ("x-proxied-by", "edge.SHOP.example"),
+            ("x-shopify-shop-api-call-limit", "1/40"),
+            ("location", "https://shop.example/admin/api/2024-01/orders/1.json"),
+            (
+                "link",
+                "<https://shop.example/admin/api/2024-01/orders.json?page_info=a,b&limit=2>; rel=\"previous\", \
+                 <https://shop.example/admin/api/2024-01/orders.json?page_info=c>; rel=\"next\", \
+                 <https://evil.example/x>; rel=\"other\"",
+            ),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let seen = response(&headers, &base);
+        let seen: Vec<_> = seen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(
+            seen,
+            [
+                ("content-type", "application/json"),
+                ("x-request-id", "abc"),
+                ("x-shopify-shop-api-call-limit", "1/40"),
+                ("location", "orders/1.json"),
+                (
+                    "link",
+                    "<orders.json?page_info=a,b&limit=2>; rel=\"previous\", <orders.json?page_info=c>; rel=\"next\""
+                ),
+            ]
+        );
+        let mut elsewhere = HeaderMap::new();
+        for target in ["http://shop.example/admin/api/2024-01/x", "https://evil.example/", "/other", "//evil.example/"]
+        {
+            elsewhere.insert(header::LOCATION, HeaderValue::from_static(target));
+            assert_eq!(response(&elsewhere, &base), [], "{target}");
+        }
+    }
+}
