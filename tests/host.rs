@@ -203,7 +203,11 @@ type Spawned = (Child, thread::JoinHandle<String>, String);
 fn spawn(root: &Path, env: &[(String, String)]) -> Result<Spawned, String> {
     let mut command = Command::new(program());
     command.args(["serve", "--profile", "demo", "--listen", "127.0.0.1:0", "--state", "var", "--log-format", "json"]);
-    command.current_dir(root).env_clear().envs(env.iter().cloned()).env("RUST_LOG", "debug,hyper=info,h2=info");
+    command
+        .current_dir(root)
+        .env_clear()
+        .envs(env.iter().cloned())
+        .env("RUST_LOG", "debug,cranelift_codegen=info,wasmtime=info,regalloc2=info,hyper=info,h2=info");
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect_built("target/*/remit");
     let log = collect(child.stderr.take().unwrap());
     let mut line = String::new();

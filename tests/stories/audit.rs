@@ -66,3 +66,26 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
         assert!(body["conversationLength"].as_u64().unwrap() > length, "the conversation goes on: {body:#}");
     }
 }
+
+#[tokio::test]
+async fn a_call_whose_client_goes_away_is_stopped_and_on_record() {
+    let mut host = Setup::demo().start().await;
+    host.shopify.faults().always(remit_upstreams::Fault::Delay(std::time::Duration::from_secs(20)));
+    let asked = json!({"agent_type": "sales", "tool_name": "check_inventory", "parameters": {"product_id": "1"}});
+    let request = host.post("/api/mcp/test", asked.to_string()).timeout(std::time::Duration::from_millis(500));
+    assert!(request.send().await.unwrap_err().is_timeout());
+    // The host notices, and the guest's place is free long before its answer would have come.
+    let mut taken = true;
+    for _ in 0..200 {
+        let (_, figures) = answer(host.http.get(format!("{}/metrics", host.url))).await;
+        taken = !figures.as_str().unwrap().contains("remit_sandbox_places_taken 0");
+        if !taken {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    assert!(!taken, "the place is free");
+    host.stop();
+    let rows = host.audit().await;
+    assert!(rows.iter().any(|row| row.name == "check_inventory" && row.outcome == "cancelled"), "{rows:?}");
+}

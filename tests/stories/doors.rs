@@ -231,7 +231,9 @@ async fn the_description_names_every_route_and_every_route_is_there() {
         "/api/mcp/tools/{agent}",
         "/api/{agent}/chat",
         "/healthz",
+        "/mcp/{tenant}/{agent}",
         "/metrics",
+        "/openapi.json",
         "/readyz",
     ];
     assert_eq!(
@@ -240,7 +242,8 @@ async fn the_description_names_every_route_and_every_route_is_there() {
     );
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
-            let real = path.replace("{agent}", "sales").replace("{name}", "sales_playbook");
+            let real =
+                path.replace("{tenant}", "techstart").replace("{agent}", "sales").replace("{name}", "sales_playbook");
             let verb = method.to_uppercase().parse().unwrap();
             let (status, body) = answer(host.http.request(verb, format!("{}{real}", host.url))).await;
             let missing = (status, body["code"].as_str()) == (404, Some("not_found"));

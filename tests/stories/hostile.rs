@@ -136,6 +136,48 @@ async fn a_read_handle_writes_nothing_in_any_way() {
 }
 
 #[tokio::test]
+async fn an_answer_that_grows_on_its_way_to_the_guest_is_cut_off() {
+    let host = host().await;
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) SELECT 1 AS";
+    let statement = format!("{many} \"{}\" FROM n", "a".repeat(8_000));
+    let tried = host.result("write_read_only", json!({"statement": statement, "through": "rows"})).await.to_string();
+    assert!(tried.contains("max-result-bytes"), "{tried:.400}");
+    still_well(&host).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_no_place() {
+    use tokio::io::AsyncWriteExt as _;
+    let host = host().await;
+    let arguments =
+        json!({"name": "flood", "arguments": {"count": 4_000_000_000_u32}, "_meta": {"progressToken": "p"}});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": arguments}).to_string();
+    let address = host.url.strip_prefix("http://").unwrap().to_owned();
+    let mut silent = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /mcp/techstart/sales HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    silent.write_all(head.as_bytes()).await.unwrap();
+    silent.write_all(body.as_bytes()).await.unwrap();
+    let taken = async || {
+        let (_, figures) = answer(host.http.get(format!("{}/metrics", host.url))).await;
+        !figures.as_str().unwrap().contains("remit_sandbox_places_taken 0")
+    };
+    let mut seen = false;
+    for _ in 0..800 {
+        let now = taken().await;
+        if seen && !now {
+            break;
+        }
+        seen |= now;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(seen && !taken().await, "the guest ran, and its place is free though nobody reads");
+}
+
+#[tokio::test]
 async fn an_api_path_does_not_leave_its_base() {
     let host = host().await;
     host.shopify.forget();

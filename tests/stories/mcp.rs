@@ -101,3 +101,50 @@ async fn what_is_not_a_message_is_answered_by_the_protocol() {
     let (status, body) = answer(request.body(r#"{"jsonrpc":"2.0","id":7,"method":"tools/list"}"#)).await;
     assert_eq!((status, &body["id"]), (200, &json!(7)), "{body:#}");
 }
+
+#[tokio::test]
+async fn a_header_that_names_another_tenant_than_the_path_is_refused() {
+    let host = Setup::demo()
+        .edit(|root| {
+            std::fs::write(root.join("configs/contexts/other.json"), r#"{"company": {"name": "Other"}}"#).unwrap();
+        })
+        .start()
+        .await;
+    for (header, status) in [("techstart", 200), ("other", 403), ("", 403), ("techstart ", 200)] {
+        let request = host.http.post(format!("{}/mcp/techstart/sales", host.url)).header("X-Context", header);
+        let request = request.header("Content-Type", "application/json");
+        let (got, body) = answer(request.body(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#)).await;
+        assert_eq!(got, status, "{header:?}: {body:#}");
+    }
+    // One tenant's agents and conversations are not another's.
+    let request = host.http.post(format!("{}/api/sales/chat", host.url)).header("X-Context", "other");
+    let (status, body) = answer(request.body(r#"{"message": "hello"}"#)).await;
+    assert_eq!((status, &body["code"]), (404, &json!("unknown_agent")));
+}
+
+#[tokio::test]
+async fn a_call_under_way_is_answered_although_the_host_is_told_to_end() {
+    let mut host = Setup::demo().start().await;
+    host.shopify.faults().always(remit_upstreams::Fault::Delay(std::time::Duration::from_millis(700)));
+    let call = json!({"name": "check_inventory", "arguments": {"product_id": "1"}});
+    let asked = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).to_string();
+    let request =
+        host.http.post(format!("{}/mcp/techstart/sales", host.url)).header("Content-Type", "application/json");
+    let request = tokio::spawn(request.header("Accept", "application/json, text/event-stream").body(asked).send());
+    while host.shopify.most_at_once() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let (host, code) = tokio::task::spawn_blocking(move || {
+        let (code, _) = host.stop();
+        (host, code)
+    })
+    .await
+    .unwrap();
+    assert_eq!(code, Some(0));
+    let response = request.await.unwrap().unwrap();
+    assert_eq!(response.status(), 200);
+    let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert!(body["result"].is_object(), "{body:#}");
+    let rows = host.audit().await;
+    assert!(rows.iter().any(|row| row.name == "check_inventory" && row.outcome != "cancelled"), "{rows:?}");
+}

@@ -45,7 +45,7 @@ impl Mock {
                 }
             }
         });
-        mock.url = wait.recv_timeout(PATIENCE).expect("the model's server starts");
+        mock.url = wait.recv_timeout(PATIENCE).unwrap();
         Some(mock)
     }
 

@@ -18,6 +18,7 @@ async fn bad_requests_are_refused_by_name() {
         (bare("/api/mcp/tools/sales").header("X-Context", "nobody"), 404, "unknown_tenant", "nobody"),
         (bare("/api/mcp/tools/sales").header("X-Context", "../techstart"), 404, "unknown_tenant", "../techstart"),
         (host.get("/api/mcp/tools/pirates"), 404, "unknown_agent", "pirates"),
+        (host.post("/api/%ff/chat", r#"{"message":"hi"}"#), 400, "bad_request", "UTF-8"),
         (host.get("/api/no/such/route"), 404, "not_found", "/api/no/such/route"),
         (host.http.delete(format!("{}/api/mcp/test", host.url)), 405, "method_not_allowed", "DELETE"),
         (test("{\"agent_type\": \"sales\",\n  \"tool_name\" }"), 400, "bad_json", "line 2, column 15"),
@@ -140,5 +141,25 @@ async fn no_secret_is_in_any_answer_log_or_journal() {
     assert!(seen.len() > 10_000, "something was looked through");
     for secret in [SHOPIFY_TOKEN, SALESFORCE_TOKEN] {
         assert!(!seen.contains(secret), "{secret} was told");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_ask_and_browsers_are_told_so() {
+    let host = Setup::demo()
+        .edit(|root| {
+            let file = root.join("configs/profiles/demo/host.yaml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, format!("{text}\ncors:\n  origins: [https://app.example]\n")).unwrap();
+        })
+        .start()
+        .await;
+    for (origin, allowed) in [("https://app.example", true), ("https://evil.example", false)] {
+        let preflight = host.http.request("OPTIONS".parse().unwrap(), format!("{}/api/sales/chat", host.url));
+        let preflight = preflight.header("Origin", origin).header("Access-Control-Request-Method", "POST");
+        let answered = preflight.header("Access-Control-Request-Headers", "x-context").send().await.unwrap();
+        let told = answered.headers().get("access-control-allow-origin").map(|it| it.to_str().unwrap().to_owned());
+        assert_eq!(told.as_deref(), allowed.then_some(origin));
+        assert_eq!(answered.status().is_success(), allowed, "{origin}");
     }
 }

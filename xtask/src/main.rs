@@ -1,6 +1,7 @@
 //! `cargo xtask`: what is done with this repository, a file a verb.
 //!
-//! It names no part of the host but its configuration, so that it is built in moments.
+//! It names no part of the host but the types of its files, whose schemas it writes, so that it is built
+//! in moments; what the host itself must do, it builds and runs.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to people")]
 
@@ -66,7 +67,9 @@ enum Verb {
     Tidy,
     /// Writes the JSON Schemas of configuration files into configs/schema/.
     Schema,
-    /// Prints every fault of configs/ and workflows/ with its file, line and column.
+    /// Builds the host and prints every fault of configs/ and workflows/ with its file, line and column.
+    ///
+    /// Names of tools are checked against the components in plugins/dist/, as far as these are built.
     Check,
     /// Measures calls, cold starts and memory with an optimised build, and prints medians.
     Bench,

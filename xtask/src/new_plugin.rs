@@ -1,13 +1,15 @@
 //! `cargo xtask new-plugin`: a folder in `plugins/`, copied from `plugins/template/`.
 //!
-//! The template's placeholder is `plugin-name`, in names of files as in their text.
+//! The template's placeholder is `plugin-name`, in names of files as in their text. The template is no
+//! member of the workspace, so that [`try_template`] is what keeps it working.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use toml::{Table, Value};
 
-use crate::command::root;
+use crate::command::{self, cargo, root};
 
 const PLACEHOLDER: &str = "plugin-name";
 const MAX_NAME: usize = 64;
@@ -35,6 +37,44 @@ pub(crate) fn run(name: &str) -> Result<ExitCode> {
     println!("  2. cargo xtask build-plugin {name}");
     println!("  3. name it in an agent's mcpServer in configs/contexts/");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a plugin in a workspace of its own under `target/`, and runs its lints and tests.
+pub(crate) fn try_template() -> Result<()> {
+    const NAME: &str = "from-template";
+    let (plugins, trial) = (root().join("plugins"), root().join("target/template"));
+    if trial.exists() {
+        std::fs::remove_dir_all(&trial).with_context(|| format!("cannot remove {}", trial.display()))?;
+    }
+    copy(&plugins.join("template"), &trial.join(NAME), NAME)?;
+    let manifest = trial.join("Cargo.toml");
+    std::fs::write(&manifest, workspace_of(&std::fs::read_to_string(plugins.join("Cargo.toml"))?, NAME, &plugins)?)?;
+    for file in ["Cargo.lock", "clippy.toml"] {
+        std::fs::copy(plugins.join(file), trial.join(file)).with_context(|| format!("cannot copy plugins/{file}"))?;
+    }
+    let with = |arguments: &[&str]| {
+        let mut command = cargo(arguments);
+        command.current_dir(&trial).env("CARGO_TARGET_DIR", plugins.join("target"));
+        command
+    };
+    command::run(&mut with(&["clippy", "--all-targets", "--", "-D", "warnings"]))?;
+    command::run(&mut with(&["test"]))
+}
+
+/// The manifest of `plugins/` with one member and with its paths made absolute.
+fn workspace_of(manifest: &str, member: &str, plugins: &Path) -> Result<String> {
+    let mut table: Table = manifest.parse().context("plugins/Cargo.toml is not TOML")?;
+    let workspace = table.get_mut("workspace").and_then(Value::as_table_mut).context("plugins/ is no workspace")?;
+    workspace.insert("members".to_owned(), Value::Array(vec![member.into()]));
+    workspace.remove("exclude");
+    let dependencies = workspace.get_mut("dependencies").and_then(Value::as_table_mut).into_iter();
+    for (_, dependency) in dependencies.flatten() {
+        if let Some(path) = dependency.get_mut("path") {
+            let absolute = plugins.join(path.as_str().unwrap_or_default());
+            *path = absolute.to_string_lossy().into_owned().into();
+        }
+    }
+    Ok(table.to_string())
 }
 
 fn create(plugins: &Path, name: &str) -> Result<()> {
@@ -103,7 +143,18 @@ mod tests {
 
     use anyhow::Result;
 
-    use super::{check, create};
+    use super::{check, create, workspace_of};
+
+    #[test]
+    fn the_trial_workspace_has_one_member_and_finds_the_sdk() -> Result<()> {
+        let manifest = "[workspace]\nmembers = [\"*\"]\nexclude = [\"target\"]\n\
+                        [workspace.dependencies]\nremit-sdk = { path = \"sdk\" }\nserde = \"1\"\n";
+        let made: toml::Table = workspace_of(manifest, "trial", std::path::Path::new("/x/plugins"))?.parse()?;
+        let expected = "[workspace]\nmembers = [\"trial\"]\n\
+                        [workspace.dependencies]\nremit-sdk = { path = \"/x/plugins/sdk\" }\nserde = \"1\"\n";
+        assert_eq!(made, expected.parse()?);
+        Ok(())
+    }
 
     #[test]
     fn copies_the_template_under_the_new_name() -> Result<()> {

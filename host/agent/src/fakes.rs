@@ -256,8 +256,9 @@ impl Store {
 
 #[async_trait]
 impl Conversations for Store {
-    async fn load(&self, key: &Key) -> Result<Vec<Message>, Error> {
-        Ok(locked(&self.0).get(key).cloned().unwrap_or_default())
+    async fn load(&self, key: &Key, most: usize) -> Result<Vec<Message>, Error> {
+        let mut messages = locked(&self.0).get(key).cloned().unwrap_or_default();
+        Ok(messages.split_off(messages.len().saturating_sub(most)))
     }
 
     async fn append(&self, key: &Key, messages: &[Message]) -> Result<(), Error> {

@@ -2,7 +2,15 @@
 
 use remit_domain::model::Message;
 
-use crate::Settings;
+use crate::{Settings, turn};
+
+/// The most messages that are read to be reminded of some: as many as may be kept, and the longest
+/// exchange, so that the newest one is always there from its beginning.
+pub(crate) fn most(settings: &Settings) -> usize {
+    let round = 1 + turn::MAX_LISTED;
+    let exchange = settings.max_tool_calls.saturating_mul(round).saturating_add(2);
+    settings.max_history_messages.saturating_add(exchange)
+}
 
 /// The newest exchanges that fit, oldest first. An exchange begins with what the user said; it is
 /// kept whole, or without its tool calls and their results, or not at all, so that no call is ever
@@ -104,5 +112,29 @@ mod tests {
         check(40, 50, [condensed(exchange("a")), condensed(exchange("b"))].concat());
         check(1, 10_000, Vec::new());
         check(0, 0, Vec::new());
+    }
+
+    #[test]
+    fn what_is_read_holds_the_longest_exchange_and_all_that_may_be_kept() {
+        let settings = Settings { max_history_messages: 4, max_tool_calls: 3, ..Settings::default() };
+        let round = |_| {
+            let tool_calls = Vec::new();
+            let asks = Message::Assistant { content: None, tool_calls };
+            let result = Message::Tool { tool_call_id: String::new(), content: String::new() };
+            [vec![asks], vec![result; turn::MAX_LISTED]].concat()
+        };
+        let mut longest: Vec<Message> = exchange("c").into_iter().take(1).collect();
+        longest.extend((0..settings.max_tool_calls).flat_map(round));
+        longest.extend(exchange("c").pop());
+        assert_eq!(most(&settings), longest.len() + 4);
+        let mut read = [exchange("b"), longest.clone()].concat();
+        assert_eq!(read.len(), most(&settings));
+        let expected = [condensed(exchange("b")), condensed(longest)].concat();
+        assert_eq!(recent(read.clone(), &settings), expected);
+        // However much stands before them.
+        read.insert(0, Message::Tool { tool_call_id: "0".to_owned(), content: "cut off".to_owned() });
+        assert_eq!(recent(read, &settings), expected);
+        let boundless = Settings { max_history_messages: usize::MAX, max_tool_calls: usize::MAX, ..settings };
+        assert_eq!(most(&boundless), usize::MAX);
     }
 }

@@ -129,7 +129,8 @@ impl Chat {
         let id = question.conversation.to_string();
         let key = Key { tenant: caller.context.tenant.clone(), agent: caller.agent.clone(), id };
         let _working = self.busy.enter(&key)?;
-        let history = history::recent(self.conversations.load(&key).await?, &self.settings);
+        let history = self.conversations.load(&key, history::most(&self.settings)).await?;
+        let history = history::recent(history, &self.settings);
 
         let offers = Offers::of(&self.catalogue, caller);
         measure.tools_available(offers.available());

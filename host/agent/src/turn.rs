@@ -15,7 +15,10 @@ use remit_domain::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{MadeCall, Settings, offers::Offers};
+use crate::{
+    MadeCall, Settings,
+    offers::{Offers, READ_RESOURCE},
+};
 
 /// The most calls of one turn that are answered at all; a model that asks for more has lost its way.
 pub(crate) const MAX_LISTED: usize = 64;
@@ -107,11 +110,12 @@ impl<'a> Turn<'a> {
             let wrong = |error: serde_json::Error| invalid(format!("the arguments are not a JSON object: {error}"));
             match parsed.map_err(wrong) {
                 Ok(arguments) => self.dispatch(&call.name, arguments).await,
-                Err(error) => Err(error),
+                Err(error) => Err(self.catalogue.refuse(self.caller, &call.name, &Value::Null, error).await),
             }
         } else {
             let most = self.settings.max_calls_per_turn;
-            Err(invalid(format!("not called: at most {most} tools can be called at once")))
+            let refusal = invalid(format!("not called: at most {most} tools can be called at once"));
+            Err(self.catalogue.refuse(self.caller, &call.name, &Value::Null, refusal).await)
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match result {
@@ -121,8 +125,14 @@ impl<'a> Turn<'a> {
             }
             Err(error @ Error::Journal(_)) => return Err(error),
             Err(error) => {
-                let cause = &error as &dyn std::error::Error;
-                tracing::warn!(tool = name, duration_ms, code = error.code(), error = cause, "the tool failed");
+                // As a value, quoted: a plugin may have written the text, line breaks included.
+                tracing::warn!(
+                    tool = name,
+                    duration_ms,
+                    code = error.code(),
+                    error = error.to_string(),
+                    "the tool failed"
+                );
                 Err(failure(&name, &error))
             }
         };
@@ -134,22 +144,25 @@ impl<'a> Turn<'a> {
             return self.read_resource(&arguments).await;
         }
         if self.offers.tool(name).is_none() {
-            return Err(self.catalogue.refuse(self.caller, name, &Value::Object(arguments)).await);
+            let tool = name.chars().take(MAX_NAME).collect();
+            let refusal = Error::UnknownTool { agent: self.caller.agent.clone(), tool };
+            return Err(self.catalogue.refuse(self.caller, name, &Value::Object(arguments), refusal).await);
         }
         let outcome = self.catalogue.call(self.caller, name, Value::Object(arguments)).await?;
         Ok(shown(&outcome))
     }
 
     async fn read_resource(&self, arguments: &Map<String, Value>) -> Result<Value, Error> {
+        let asked = Value::Object(arguments.clone());
         let Some(Value::String(name)) = arguments.get("name") else {
-            return Err(Error::InvalidArguments(vec![Problem {
-                pointer: "/name".to_owned(),
-                message: "must be the name of a resource".to_owned(),
-            }]));
+            let problem = Problem { pointer: "/name".to_owned(), message: "must be the name of a resource".to_owned() };
+            let refusal = Error::InvalidArguments(vec![problem]);
+            return Err(self.catalogue.refuse(self.caller, READ_RESOURCE, &asked, refusal).await);
         };
         if !self.offers.resources.iter().any(|resource| resource.name == *name) {
             let resource = name.chars().take(MAX_NAME).collect();
-            return Err(Error::UnknownResource { agent: self.caller.agent.clone(), resource });
+            let refusal = Error::UnknownResource { agent: self.caller.agent.clone(), resource };
+            return Err(self.catalogue.refuse(self.caller, READ_RESOURCE, &asked, refusal).await);
         }
         let contents = self.catalogue.read(self.caller, name).await?;
         Ok(contents.iter().map(shown_resource).collect())

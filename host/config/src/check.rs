@@ -1,7 +1,8 @@
-//! The strict check of everything under `configs/`: every tenant, without a profile and with each,
-//! and the template. What `remit check` and `cargo xtask check` report.
+//! The strict check of everything under `configs/`: the operator's settings without a profile and with
+//! each, and with each of these every tenant and the template. What `remit check` reports.
 //!
-//! Deliberately absent: workflows, whose check is `remit-workflow`'s; its report is absorbed here.
+//! Deliberately absent: components, which the caller reads (they say which tools there are), and
+//! workflows, whose check is `remit-workflow`'s. Their reports are absorbed here.
 
 use std::{
     collections::BTreeSet,
@@ -42,30 +43,35 @@ impl Report {
 /// The tenant that the template is checked as.
 const TEMPLATE_TENANT: &str = "newcustomer";
 
-/// Checks `configs/` below a root: `host.yaml`, all contexts, all profiles.
-///
-/// `sets` are the tool sets that are built: with them, the names of sets and tools are checked.
-pub fn check(root: &Path, env: &Environment, sets: Option<&Sets>) -> Report {
+/// The settings of a root: `configs/host.yaml` without a profile, then with each. Those that are at
+/// fault are left out and reported.
+pub fn settings(root: &Path, env: &Environment) -> (Vec<Host>, Report) {
     let mut report = Report::default();
+    let mut hosts = Vec::new();
     let file = Path::new("configs/host.yaml");
     for profile in std::iter::once(None).chain(profiles(root, &mut report).into_iter().map(Some)) {
         report.files.insert(file.display().to_string());
         let patch = profile.as_ref().map(|name| format!("configs/profiles/{name}/host.yaml"));
         report.files.extend(patch.filter(|patch| root.join(patch).exists()));
         match Host::load(root, file, profile.as_deref(), env) {
-            Ok(host) => one(&host, env, sets, &mut report),
+            Ok(host) => hosts.push(host),
             Err(faults) => report.faults.extend(faults.into_vec()),
         }
     }
-    report
+    (hosts, report)
 }
 
-fn one(host: &Host, env: &Environment, sets: Option<&Sets>, report: &mut Report) {
+/// Checks all contexts under one of the settings, and the template.
+///
+/// `sets` are the tool sets there are: with them, the names of sets and tools are checked. A set that
+/// is not among them is a warning, since it may be brought later.
+pub fn contexts(host: &Host, env: &Environment, sets: Option<&Sets>) -> Report {
+    let mut report = Report::default();
     let folder = match Folder::list(host) {
         Ok(folder) => folder,
         Err(faults) => {
             report.faults.extend(faults.into_vec());
-            return;
+            return report;
         }
     };
     report.faults.extend(folder.stray);
@@ -96,6 +102,7 @@ fn one(host: &Host, env: &Environment, sets: Option<&Sets>, report: &mut Report)
             Err(fault) => drop(report.faults.insert(fault)),
         }
     }
+    report
 }
 
 fn profiles(root: &Path, report: &mut Report) -> Vec<String> {

@@ -8,7 +8,7 @@
 //! Deliberately absent: watching files, writing them, and what a workflow means (`remit-workflow`
 //! reads its YAML through [`Located`]).
 
-mod check;
+pub mod check;
 mod context;
 mod contexts;
 pub mod environment;
@@ -18,10 +18,10 @@ mod located;
 mod prefixes;
 pub mod schema;
 
-pub use check::{Report, check};
+pub use check::Report;
 pub use context::{Sets, redacted_url};
 pub use contexts::{Change, Contexts, Outcome};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Spot, closest, one_of};
 pub use host::Host;
-pub use located::{File, Located, join};
+pub use located::{File, Located, join, shown};

@@ -36,6 +36,11 @@ impl Prefixes {
         Self { owned: owned.collect(), hosts_own: host.own_prefixes.clone() }
     }
 
+    /// Whether this is a tenant's name, whatever the case.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.owned.contains_key(name.to_ascii_lowercase().as_str())
+    }
+
     /// Whether a tenant may use a credential. Errors: why not.
     pub(crate) fn allow(&self, tenant: &TenantId, credentials: &str) -> Result<(), String> {
         // A prefix also covers the name that is the prefix without its underscore.

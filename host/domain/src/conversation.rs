@@ -18,11 +18,12 @@ pub struct Key {
 /// Port: the store of conversations.
 #[async_trait]
 pub trait Conversations: Send + Sync {
-    /// The messages so far, without the system prompt; empty for a conversation that is not there
-    /// (or is another tenant's or agent's).
+    /// The newest messages, `most` of them at most, oldest first and without the system prompt;
+    /// empty for a conversation that is not there (or is another tenant's or agent's). The cut goes
+    /// by number alone: what comes first may be a result whose call is left out.
     ///
     /// Errors: [`Error::Journal`].
-    async fn load(&self, key: &Key) -> Result<Vec<Message>, Error>;
+    async fn load(&self, key: &Key, most: usize) -> Result<Vec<Message>, Error>;
 
     /// Adds messages to the end; makes the conversation if it is new. Lasting once this returns.
     ///

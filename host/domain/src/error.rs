@@ -198,9 +198,11 @@ impl Error {
             ),
             Self::Source { cause, .. } if cause.retriable() => "the same request may be sent again".to_owned(),
             Self::NoModel => "set OPENAI_API_KEY or OPENAI_BASE_URL, or `model` in the tenant's context".to_owned(),
-            Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } | Self::Journal(_) => {
+            Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } => {
                 "the same request may be sent again".to_owned()
             }
+            // A call is recorded once it is over: its effects are there, whatever became of the record.
+            Self::Journal(_) => "the request may have taken effect: look before sending it again".to_owned(),
             _ => return None,
         };
         Some(hint)
@@ -213,7 +215,6 @@ impl Error {
             Self::Busy { .. }
             | Self::ConversationBusy(_)
             | Self::ModelUnavailable { .. }
-            | Self::Journal(_)
             | Self::TenantUnavailable { .. } => true,
             _ => false,
         }

@@ -183,6 +183,31 @@ impl Permit {
         }
     }
 
+    /// Notes an operation that is about to be started, and says whether it is admitted. Its proof is had
+    /// from [`Self::started_read`] and the like once it runs, so that a call's record names the source
+    /// even if the operation is stopped before it runs.
+    pub fn start(&self, permission: Permission) -> Result<(), data::Error> {
+        self.admit(permission)
+    }
+
+    /// As [`Self::read`], for an operation noted by [`Self::start`].
+    pub fn started_read(&self) -> Result<Reading<'_>, data::Error> {
+        self.in_force(Permission::Read).map(|()| Reading(PhantomData))
+    }
+
+    /// As [`Self::write`], for an operation noted by [`Self::start`].
+    pub fn started_write(&self) -> Result<Writing<'_>, data::Error> {
+        self.in_force(Permission::Write).map(|()| Writing(PhantomData))
+    }
+
+    /// As [`Self::access`], for an operation noted by [`Self::start`].
+    pub fn started_access(&self, permission: Permission) -> Result<Access<'_>, data::Error> {
+        match permission {
+            Permission::Read => self.started_read().map(Access::Reading),
+            Permission::Write => self.started_write().map(Access::Writing),
+        }
+    }
+
     fn admit(&self, wanted: Permission) -> Result<(), data::Error> {
         let admitted = self.in_force(wanted);
         let used = match (&admitted, wanted) {

@@ -1,6 +1,6 @@
 //! JSON Schemas of tools, compiled once and asked before a guest sees anything.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -36,10 +36,12 @@ impl Schema {
 
     /// Compiles a schema. Errors: [`NotASchema`].
     pub fn new(authored: Value) -> Result<Self, NotASchema> {
+        let mut cost = Cost { root: &authored, known: HashMap::new(), on_the_way: Vec::new(), patterns: 0 };
+        cost.of(&authored)?;
         let validator = jsonschema::draft202012::options()
             .should_validate_formats(true)
             // Linear in its input: a plugin's pattern can't make the host search for ever.
-            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(1 << 20))
+            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(256 << 10))
             .build(&authored)
             .map_err(|error| NotASchema(error.to_string()))?;
         Ok(Self { authored: Arc::new(authored), validator: Arc::new(validator) })
@@ -63,6 +65,77 @@ impl Schema {
                 message: error.masked().to_string(),
             })
             .collect())
+    }
+}
+
+/// What checking a value against a schema can cost at most, in schemas looked at for each part of the
+/// value. Whoever writes a schema chooses that: two references in each of thirty definitions are 2^30.
+struct Cost<'a> {
+    root: &'a Value,
+    /// By reference, once it is counted.
+    known: HashMap<&'a str, u64>,
+    /// The references that are being counted: one that comes again is a cycle.
+    on_the_way: Vec<&'a str>,
+    patterns: usize,
+}
+
+impl<'a> Cost<'a> {
+    /// A tool's schema has some tens.
+    const MOST: u64 = 10_000;
+    /// Each is compiled, to at most 256 KiB.
+    const MOST_PATTERNS: usize = 64;
+
+    fn of(&mut self, schema: &'a Value) -> Result<u64, NotASchema> {
+        let mut cost = 1_u64;
+        match schema {
+            Value::Array(items) => {
+                for item in items {
+                    cost = cost.saturating_add(self.of(item)?);
+                }
+            }
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    match (key.as_str(), value) {
+                        ("$ref", Value::String(target)) => cost = cost.saturating_add(self.referred(target)?),
+                        ("$dynamicRef" | "$recursiveRef" | "$id" | "$anchor" | "$dynamicAnchor", Value::String(_)) => {
+                            return Err(NotASchema(format!("`{key}` is not admitted: refer to `#/$defs/…`")));
+                        }
+                        // Counted where they are referred to.
+                        ("$defs" | "definitions", Value::Object(_)) => {}
+                        // Data, not schemas.
+                        ("const" | "default" | "enum" | "examples" | "required", _) => {}
+                        ("pattern", Value::String(_)) => self.patterns += 1,
+                        ("patternProperties", Value::Object(patterns)) => {
+                            self.patterns += patterns.len();
+                            cost = cost.saturating_add(self.of(value)?);
+                        }
+                        (_, Value::Object(_) | Value::Array(_)) => cost = cost.saturating_add(self.of(value)?),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        if cost > Self::MOST || self.patterns > Self::MOST_PATTERNS {
+            return Err(NotASchema("it is too large: its references, written out, or its patterns".to_owned()));
+        }
+        Ok(cost)
+    }
+
+    fn referred(&mut self, target: &'a str) -> Result<u64, NotASchema> {
+        if let Some(cost) = self.known.get(target) {
+            return Ok(*cost);
+        }
+        let found = target.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+        let Some(schema) = found.filter(|_| !self.on_the_way.contains(&target)) else {
+            let target: String = target.chars().take(128).collect();
+            return Err(NotASchema(format!("`{target}` refers to nothing within it, or in a circle")));
+        };
+        self.on_the_way.push(target);
+        let cost = self.of(schema)?;
+        self.on_the_way.pop();
+        self.known.insert(target, cost);
+        Ok(cost)
     }
 }
 
@@ -98,12 +171,29 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_refers_to_itself_without_end_does_not_end_the_host() {
-        let checked = Schema::new(json!({"type": "object", "$ref": "#"})).map(|schema| schema.check(&json!({"a": 1})));
-        assert!(matches!(checked, Ok(Ok(())) | Err(_)), "{checked:?}");
-        let mutual = json!({"type": "object", "$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}});
-        let checked = Schema::new(mutual).map(|schema| schema.check(&json!({"a": 1})));
-        assert!(matches!(checked, Ok(Ok(())) | Err(_)), "{checked:?}");
+    fn schemas_whose_check_would_not_end_are_refused() {
+        let doubling = |depth: usize| {
+            let def = |at: usize| {
+                let next = json!({"$ref": format!("#/$defs/d{}", at + 1)});
+                (format!("d{at}"), json!({"allOf": [next, next]}))
+            };
+            let mut defs: serde_json::Map<String, Value> = (0..depth).map(def).collect();
+            defs.insert(format!("d{depth}"), json!({"type": "object"}));
+            json!({"type": "object", "$ref": "#/$defs/d0", "$defs": defs})
+        };
+        assert!(Schema::new(doubling(5)).is_ok());
+        let patterns = |count: usize| json!({"type": "object", "anyOf": vec![json!({"pattern": "a"}); count]});
+        assert!(Schema::new(patterns(64)).is_ok());
+        for bad in [
+            doubling(30),
+            patterns(65),
+            json!({"type": "object", "$ref": "#"}),
+            json!({"type": "object", "$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
+            json!({"type": "object", "properties": {"x": {"$ref": "#/properties/x"}}}),
+            json!({"type": "object", "properties": {"x": {"$dynamicRef": "#x"}}}),
+        ] {
+            assert!(Schema::new(bad.clone()).is_err(), "{bad}");
+        }
     }
 
     #[test]

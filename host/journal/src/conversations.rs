@@ -13,17 +13,19 @@ use crate::{Error, Journal, audit};
 
 #[async_trait]
 impl Conversations for Journal {
-    async fn load(&self, key: &Key) -> Result<Vec<Message>, remit_domain::Error> {
+    async fn load(&self, key: &Key, most: usize) -> Result<Vec<Message>, remit_domain::Error> {
         let bodies: Vec<String> = sqlx::query_scalar(
-            "SELECT body FROM messages WHERE tenant = ? AND agent = ? AND conversation = ? ORDER BY position",
+            "SELECT body FROM messages WHERE tenant = ? AND agent = ? AND conversation = ?
+             ORDER BY position DESC LIMIT ?",
         )
         .bind(key.tenant.as_str())
         .bind(key.agent.as_str())
         .bind(key.id.as_str())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(&self.readers)
         .await
         .map_err(|cause| Error::Read(cause).into_domain())?;
-        let messages = bodies.iter().map(|body| serde_json::from_str(body));
+        let messages = bodies.iter().rev().map(|body| serde_json::from_str(body));
         messages.collect::<Result<_, _>>().map_err(|cause| Error::Record(cause).into_domain())
     }
 

@@ -144,7 +144,19 @@ async fn a_conversation_keeps_its_order_and_every_kind_of_message() -> Result<()
     let second = vec![Message::Assistant { content: Some("nobody".into()), tool_calls: vec![] }, user("\u{0}é\n")];
     fixture.journal.append(&key, &first).await?;
     fixture.journal.append(&key, &second).await?;
-    assert_eq!(fixture.journal.load(&key).await?, [first, second].concat());
+    assert_eq!(fixture.journal.load(&key, 1_000).await?, [first, second].concat());
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_a_long_conversation_the_newest_messages_are_read() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    let key = key("techstart", "sales")?;
+    let all: Vec<Message> = (0..500).map(|number| user(number.to_string())).collect();
+    fixture.journal.append(&key, &all).await?;
+    for (most, expected) in [(0, 500..500), (1, 499..500), (40, 460..500), (500, 0..500), (usize::MAX, 0..500)] {
+        assert_eq!(fixture.journal.load(&key, most).await?, all.get(expected).unwrap_or_default(), "{most}");
+    }
     Ok(())
 }
 
@@ -154,12 +166,12 @@ async fn a_conversation_is_no_other_tenants_or_agents() -> Result<()> {
     let (ours, theirs, colleague) =
         (key("techstart", "sales")?, key("acmecorp", "sales")?, key("techstart", "support")?);
     fixture.journal.append(&ours, &[user("ours")]).await?;
-    assert_eq!(fixture.journal.load(&theirs).await?, []);
-    assert_eq!(fixture.journal.load(&colleague).await?, []);
+    assert_eq!(fixture.journal.load(&theirs, 1_000).await?, []);
+    assert_eq!(fixture.journal.load(&colleague, 1_000).await?, []);
 
     fixture.journal.append(&theirs, &[user("theirs")]).await?;
-    assert_eq!(fixture.journal.load(&ours).await?, [user("ours")]);
-    assert_eq!(fixture.journal.load(&theirs).await?, [user("theirs")]);
+    assert_eq!(fixture.journal.load(&ours, 1_000).await?, [user("ours")]);
+    assert_eq!(fixture.journal.load(&theirs, 1_000).await?, [user("theirs")]);
     Ok(())
 }
 
@@ -184,7 +196,7 @@ async fn many_at_once_are_all_written_and_each_conversation_keeps_its_order() ->
     let expected: Vec<Message> = (0..50).flat_map(|turn| [user(format!("{turn}")), user(format!("{turn}!"))]).collect();
     for task in 0..16 {
         let key = Key { id: task.to_string(), ..key("techstart", "sales")? };
-        assert_eq!(fixture.journal.load(&key).await?, expected);
+        assert_eq!(fixture.journal.load(&key, 1_000).await?, expected);
     }
     Ok(())
 }
@@ -372,7 +384,7 @@ async fn a_record_that_the_database_refuses_takes_no_other_with_it() -> Result<(
     good?;
     append?;
     assert_eq!(fixture.names(&Filter::default()).await?, ["good"]);
-    assert_eq!(fixture.journal.load(&key).await?, [user("hello")]);
+    assert_eq!(fixture.journal.load(&key, 1_000).await?, [user("hello")]);
     Ok(())
 }
 

@@ -48,9 +48,12 @@ impl Default for Settings {
     }
 }
 
-/// What bounds one turn of a model. How long one attempt may take is the HTTP client's own setting.
+/// What bounds one turn of a model. How long a server may keep silent is the HTTP client's own setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// How long one attempt may take, from its first byte sent to its last one read: a server that
+    /// sends a little now and then is never silent for long.
+    pub attempt_time: Duration,
     /// How often a turn is sent again after a refused connection, 429 or 5xx.
     pub retries: u32,
     /// The wait before the first repetition; each further one is twice as long.
@@ -64,6 +67,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            attempt_time: Duration::from_secs(120),
             retries: 2,
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(5),
@@ -80,7 +84,7 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// `http` carries every request: it holds the rules about addresses and the time an attempt may take.
+    /// `http` carries every request: it holds the rules about addresses.
     pub fn new(settings: Settings, http: reqwest::Client) -> Self {
         Self { settings, http }
     }

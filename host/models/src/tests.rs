@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -334,6 +337,41 @@ async fn silence_and_absence_are_unavailable() -> Result<()> {
         let error = provider(settings(Some(url), Some("sk-secret")), None)?.complete(&request(Vec::new())).await.err();
         let error = error.context("absent")?;
         assert!(matches!(error, Error::ModelUnavailable { .. }) && discreet(&error), "{error:?}");
+    }
+    Ok(())
+}
+
+/// A server that is never silent and never done: spaces before the JSON, or in an error page.
+async fn dripping(status: StatusCode) -> Result<(Arc<AtomicUsize>, String)> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let drip = move || async move {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let drops = futures::stream::unfold(tokio::time::interval(Duration::from_millis(10)), |mut clock| async {
+            clock.tick().await;
+            Some((Ok::<_, std::convert::Infallible>(" "), clock))
+        });
+        (status, axum::body::Body::from_stream(drops))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/v1", listener.local_addr()?);
+    let app = Router::new().route("/v1/chat/completions", post(drip));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok((asked, url))
+}
+
+#[tokio::test]
+async fn a_server_that_drips_is_not_waited_for() -> Result<()> {
+    for status in [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE] {
+        let (asked, url) = dripping(status).await?;
+        let mut settings = settings(Some(&url), Some("sk-secret"));
+        settings.limits.attempt_time = Duration::from_millis(300);
+        // The client alone would wait much longer.
+        let error = provider(settings, None)?.complete(&request(Vec::new())).await.err().context("endless")?;
+        assert!(matches!(error, Error::ModelUnavailable { retry_after_ms: None, .. }) && discreet(&error), "{error:?}");
+        let cause = std::error::Error::source(&error).context("for the operator")?.to_string();
+        assert_eq!(cause, "the model's server has not answered whole within 300ms");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "what was begun there may go on");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Sends a request and reads its answer, both bounded: so many attempts, so many bytes.
+//! Sends a request and reads its answer, both bounded: so many attempts, so much time, so many bytes.
 //!
 //! Stands under the client library, which would otherwise read answers of any length and write
 //! those that it cannot parse, or any error page, into the log as they are.
@@ -23,6 +23,8 @@ const MAX_ERROR_CHARS: usize = 300;
 pub(crate) enum Failure {
     #[error("the model's server was not reached, or broke off")]
     Unreachable(#[source] reqwest::Error),
+    #[error("the model's server has not answered whole within {0:?}")]
+    TooSlow(Duration),
     #[error("the model's server answered {status}: {said}")]
     Status { status: StatusCode, said: String, retry_after_ms: Option<u32>, out_of_credit: bool },
     #[error("the model's answer has more than {0} bytes")]
@@ -39,7 +41,8 @@ impl Failure {
             Self::Status { status, out_of_credit, .. } => {
                 *status == StatusCode::TOO_MANY_REQUESTS && !out_of_credit || status.is_server_error()
             }
-            Self::TooLong(_) | Self::Malformed { .. } => false,
+            // What was begun there may go on: once more would be twice the work.
+            Self::TooSlow(_) | Self::TooLong(_) | Self::Malformed { .. } => false,
         }
     }
 
@@ -54,7 +57,9 @@ impl Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let reason = match &failure {
-            Failure::Unreachable(_) => return Self::ModelUnavailable { retry_after_ms: None, cause: failure.into() },
+            Failure::Unreachable(_) | Failure::TooSlow(_) => {
+                return Self::ModelUnavailable { retry_after_ms: None, cause: failure.into() };
+            }
             Failure::Status { status, retry_after_ms, .. } => match status.as_u16() {
                 401..=403 | 408 | 425 | 429 | 500.. => {
                     return Self::ModelUnavailable { retry_after_ms: *retry_after_ms, cause: failure.into() };
@@ -95,7 +100,9 @@ impl Transport {
         let mut pause = self.limits.first_pause;
         let mut left = self.limits.retries;
         loop {
-            let failure = match self.attempt(request.build().await?).await {
+            let time = self.limits.attempt_time;
+            let attempt = tokio::time::timeout(time, self.attempt(request.build().await?));
+            let failure = match attempt.await.unwrap_or(Err(Failure::TooSlow(time))) {
                 Ok(body) => return Ok(http::Response::new(body).into()),
                 Err(failure) => failure,
             };

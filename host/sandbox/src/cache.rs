@@ -8,7 +8,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -109,7 +109,9 @@ impl CodeCache {
 
 fn private_dir(dir: &Path) -> Result<(), Error> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|cause| Error::Io { what: format!("cannot make the folder {}", dir.display()), cause })
+    // One that was there may have been made wider.
+    let closed = made.and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)));
+    closed.map_err(|cause| Error::Io { what: format!("cannot make the folder {}", dir.display()), cause })
 }
 
 fn key(path: &Path) -> Result<[u8; KEY_BYTES], Error> {

@@ -78,9 +78,7 @@ fn tool(tool: wit_tools::Tool) -> Result<Tool, Error> {
         open_world: tool.annotations.open_world,
     };
     let needs = needs(&name, tool.needs)?;
-    if annotations.read_only && needs.iter().any(|need| need.permission == Permission::Write) {
-        return Err(bad(format!("`{name}` says that it only reads, and needs to write")));
-    }
+    let needs = if annotations.read_only { reading(&name, needs)? } else { needs };
     Ok(Tool {
         title: text(&at("the title"), tool.title, MAX_TITLE_BYTES)?,
         description: bounded(&at("the description"), tool.description, MAX_DESCRIPTION_BYTES)?,
@@ -109,7 +107,7 @@ fn described_resources(described: wit_resources::Description) -> Result<(Vec<Res
             title: text("a resource's title", it.title, MAX_TITLE_BYTES)?,
             description: text("a resource's description", it.description, MAX_DESCRIPTION_BYTES)?,
             mime_type: text("a resource's type", it.mime_type, MAX_TITLE_BYTES)?,
-            needs: needs(&name, it.needs)?,
+            needs: reading(&name, needs(&name, it.needs)?)?,
             name,
         });
     }
@@ -117,16 +115,27 @@ fn described_resources(described: wit_resources::Description) -> Result<(Vec<Res
     for it in described.templates {
         let name = element_name("a template", it.name)?;
         once(&name)?;
+        if it.uri_template.contains("}{") {
+            return Err(bad(format!("two variables of the template `{name}` have nothing between them")));
+        }
         templates.push(Template {
             uri_template: bounded("a template", it.uri_template, MAX_URI_BYTES)?,
             title: text("a template's title", it.title, MAX_TITLE_BYTES)?,
             description: text("a template's description", it.description, MAX_DESCRIPTION_BYTES)?,
             mime_type: text("a template's type", it.mime_type, MAX_TITLE_BYTES)?,
-            needs: needs(&name, it.needs)?,
+            needs: reading(&name, needs(&name, it.needs)?)?,
             name,
         });
     }
     Ok((fixed, templates))
+}
+
+/// What is only read must not need to write.
+fn reading(of: &str, needs: Vec<Need>) -> Result<Vec<Need>, Error> {
+    if needs.iter().any(|need| need.permission == Permission::Write) {
+        return Err(bad(format!("`{of}` is only read, and needs to write")));
+    }
+    Ok(needs)
 }
 
 fn needs(of: &str, needs: Vec<wit::Need>) -> Result<Vec<Need>, Error> {

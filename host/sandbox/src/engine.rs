@@ -1,13 +1,12 @@
 //! The engine and its limits: made once for the process.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
-use tokio::sync::Semaphore;
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker,
 };
 
-use crate::{Error, cache::CodeCache, capability, state::State};
+use crate::{Error, cache::CodeCache, capability, places::Places, state::State};
 
 /// How often the epoch advances: the granularity of CPU budgets and of fairness between guests.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -73,7 +72,7 @@ pub struct Sandbox {
     pub(crate) linker: Linker<State>,
     pub(crate) limits: Limits,
     pub(crate) cache: CodeCache,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Places,
 }
 
 impl Sandbox {
@@ -95,7 +94,7 @@ impl Sandbox {
         started.map_err(|cause| Error::Io { what: "the epoch thread did not start".to_owned(), cause })?;
         let linker = capability::linker(&engine).map_err(Error::Engine)?;
         let cache = CodeCache::open(&engine, cache, secrets)?;
-        let places = Arc::new(Semaphore::new(limits.concurrent_calls));
+        let places = Places::new(limits.concurrent_calls, limits.queue_time);
         Ok(Self { engine, linker, limits, cache, places })
     }
 
@@ -106,7 +105,7 @@ impl Sandbox {
 
     /// Places taken by calls now, and all there are.
     pub fn occupancy(&self) -> (usize, usize) {
-        (self.limits.concurrent_calls.saturating_sub(self.places.available_permits()), self.limits.concurrent_calls)
+        self.places.occupancy()
     }
 }
 

@@ -13,6 +13,7 @@ mod convert;
 mod describe;
 mod engine;
 mod error;
+mod places;
 mod plugin;
 mod registry;
 mod state;

@@ -8,12 +8,11 @@ use remit_domain::{
     grant::Grants,
     plugin::{Description, Invocation, Outcome, Plugin, ResourceContents},
 };
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, Trap};
 
 use crate::{
     artifact::Artifact,
-    bindings::exports::remit::plugin::tools as wit_tools,
+    bindings::{exports::remit::plugin::tools as wit_tools, remit::plugin::types::CallError},
     convert::{self, Wrong},
     describe,
     engine::Sandbox,
@@ -58,16 +57,6 @@ impl Loaded {
         Ok(Self { sandbox, artifact, description })
     }
 
-    /// Waits for a place among the calls that may run at once.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let wait = self.sandbox.limits.queue_time;
-        match tokio::time::timeout(wait, self.sandbox.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(closed)) => Err(Error::Internal(closed.into())),
-            Err(_) => Err(Error::Busy { retry_after_ms: 1_000 }),
-        }
-    }
-
     /// Why a call has no answer: a limit if one was met, else the guest's own fault.
     fn judge(&self, ended: Option<wasmtime::Error>, store: &Store<State>) -> Error {
         let limits = &self.sandbox.limits;
@@ -108,8 +97,14 @@ impl Loaded {
         }
     }
 
-    fn failed(&self, error: crate::bindings::remit::plugin::types::CallError, agent: &AgentName) -> Error {
-        convert::call_error(error, &self.description.name, agent)
+    /// Why a guest says that it failed. One that says it was cancelled either ran out of time, or lies:
+    /// a call that is cancelled has no guest to say so.
+    fn failed(&self, error: CallError, agent: &AgentName, store: &Store<State>) -> Error {
+        match convert::call_error(error, &self.description.name, agent) {
+            Error::Cancelled if store.data().meter.remaining().is_zero() => self.judge(None, store),
+            Error::Cancelled => self.wrong(Wrong::Malformed("it says that the call was cancelled".to_owned())),
+            failed => failed,
+        }
     }
 }
 
@@ -137,7 +132,7 @@ impl Plugin for Loaded {
         invocation: Invocation,
     ) -> Result<Outcome, Error> {
         let agent = invocation.agent.clone();
-        let _place = self.place().await?;
+        let _place = self.sandbox.places.take(&invocation.context.tenant).await?;
         let mut store = self.sandbox.store();
         let meter = store.data().meter.clone();
         let ended = meter.drive(async {
@@ -152,7 +147,7 @@ impl Plugin for Loaded {
             Some(Ok(Ok(outcome))) => {
                 convert::outcome(outcome, self.sandbox.limits.output_bytes).map_err(|wrong| self.wrong(wrong))
             }
-            Some(Ok(Err(error))) => Err(self.failed(error, &agent)),
+            Some(Ok(Err(error))) => Err(self.failed(error, &agent, &store)),
             Some(Err(error)) => Err(self.judge(Some(error), &store)),
             None => Err(self.judge(None, &store)),
         }
@@ -163,7 +158,7 @@ impl Plugin for Loaded {
         let Some(resources) = &self.artifact.resources else {
             return Err(Error::UnknownResource { agent, resource: uri.chars().take(128).collect() });
         };
-        let _place = self.place().await?;
+        let _place = self.sandbox.places.take(&invocation.context.tenant).await?;
         let mut store = self.sandbox.store();
         let meter = store.data().meter.clone();
         let ended = meter.drive(async {
@@ -178,7 +173,11 @@ impl Plugin for Loaded {
             Some(Ok(Ok(contents))) => {
                 convert::contents(contents, self.sandbox.limits.output_bytes).map_err(|wrong| self.wrong(wrong))
             }
-            Some(Ok(Err(error))) => Err(self.failed(error, &agent)),
+            // To a tool an unknown name is its own; to a resource it is one that is not there.
+            Some(Ok(Err(CallError::Unknown(_)))) => {
+                Err(Error::UnknownResource { agent, resource: uri.chars().take(128).collect() })
+            }
+            Some(Ok(Err(error))) => Err(self.failed(error, &agent, &store)),
             Some(Err(error)) => Err(self.judge(Some(error), &store)),
             None => Err(self.judge(None, &store)),
         }

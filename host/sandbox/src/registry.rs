@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use remit_domain::{
@@ -18,6 +21,7 @@ use crate::{Error, engine::Sandbox, plugin::Loaded};
 pub struct Registry {
     sandbox: Arc<Sandbox>,
     operators: RwLock<BTreeMap<PluginName, Arc<dyn Plugin>>>,
+    loaded: AtomicBool,
 }
 
 /// A file that is not a plugin.
@@ -32,7 +36,7 @@ pub struct Fault {
 impl Registry {
     /// An empty registry.
     pub fn new(sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox, operators: RwLock::default() }
+        Self { sandbox, operators: RwLock::default(), loaded: AtomicBool::new(false) }
     }
 
     /// Takes in every `*.wasm` of a folder, replacing what was taken in before: calls in flight end
@@ -57,15 +61,13 @@ impl Registry {
             }
         }
         *self.operators.write().unwrap_or_else(PoisonError::into_inner) = plugins;
+        self.loaded.store(true, Ordering::Release);
         Ok(faults)
     }
 
-    /// Takes in one component under the name it gives itself. Errors: [`Error`].
-    pub async fn add(&self, wasm: Vec<u8>) -> Result<Description, Error> {
-        let loaded: Arc<dyn Plugin> = Arc::new(Loaded::new(self.sandbox.clone(), wasm).await?);
-        let description = loaded.description().clone();
-        self.operators.write().unwrap_or_else(PoisonError::into_inner).insert(description.name.clone(), loaded);
-        Ok(description)
+    /// Whether a folder has been taken in.
+    pub fn loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
     }
 
     /// Descriptions of all plugins, in order of name.

@@ -1,6 +1,9 @@
 //! What stands behind one call, and the one constructor of a `Store`. A store never outlives its call.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use remit_domain::{
     grant::Grants,
@@ -23,6 +26,8 @@ pub(crate) struct State {
     pub(crate) meter: Arc<Meter>,
     pub(crate) limits: Limits,
     pub(crate) memory: Memory,
+    /// Whether a transaction is open, by source.
+    pub(crate) transactions: HashMap<String, Arc<AtomicBool>>,
     /// Operations under way, against `max-pending`.
     pub(crate) pending: Arc<()>,
     stderr: MemoryOutputPipe,
@@ -62,6 +67,7 @@ impl Sandbox {
                 ..Memory::default()
             },
             limits: self.limits.clone(),
+            transactions: HashMap::new(),
             pending: Arc::new(()),
             stderr,
             wasi: wasi.build(),
@@ -126,7 +132,7 @@ pub(crate) enum Refused {
 }
 
 impl Memory {
-    /// Whether growth was refused: the cause of most traps that follow.
+    /// Whether the last growth was refused: the cause of most traps that follow.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }
@@ -139,7 +145,7 @@ impl ResourceLimiter for Memory {
             self.refused = Some(Refused::Memory);
             return Ok(false);
         }
-        self.used = wanted;
+        (self.used, self.refused) = (wanted, None);
         Ok(true)
     }
 
@@ -149,7 +155,7 @@ impl ResourceLimiter for Memory {
             self.refused = Some(Refused::Table);
             return Ok(false);
         }
-        self.elements = wanted;
+        (self.elements, self.refused) = (wanted, None);
         Ok(true)
     }
 }

@@ -1,5 +1,7 @@
 //! The program `remit`.
 
+mod check;
+
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -36,9 +38,11 @@ enum Verb {
         #[arg(long, value_enum, default_value = "text")]
         log_format: LogFormat,
     },
-    /// Checks configs/ and workflows/ and says every fault with file, line and column.
+    /// Checks settings, contexts, workflows and components, and says every fault with file, line and column.
+    ///
+    /// It reads configs/host.yaml without a profile and with each, and what these settings name. It writes nothing.
     Check {
-        /// The folder that holds configs/ and workflows/.
+        /// The folder that holds configs/, where relative paths begin.
         #[arg(default_value = ".", value_name = "FOLDER")]
         root: PathBuf,
     },
@@ -69,27 +73,4 @@ async fn run(options: Options) -> anyhow::Result<()> {
 #[expect(clippy::print_stderr, reason = "the program's last word, where logging may not have begun")]
 fn complain(error: &anyhow::Error) {
     eprintln!("remit: {error:#}");
-}
-
-/// `remit check`.
-mod check {
-    use std::path::Path;
-
-    use remit_config::Environment;
-
-    /// Whether everything is in order.
-    #[expect(clippy::print_stdout, reason = "the answer of a program for people")]
-    pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
-        let env = Environment::from_process(Some(&root.join(".env")))?;
-        let mut report = remit_config::check(root, &env, None);
-        report.absorb(remit_workflow::check(root, Path::new("workflows")));
-        for warning in &report.warnings {
-            println!("warning: {warning}");
-        }
-        for fault in &report.faults {
-            println!("{fault}");
-        }
-        println!("{} files read, {} faults, {} warnings", report.files.len(), report.faults.len(), report.warnings.len());
-        Ok(report.faults.is_empty())
-    }
 }

@@ -74,6 +74,16 @@ pub(crate) fn figures() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()?)
 }
 
+/// Keeps the figures small for as long as the process lives: what nobody asks for is summed up all the
+/// same, or every sample would stay in memory.
+pub(crate) async fn upkeep(figures: PrometheusHandle) {
+    let mut often = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        often.tick().await;
+        figures.run_upkeep();
+    }
+}
+
 /// The audit log as the rest of the host uses it: every event is written to the journal, as a log
 /// line, and counted.
 pub(crate) struct Audited {
@@ -87,6 +97,8 @@ impl Audited {
 
     fn tell(event: &Event) {
         let sources = event.sources.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(",");
+        let argument = |(name, size): (&String, &usize)| format!("{name}:{size}");
+        let arguments = event.arguments.iter().map(argument).collect::<Vec<_>>().join(",");
         tracing::info!(
             target: "remit::audit",
             request = %event.request,
@@ -94,8 +106,11 @@ impl Audited {
             tenant = %event.tenant,
             agent = %event.agent,
             door = event.door.as_str(),
+            subject = event.subject.as_str(),
             name = event.name,
+            plugin = event.plugin,
             sources,
+            arguments,
             outcome = event.outcome.as_str(),
             code = event.code,
             duration_us = event.duration.as_micros(),

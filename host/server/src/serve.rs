@@ -14,6 +14,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     observe::{self, LogFormat, Telemetry},
@@ -61,7 +62,9 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(options.log_format, filter.as_deref(), endpoint.as_deref())?;
     let figures = observe::figures()?;
     let host = Arc::new(host);
+    let upkeep = tokio::spawn(observe::upkeep(figures.clone()));
     let served = run(host, env, figures).await;
+    upkeep.abort();
     telemetry.end();
     served
 }
@@ -78,8 +81,8 @@ async fn run(
     let _watch = Watch::start(&app, &host)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let ends = app.ends.clone();
-    let stopped = ends.clone();
+    let stopping = CancellationToken::new();
+    let stopped = stopping.clone();
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -92,17 +95,17 @@ async fn run(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let serving = axum::serve(listener, app.router).with_graceful_shutdown(stop).into_future();
+    let serving = axum::serve(listener, app.router.clone()).with_graceful_shutdown(stop).into_future();
     announce(address)?;
     let drained = async {
-        ends.cancelled().await;
+        stopping.cancelled().await;
         tokio::time::sleep(host.drain).await;
     };
     tokio::select! {
         served = serving => served?,
         () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
     }
-    app.journal.close().await;
+    app.end().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -9,7 +9,7 @@ use remit_domain::{Catalogue, clock::SystemClock, data::Sources, model::Models, 
 use remit_journal::Journal;
 use remit_sandbox::{Limits, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     http::{self, Gate, Operations},
@@ -29,10 +29,34 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// To be closed at the end.
     pub journal: Arc<Journal>,
-    /// Ends what streams.
+    /// Cancelled to end requests under way, whatever they are at.
     pub ends: CancellationToken,
+    /// The requests under way.
+    pub under_way: TaskTracker,
     /// Where the operator's components lie.
     pub plugins_dir: PathBuf,
+}
+
+impl App {
+    /// Ends what is still under way, waits until no guest runs, and closes the journal: whatever a call
+    /// did is on record.
+    pub(crate) async fn end(&self) {
+        /// A guest stops at its next tick or host call; recording takes milliseconds.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        self.ends.cancel();
+        self.under_way.close();
+        let quiet = async {
+            self.under_way.wait().await;
+            // An MCP call runs in a task of its own, which the token stops too.
+            while self.registry.sandbox().occupancy().0 > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, quiet).await.is_err() {
+            tracing::error!("calls were still running when the journal was closed");
+        }
+        self.journal.close().await;
+    }
 }
 
 /// Makes a host from its settings.
@@ -48,7 +72,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let contexts = Arc::new(contexts);
     let tenants: Arc<dyn Tenants> = contexts.clone();
 
-    let journal = Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
+    let journal =
+        Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
     let journal = Arc::new(journal);
 
     let registry = registry(&host).await?;
@@ -59,16 +84,17 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
 
     let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
-    let ends = CancellationToken::new();
+    let gate = gate(&host);
+    let (ends, under_way) = (gate.ends.clone(), gate.under_way.clone());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
         chat: Arc::new(chat),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
         mcp: mcp::Door::new(catalogue.clone(), ends.clone()),
-        gate: gate(&host),
+        gate,
     });
     let plugins_dir = host.plugins_dir.clone();
-    Ok(App { router, catalogue, contexts, registry, journal, ends, plugins_dir })
+    Ok(App { router, catalogue, contexts, registry, journal, ends, under_way, plugins_dir })
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
@@ -128,5 +154,5 @@ fn gate(host: &Host) -> Gate {
     let public = host.public_url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
     let hosts = host.allowed_hosts.iter().cloned().chain(public).collect();
     let own = host.public_url.as_ref().map(|url| url.origin().ascii_serialization());
-    Gate { hosts, origins: host.cors_origins.iter().cloned().chain(own).collect() }
+    Gate { hosts, origins: host.cors_origins.iter().cloned().chain(own).collect(), ..Gate::default() }
 }

@@ -1,7 +1,7 @@
 //! Reading one workflow, and the strict check of all.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -9,12 +9,12 @@ use remit_config::{Fault, Faults, File, Located, Report, Spot};
 
 use crate::{authored::Workflow, steps};
 
-/// Reads a workflow. Errors: all faults.
-pub fn parse(file: &File) -> Result<Workflow, Faults> {
+/// Reads a workflow. `env` are the variables that it may name. Errors: all faults.
+pub fn parse(file: &File, env: &BTreeSet<String>) -> Result<Workflow, Faults> {
     let located = Located::yaml(file)?;
     let (workflow, mut faults) = located.read::<Workflow>();
     if let Some(workflow) = &workflow {
-        let meaning = steps::check(&located, workflow);
+        let meaning = steps::check(&located, workflow, env);
         let new = meaning.into_iter().filter(|fault| !faults.iter().any(|shape| shape.same_place(fault)));
         let new: Vec<Fault> = new.collect();
         faults.extend(new);
@@ -23,10 +23,11 @@ pub fn parse(file: &File) -> Result<Workflow, Faults> {
     workflow.ok_or_else(|| Fault::new(&file.name, Spot::START, "the file can't be read").into())
 }
 
-/// Checks all workflows below a folder; `root` is what faults name files relative to.
+/// Checks all workflows below a folder; `root` is what faults name files relative to, `env` are the
+/// variables that workflows may name.
 ///
 /// Names are unique for a tenant (`customers/<tenant>/`) and in each other folder at the top.
-pub fn check(root: &Path, folder: &Path) -> Report {
+pub fn check(root: &Path, folder: &Path, env: &BTreeSet<String>) -> Report {
     let mut report = Report::default();
     let mut names: BTreeMap<(PathBuf, String), String> = BTreeMap::new();
     let folder = root.join(folder);
@@ -39,7 +40,7 @@ pub fn check(root: &Path, folder: &Path) -> Report {
             }
         };
         report.files.insert(file.name.clone());
-        let workflow = match parse(&file) {
+        let workflow = match parse(&file, env) {
             Ok(workflow) => workflow,
             Err(faults) => {
                 report.faults.extend(faults.into_vec());

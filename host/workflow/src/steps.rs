@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// Checks what the shape of a file does not say.
-pub(crate) fn check(located: &Located, workflow: &Workflow) -> Vec<Fault> {
+pub(crate) fn check(located: &Located, workflow: &Workflow, env: &BTreeSet<String>) -> Vec<Fault> {
     let mut checker = Checker {
         located,
+        env,
         inputs: workflow.inputs.as_ref().map(|inputs| inputs.keys().map(String::as_str).collect()),
         all: BTreeMap::new(),
         seen: BTreeSet::new(),
@@ -41,6 +42,7 @@ fn collect<'a>(steps: &'a [Step], pointer: &str, all: &mut BTreeMap<&'a str, Str
 
 struct Checker<'a> {
     located: &'a Located,
+    env: &'a BTreeSet<String>,
     inputs: Option<BTreeSet<&'a str>>,
     all: BTreeMap<&'a str, String>,
     seen: BTreeSet<&'a str>,
@@ -247,6 +249,15 @@ impl<'a> Checker<'a> {
                 let Some(inputs) = self.inputs.as_ref().filter(|inputs| !inputs.contains(name)) else { return };
                 let fault = self.located.at(pointer, format!("`inputs` declares no `{name}`"));
                 self.faults.push(fault.hint_if(one_of(name, inputs.iter().copied())));
+            }
+            ["env"] => {
+                let hint = "write it out, as in `env.ADMIN_URL`";
+                self.complain(pointer, "`env` without the name of a variable", hint);
+            }
+            ["env", name, ..] if !self.env.contains(*name) => {
+                let known = closest(name, self.env.iter().map(String::as_str));
+                let hint = known.unwrap_or_else(|| "the operator lists them: `env` in host.yaml".to_owned());
+                self.complain(pointer, format!("workflows may not read the variable `{name}`"), hint);
             }
             _ => {}
         }

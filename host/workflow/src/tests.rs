@@ -1,6 +1,6 @@
 //! Whole files, and what is said of them.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use remit_config::File;
 
@@ -8,8 +8,13 @@ use super::*;
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
+/// The variables that workflows may name here.
+fn env() -> BTreeSet<String> {
+    BTreeSet::from(["ADMIN_URL".to_owned()])
+}
+
 fn faults(text: &str, expect: &str) {
-    let found = parse(&File::new("w.yml", text)).err().map(|faults| format!("{faults}\n")).unwrap_or_default();
+    let found = parse(&File::new("w.yml", text), &env()).err().map(|faults| format!("{faults}\n")).unwrap_or_default();
     assert_eq!(found, expect, "{text}");
 }
 
@@ -17,7 +22,7 @@ fn faults(text: &str, expect: &str) {
 fn the_shapes_of_the_seed_are_read() {
     for file in ["customers/techstart/sales/ai-lead-qualification.yml", "examples/graceful-degradation.yml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows").join(file);
-        let parsed = File::read(Path::new("/"), &path).map_err(Into::into).and_then(|file| parse(&file));
+        let parsed = File::read(Path::new("/"), &path).map_err(Into::into).and_then(|file| parse(&file, &env()));
         assert!(parsed.as_ref().is_ok_and(|workflow| !workflow.steps.is_empty()), "{parsed:?}");
     }
 }
@@ -70,6 +75,23 @@ outputs:
          w.yml:13:42: a step has no `result`, only its `output` (did you mean `steps.right.output.result`?)\n\
          w.yml:16:9: there is no step `gone`\n",
     );
+}
+
+#[test]
+fn variables_are_those_that_the_operator_lists() {
+    let text = |value: &str| format!("name: a\nsteps:\n  - {{id: x, type: p.n, config: {{a: '{value}'}}}}\n");
+    faults(&text("{{ env.ADMIN_URL }}/orders {{ env[\"ADMIN_URL\"] }} {{ inputs.env.HOME }}"), "");
+    for (value, expect) in [
+        ("{{ env.ADMIN_URI }}", "workflows may not read the variable `ADMIN_URI` (did you mean `ADMIN_URL`?)"),
+        (
+            "{{ env[\"OPENAI_API_KEY\"] }}",
+            "workflows may not read the variable `OPENAI_API_KEY` (the operator lists them: `env` in host.yaml)",
+        ),
+        ("{{ env }}", "`env` without the name of a variable (write it out, as in `env.ADMIN_URL`)"),
+        ("{{ env[inputs.name] }}", "`env` without the name of a variable (write it out, as in `env.ADMIN_URL`)"),
+    ] {
+        faults(&text(value), &format!("w.yml:3:38: {expect}\n"));
+    }
 }
 
 #[test]
@@ -165,7 +187,7 @@ fn all_files_below_a_folder_are_checked() -> Tested {
     write("examples/one.yml", &good("one"))?;
     write("examples/notes.md", "no workflow")?;
     write("examples/broken.yml", "name: [")?;
-    let report = check(folder.path(), Path::new("workflows"));
+    let report = check(folder.path(), Path::new("workflows"), &env());
     assert_eq!(report.files.len(), 5);
     let shown: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
     let [twice, broken] = shown.as_slice() else { return Err(format!("{shown:?}").into()) };
@@ -174,14 +196,14 @@ fn all_files_below_a_folder_are_checked() -> Tested {
         "workflows/customers/a/support/two.yaml:1:1: a second workflow named `one` (the first is workflows/customers/a/sales/one.yml)"
     );
     assert!(broken.starts_with("workflows/examples/broken.yml:"), "{broken}");
-    let missing = check(folder.path(), Path::new("nowhere"));
+    let missing = check(folder.path(), Path::new("nowhere"), &env());
     assert!(missing.faults.iter().any(|fault| fault.file == "nowhere"));
     Ok(())
 }
 
 #[test]
 fn what_is_shipped_has_no_faults() {
-    let report = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), Path::new("workflows"));
+    let report = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), Path::new("workflows"), &BTreeSet::new());
     assert_eq!(report.faults.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
     assert!(report.files.contains("workflows/examples/graceful-degradation.yml"), "{:?}", report.files);
 }

@@ -28,8 +28,11 @@ pub(crate) struct Promotions {
 struct Promotion {
     #[serde(flatten)]
     rule: Rule,
-    discount_codes: Vec<serde_json::Value>,
+    discount_codes: Vec<Code>,
 }
+
+/// A discount code as Shopify has it.
+type Code = serde_json::Map<String, serde_json::Value>;
 
 /// A price rule as Shopify has it.
 pub(crate) type Rule = serde_json::Map<String, serde_json::Value>;
@@ -125,10 +128,10 @@ fn in_shopify(call: &Call, api: &Api, customer: &str) -> Result<Option<u64>> {
 }
 
 /// The codes of each rule, in order, fetched together. A rule whose codes can't be read has none.
-fn discount_codes(api: &Api, rules: &[Rule]) -> Result<Vec<Vec<serde_json::Value>>> {
+fn discount_codes(api: &Api, rules: &[Rule]) -> Result<Vec<Vec<Code>>> {
     #[derive(Deserialize)]
     struct Answer {
-        discount_codes: Vec<serde_json::Value>,
+        discount_codes: Vec<Code>,
     }
     let id = |rule: &Rule| rule.get("id").and_then(serde_json::Value::as_u64);
     let requests = rules

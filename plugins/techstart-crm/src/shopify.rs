@@ -21,7 +21,11 @@ pub(crate) fn id(text: &str, kind: &str) -> Option<u64> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// Reads a list page by page until `visit` breaks off or there is no further one.
+/// What may stand beside a cursor, and is not part of it: each page must be asked for with it anew.
+const BESIDE_A_CURSOR: [&str; 2] = ["limit", "fields"];
+
+/// Reads a list page by page until `visit` breaks off or there is no further one. Each page has the
+/// fields and the size of the first, whether or not the link to it says so.
 ///
 /// Errors: `refused` if the call's time is over before.
 pub(crate) fn pages(
@@ -31,10 +35,12 @@ pub(crate) fn pages(
     mut visit: impl FnMut(&Response) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let path = first.path.clone();
+    let lasting = |(name, _): &&(String, String)| BESIDE_A_CURSOR.contains(&name.as_str());
+    let lasting: Vec<_> = first.query.iter().filter(lasting).cloned().collect();
     let mut request = first;
     loop {
         let page = api.fetch(&request)?;
-        let next = next_page(&page).filter(|next| *next != request.query);
+        let next = next_page(&page).map(|next| with(next, &lasting)).filter(|next| *next != request.query);
         if visit(&page)?.is_break() {
             return Ok(());
         }
@@ -48,6 +54,16 @@ pub(crate) fn pages(
         request = Request::get(&path);
         request.query = next;
     }
+}
+
+/// A query, and of `lasting` what it does not name.
+fn with(mut query: Vec<(String, String)>, lasting: &[(String, String)]) -> Vec<(String, String)> {
+    for (name, value) in lasting {
+        if !query.iter().any(|(other, _)| other == name) {
+            query.push((name.clone(), value.clone()));
+        }
+    }
+    query
 }
 
 /// The query of the next page, from `Link: <https://…?page_info=…&limit=250>; rel="next"`. Address and
@@ -68,9 +84,15 @@ fn next_page(page: &Response) -> Option<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
-    use remit_sdk::{json, source::Response};
+    use std::ops::ControlFlow;
 
-    use super::{id, next_page};
+    use remit_sdk::{
+        prelude::*,
+        source::{Method, Response},
+        testing::{self, FakeApi},
+    };
+
+    use super::{id, next_page, pages};
 
     #[test]
     fn ids_come_in_two_forms() {
@@ -100,5 +122,34 @@ mod tests {
             assert_eq!(next(bad), None, "{bad}");
         }
         assert_eq!(next_page(&Response::of_json(200, &json!({}))), None);
+    }
+
+    #[test]
+    fn each_page_is_asked_for_with_the_fields_and_the_size_of_the_first() -> Result<()> {
+        let api = FakeApi::new().answer(Method::Get, "p.json", |request| {
+            let cursor = request.query.iter().find(|(name, _)| name == "page_info").map(|(_, value)| value.as_str());
+            let next = match cursor {
+                None => "page_info=two",
+                // The third has a link to itself, which is not followed.
+                Some(_) => "limit=100&page_info=three",
+            };
+            let mut response = Response::of_json(200, &json!({}));
+            response.headers.push(("link".to_owned(), format!("<https://shop.example/p.json?{next}>; rel=\"next\"")));
+            Ok(response)
+        });
+        let call = testing::call().reads("ecommerce", &api).build();
+        let first = Request::get("p.json").query("status", "active").query("limit", 250).query("fields", "id,title");
+        pages(&call, &call.api("ecommerce")?, first, |_| Ok(ControlFlow::Continue(())))?;
+        let asked = api.requests().into_iter().map(|request| {
+            let query = request.query.iter().map(|(name, value)| format!("{name}={value}"));
+            query.collect::<Vec<_>>().join("&")
+        });
+        let expected = [
+            "status=active&limit=250&fields=id,title",
+            "page_info=two&limit=250&fields=id,title",
+            "limit=100&page_info=three&fields=id,title",
+        ];
+        assert_eq!(asked.collect::<Vec<_>>(), expected);
+        Ok(())
     }
 }

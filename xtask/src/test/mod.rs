@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{self, WASM, cargo, program, root};
-use crate::{build_plugin, check, demo, schema, tidy};
+use crate::{build_plugin, check, demo, new_plugin, schema, tidy};
 
 /// Set for tests: what they would skip fails instead.
 const NO_SKIP: &str = "REMIT_TEST_ALL";
@@ -50,14 +50,17 @@ pub(crate) fn run(all: bool) -> Result<ExitCode> {
     }
     steps.run("formatting", formatting);
     steps.run("tidy", || house().map(|()| Outcome::Passed));
-    steps.run("configs/ and workflows/", || configuration().map(|()| Outcome::Passed));
+    steps.run("schemas", || schemas().map(|()| Outcome::Passed));
     steps.run("lints", || lints("Cargo.toml", &["--all-targets"]));
     steps.run("lints of plugins", || lints("plugins/Cargo.toml", &["--all-targets"]));
     steps.run("plugins can be compiled", || command::ensure_wasm_target().map(|()| Outcome::Passed));
     steps.run("lints of plugins as components", || lints("plugins/Cargo.toml", &["--target", WASM]));
     steps.run("unit tests of plugins", plugin_tests);
+    steps.run("a plugin from the template", || new_plugin::try_template().map(|()| Outcome::Passed));
     steps.run("building plugins", || build_plugin::all().map(|_built| Outcome::Passed));
     steps.run("building the host", || demo::build_host(false).map(|_file| Outcome::Passed));
+    // By the host itself, and against the components: after both are built.
+    steps.run("configs/ and workflows/", || check::step().map(|()| Outcome::Passed));
     steps.run("unit tests and whole-system tests", || workspace_tests(all));
     for tool in install::TOOLS {
         steps.run(tool.name, || Ok(presence(tool)));
@@ -112,12 +115,7 @@ fn house() -> Result<()> {
     if faults.is_empty() { Ok(()) } else { bail!("{} faults (cargo xtask tidy)", faults.len()) }
 }
 
-fn configuration() -> Result<()> {
-    let report = check::report(&root())?;
-    check::print(&report);
-    if !report.faults.is_empty() {
-        bail!("{} faults (cargo xtask check)", report.faults.len());
-    }
+fn schemas() -> Result<()> {
     match schema::drifted().as_slice() {
         [] => Ok(()),
         drifted => bail!("{} differ from the types: run `cargo xtask schema`", drifted.join(", ")),

@@ -97,7 +97,7 @@ impl Reader<'_> {
                 Ok(set) if made.sets.contains(&set) => self.at(&at, format!("`{set}` stands twice"), "keep one"),
                 Ok(set) => {
                     if let Some(sets) = self.around.sets.filter(|sets| !sets.contains_key(name)) {
-                        let warning = self.located.at(&at, format!("no component provides the tool set `{name}`"));
+                        let warning = self.located.at(&at, format!("MCP server class not found: {name}"));
                         self.warnings.push(warning.hint_if(closest(name, sets.keys().map(String::as_str))));
                     }
                     made.sets.push(set);

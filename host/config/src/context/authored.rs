@@ -120,7 +120,9 @@ pub(crate) struct Database {
     /// The dataset that unqualified tables belong to (bigquery).
     #[expect(dead_code, reason = "this build has no connector for it")]
     pub dataset: Option<String>,
-    /// The file, relative to the host's `stateDir` (sqlite, documents).
+    /// The file, relative to the host's `stateDir` and in a folder of the tenant's name, such as
+    /// `techstart/primary.db` (sqlite, documents). Absolute paths, `..`, the host's own files and other
+    /// tenants' folders are refused; a file that lies elsewhere is linked there by the operator.
     pub path: Option<String>,
     /// The prefix of the environment variables that hold the credentials, such as `TECHSTART_DB` for
     /// `TECHSTART_DB_USER` and `TECHSTART_DB_PASS` (all but sqlite and documents).
@@ -225,7 +227,8 @@ pub(crate) struct Folder {
     /// The address of an S3 server other than Amazon's (s3).
     #[expect(dead_code, reason = "this build has no connector for it")]
     pub endpoint: Option<String>,
-    /// The folder, relative to the host's `stateDir` (local).
+    /// The folder, relative to the host's `stateDir` and in a folder of the tenant's name, such as
+    /// `techstart/exports` (local); the rules are those of a database's `path`.
     pub path: Option<String>,
     /// The prefix of the environment variables that hold the credentials (google_drive, s3).
     #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
@@ -275,7 +278,7 @@ pub(crate) enum Permission {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MappedNotifications {
     /// Slack.
-    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
     pub slack: Option<MappedSlack>,
     /// Mail.
     pub email: Option<MappedEmail>,
@@ -288,7 +291,7 @@ pub(crate) struct MappedSlack {
     /// Channels beside the agent's own, such as `#order-review`.
     #[serde(default)]
     #[schemars(inner(regex(pattern = r"^#")))]
-    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
     pub channels: Vec<String>,
 }
 
@@ -331,13 +334,13 @@ pub(crate) struct Slack {
 pub(crate) struct Email {
     /// The sender's address.
     #[schemars(regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
-    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
     pub from: String,
     /// Templates: the name that workflows use, and the template's own.
     #[serde(default)]
     pub templates: BTreeMap<String, String>,
     /// Patterns of recipients, such as `*@techstart.com`; any recipient without it.
-    #[expect(dead_code, reason = "checked for shape; the notifier reads it")]
+    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
     pub to: Option<Vec<String>>,
 }
 

@@ -7,6 +7,7 @@ mod agents;
 pub(crate) mod authored;
 mod redact;
 mod sources;
+mod state;
 #[cfg(test)]
 mod tests;
 

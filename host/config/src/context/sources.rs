@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Component, Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -13,7 +13,7 @@ use remit_domain::{
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{Reader, authored};
+use super::{Reader, authored, state};
 use crate::{
     environment::Part,
     fault::one_of,
@@ -172,17 +172,13 @@ impl Reader<'_> {
     }
 
     fn state_path(&mut self, pointer: &str, path: Option<&String>) -> Option<PathBuf> {
-        let path = Path::new(path?);
-        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
-        if !inside || path.as_os_str().is_empty() {
-            self.at(
-                &join(pointer, "path"),
-                "the path leaves the host's `stateDir`",
-                "give a path below it, without `..`",
-            );
-            return None;
+        match state::place(self.around.host, self.around.prefixes, self.tenant, path?) {
+            Ok(place) => Some(place),
+            Err(refusal) => {
+                self.at(&join(pointer, "path"), refusal.message, refusal.hint);
+                None
+            }
         }
-        Some(self.around.host.state_dir.join(path))
     }
 }
 

@@ -1,3 +1,5 @@
+//! One context: its faults with their places, and what comes of a sound one.
+
 use remit_domain::{SourceName, grant, source};
 use serde_json::json;
 
@@ -54,7 +56,7 @@ fn faults_of_meaning_come_at_once_with_those_of_shape() -> Outcome {
       "primary": { "type": "mysql", "host": "db:3306", "database": "d", "credentials": "ACME_DB", "path": "x" },
       "secondary": { "type": "mysql", "host": "http://db", "credentials": "TECHSTART_DB" },
       "local": { "type": "sqlite", "path": "../secret.db" },
-      "bad name": { "type": "documents", "path": "a.db" }
+      "bad name": { "type": "documents", "path": "techstart/a.db" }
     },
     "apis": {
       "primary": { "provider": "shopify", "store": "a.myshopify.com/x?", "credentials": "TECHSTART_SHOPIFY" },
@@ -132,11 +134,14 @@ fn a_patch_swaps_a_source_and_its_faults_are_its_own() -> Outcome {
     let context = r#"{"company": {"name": "A"}, "dataSources": {"databases": {
         "primary": {"type": "mysql", "host": "h", "database": "d", "credentials": "TECHSTART_DB"}}}}"#;
     let whole = r#"{"dataSources": {"databases": {"primary":
-        {"type": "sqlite", "path": "p.db", "host": null, "database": null, "credentials": null}}}}"#;
+        {"type": "sqlite", "path": "techstart/p.db", "host": null, "database": null, "credentials": null}}}}"#;
     let context_of = read(context, Some(whole), &[], None)?.context.ok_or("faulty")?;
     let primary = context_of.sources.get("primary").ok_or("no primary")?;
     assert_eq!(primary.authored_kind, "mysql");
-    assert!(matches!(&primary.kind, source::Kind::Sqlite { path } if path.ends_with("var/p.db")), "{primary:?}");
+    assert!(
+        matches!(&primary.kind, source::Kind::Sqlite { path } if path.ends_with("var/techstart/p.db")),
+        "{primary:?}"
+    );
 
     let partial = "{\n\"dataSources\": {\"databases\": {\"primary\": {\"type\": \"sqlite\", \"path\": \"/p.db\"}}}}";
     assert_eq!(
@@ -149,6 +154,22 @@ fn a_patch_swaps_a_source_and_its_faults_are_its_own() -> Outcome {
     let broken = read(context, Some("{\n  \"a\": 1,,\n}"), &[], None)?;
     assert!(lines(&broken.faults).starts_with("patch.json:2:10: "), "{:?}", broken.faults);
     Ok(())
+}
+
+#[test]
+fn a_path_is_the_tenants_own() -> Outcome {
+    check(
+        r#"{"company": {"name": "A"}, "dataSources": {
+  "databases": {
+    "a": {"type": "sqlite", "path": "remit.db"},
+    "b": {"type": "documents", "path": "secrets/code-cache.key"},
+    "c": {"type": "sqlite", "path": "demo/techstart/primary.db"}
+  },
+  "files": {"d": {"provider": "local", "path": "exports"}}}}"#,
+        "c.json:3:37: the file is the host's journal (give a file of the tenant's own, such as `techstart/primary.db`)\n\
+         c.json:4:40: `secrets/` is the host's own (a tenant's files lie in a folder of its name, such as `techstart/code-cache.key`)\n\
+         c.json:7:48: no folder of the path is called `techstart` (a tenant's files lie in a folder of its name, such as `techstart/exports`)\n",
+    )
 }
 
 #[test]
@@ -230,7 +251,7 @@ fn what_is_shown_of_a_context_holds_no_secret() -> Outcome {
 #[test]
 fn agents_without_prompt_or_mapping_are_agents() -> Outcome {
     let context = r#"{"company": {"name": "A"}, "prompts": {"agents": {"talker": {"systemPrompt": "Talk.", "temperature": 0}}},
-      "dataSources": {"databases": {"primary": {"type": "sqlite", "path": "p.db"}}},
+      "dataSources": {"databases": {"primary": {"type": "sqlite", "path": "techstart/p.db"}}},
       "agentMappings": {"worker": {"dataSources": ["primary"], "mcpServer": "crm"}},
       "workflows": {"talker": ["x"]}}"#;
     let context = read(context, None, &[], None)?.context.ok_or("faulty")?;
@@ -258,9 +279,6 @@ fn names_of_tools_are_checked_where_their_sets_are_built() -> Outcome {
         lines(&loaded.faults),
         "c.json:3:49: this agent's tool sets have no tool `serch_customers` (did you mean `search_customers`?)\n"
     );
-    assert_eq!(
-        lines(&loaded.warnings),
-        "c.json:5:89: no component provides the tool set `cmr` (did you mean `crm`?)\n"
-    );
+    assert_eq!(lines(&loaded.warnings), "c.json:5:89: MCP server class not found: cmr (did you mean `crm`?)\n");
     Ok(())
 }

@@ -1,8 +1,10 @@
+//! Many tenants: what is in force after files change, the strict check, and what is shipped.
+
 use remit_domain::{AgentName, SourceName, grant};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Report, check};
+use crate::{Report, check, context::Sets};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
@@ -32,8 +34,15 @@ impl Project {
     }
 
     fn check(&self) -> Report {
-        check(self.0.path(), &empty(), None)
+        whole(self.0.path(), None)
     }
+}
+
+/// All of a root, as `remit check` goes through it.
+fn whole(root: &Path, sets: Option<&Sets>) -> Report {
+    let (hosts, mut report) = check::settings(root, &empty());
+    hosts.iter().for_each(|host| report.absorb(check::contexts(host, &empty(), sets)));
+    report
 }
 
 fn empty() -> Environment {
@@ -200,7 +209,7 @@ fn shipped() -> PathBuf {
 
 #[test]
 fn what_is_shipped_has_no_faults_with_and_without_the_demo() -> Tested {
-    let report = check(&shipped(), &empty(), None);
+    let report = whole(&shipped(), None);
     assert_eq!(report.faults, BTreeSet::new());
     let read: Vec<&str> = report.files.iter().map(String::as_str).collect();
     for file in ["contexts/techstart.json", "contexts/template.json", "profiles/demo/techstart.json", "host.yaml"] {

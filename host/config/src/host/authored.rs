@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The operator's settings: `configs/host.yaml`. Relative paths begin at the project's root, which
-/// is the working directory unless `--root` says otherwise.
+/// The operator's settings: `configs/host.yaml`. Relative paths begin at the working directory;
+/// those that `remit check FOLDER` reads, at that folder.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Host {
     /// The address to listen on: an IP address and a port; port 0 takes a free one.
     pub listen: String,
-    /// The URL under which clients reach this host, such as `https://remit.example.com`. Tokens are
-    /// made for it.
+    /// The URL under which clients reach this host, such as `https://remit.example.com`: its host may
+    /// stand in the header `Host`, and its origin in `Origin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
     /// Where state lies: the journal, compiled components, embedded sources.
@@ -26,8 +26,6 @@ pub(crate) struct Host {
     pub contexts_dir: String,
     /// Where workflows lie.
     pub workflows_dir: String,
-    /// Where mail templates lie.
-    pub templates_dir: String,
     /// What one call of a plugin may use.
     pub limits: Limits,
     /// Where the host may connect to.
@@ -38,7 +36,8 @@ pub(crate) struct Host {
     pub offline_model: bool,
     /// Rules for single tenants, by name.
     pub tenants: BTreeMap<String, Tenant>,
-    /// The environment variables that workflows may read as `{{ env.NAME }}`.
+    /// The environment variables that workflows may name as `{{ env.NAME }}`; to name another is a
+    /// fault of the workflow.
     #[schemars(inner(regex(pattern = r"^[A-Z_][A-Z0-9_]*$")))]
     pub env: Vec<String>,
     /// How long requests under way may take to end once the host is told to stop.
@@ -63,7 +62,6 @@ impl Default for Host {
             plugins_dir: "plugins/dist".into(),
             contexts_dir: "configs/contexts".into(),
             workflows_dir: "workflows".into(),
-            templates_dir: "configs/templates".into(),
             limits: Limits::default(),
             network: Network::default(),
             model: Model::default(),
@@ -100,8 +98,9 @@ pub(crate) struct Limits {
     /// The handles that one call may hold at once.
     #[schemars(range(min = 8, max = 1_000_000))]
     pub handles: u32,
-    /// The calls under way at once on this host.
-    #[schemars(range(min = 1, max = 10_000))]
+    /// The calls under way at once on this host. At most 1,000: each reserves address space for
+    /// the memories that a component may have, and more than that a process can't be sure to get.
+    #[schemars(range(min = 1, max = 1_000))]
     pub concurrent_calls: u32,
 }
 

@@ -43,8 +43,6 @@ pub struct Host {
     pub contexts_dir: PathBuf,
     /// Where workflows lie.
     pub workflows_dir: PathBuf,
-    /// Where mail templates lie.
-    pub templates_dir: PathBuf,
     /// What one call of a plugin may use.
     pub limits: Limits,
     /// What may be reached although it is private.
@@ -55,7 +53,7 @@ pub struct Host {
     pub offline_model: bool,
     /// Rules for single tenants.
     pub tenants: BTreeMap<TenantId, Rules>,
-    /// The environment variables that workflows may read.
+    /// The environment variables that workflows may name.
     pub env: BTreeSet<String>,
     /// How long requests under way may take once the host is told to stop.
     pub drain: Duration,
@@ -198,7 +196,6 @@ impl Checker<'_> {
             plugins_dir: root.join(&authored.plugins_dir),
             contexts_dir: root.join(&authored.contexts_dir),
             workflows_dir: root.join(&authored.workflows_dir),
-            templates_dir: root.join(&authored.templates_dir),
             limits: (&authored.limits).into(),
             network: self.network(&authored.network),
             own_prefixes: vec![

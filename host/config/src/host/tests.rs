@@ -1,3 +1,5 @@
+//! `host.yaml`: defaults, patches, and faults with their places.
+
 use remit_domain::tenant::ModelChoice;
 
 use super::*;
@@ -66,7 +68,7 @@ fn what_is_written_is_read() -> Outcome {
 #[test]
 fn all_faults_of_the_operators_file_come_at_once() {
     faults(
-        "listen: localhost:3000\nlisten_on: 1\nlimits:\n  memoryBytes: 10\n  wallTime: 3\nnetwork:\n  allow: [\"http://a\", a.b]\n\
+        "listen: localhost:3000\nlisten_on: 1\nlimits:\n  memoryBytes: 10\n  wallTime: 3\n  concurrentCalls: 1001\nnetwork:\n  allow: [\"http://a\", a.b]\n\
          tenants:\n  Big:\n    ceilings: {primary: admin}\n  small:\n    credentialPrefixes: [SMALL]\ncors:\n  origins: [https://a/]\n\
          publicUrl: https://u:p@a\ntelemetry:\n  otlpEndpoint: collector:4318\njournal: postgres://db/remit\n",
         None,
@@ -76,14 +78,15 @@ fn all_faults_of_the_operators_file_come_at_once() {
          host.yaml:2:1: unknown key `listen_on` (did you mean `listen`?)\n\
          host.yaml:4:16: less than 1048576\n\
          host.yaml:5:3: unknown key `wallTime` (did you mean `wallTimeMs`?)\n\
-         host.yaml:7:11: `http://a` is not a host, an address or a range (such as `10.1.0.0/16`, `127.0.0.1` or `db.internal`, without scheme and port)\n\
-         host.yaml:9:3: `Big` is not a tenant's name: 1 to 63 characters of a-z, 0-9, `_` and `-`, not beginning with `-` or `_`\n\
-         host.yaml:10:25: `admin` is not one of read, write\n\
-         host.yaml:12:26: must have the form ^[A-Z][A-Z0-9_]*_$\n\
-         host.yaml:14:13: `https://a/` is not an origin (scheme, host and port as a browser sends them, such as `https://app.example.com`)\n\
-         host.yaml:15:12: a URL with a user or password in it: they belong in the environment\n\
-         host.yaml:17:17: not an http or https URL\n\
-         host.yaml:18:10: the journal is a file (give a path, such as `remit.db`)",
+         host.yaml:6:20: more than 1000\n\
+         host.yaml:8:11: `http://a` is not a host, an address or a range (such as `10.1.0.0/16`, `127.0.0.1` or `db.internal`, without scheme and port)\n\
+         host.yaml:10:3: `Big` is not a tenant's name: 1 to 63 characters of a-z, 0-9, `_` and `-`, not beginning with `-` or `_`\n\
+         host.yaml:11:25: `admin` is not one of read, write\n\
+         host.yaml:13:26: must have the form ^[A-Z][A-Z0-9_]*_$\n\
+         host.yaml:15:13: `https://a/` is not an origin (scheme, host and port as a browser sends them, such as `https://app.example.com`)\n\
+         host.yaml:16:12: a URL with a user or password in it: they belong in the environment\n\
+         host.yaml:18:17: not an http or https URL\n\
+         host.yaml:19:10: the journal is a file (give a path, such as `remit.db`)",
     );
 }
 

@@ -185,7 +185,7 @@ impl Located {
 }
 
 /// A path as faults show it.
-pub(crate) fn shown(root: &Path, path: &Path) -> String {
+pub fn shown(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 

@@ -1,3 +1,5 @@
+//! Places of values in JSON and YAML, the check of shape, and merge patches.
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;

@@ -31,14 +31,14 @@ impl Catalogue {
         result
     }
 
-    /// Records that a tool was asked for which the asker was not offered, and gives the error to answer
-    /// with: a chat's model may ask for anything, and that it did is worth knowing.
-    pub async fn refuse(&self, caller: &Caller, tool: &str, arguments: &Value) -> Error {
-        let refused = Err(unknown_tool(caller, tool));
+    /// Records a call that a door refuses before it comes here, and gives the error to answer with: a
+    /// chat's model may ask for anything, and that it did is worth knowing.
+    pub async fn refuse(&self, caller: &Caller, tool: &str, arguments: &Value, refusal: Error) -> Error {
+        let refused = Err(refusal);
         let record = Recording::begin(self, caller, Subject::Tool, tool, Event::sizes(arguments));
-        match record.end::<()>(&refused).await {
-            Ok(()) => unknown_tool(caller, tool),
-            Err(unrecorded) => unrecorded,
+        match (record.end::<()>(&refused).await, refused) {
+            (Ok(()), Err(refusal)) | (Err(refusal), _) => refusal,
+            (Ok(()), Ok(())) => unknown_tool(caller, tool),
         }
     }
 
@@ -79,6 +79,9 @@ impl Catalogue {
         wanted: &str,
         record: &mut Recording,
     ) -> Result<Vec<ResourceContents>, Error> {
+        if wanted.len() > MAX_URI_BYTES {
+            return Err(Error::UnknownResource { agent: caller.agent.clone(), resource: cut(wanted) });
+        }
         for plugin in self.plugins_of(caller) {
             let description = plugin.description();
             let fixed = description.resources.iter().find(|it| it.uri == wanted || it.name == wanted);
@@ -102,10 +105,18 @@ impl Catalogue {
     }
 
     fn find_tool(&self, caller: &Caller, name: &str) -> Result<(Arc<dyn Plugin>, usize), Error> {
+        let mut denied = None;
         for plugin in self.plugins_of(caller) {
-            if let Some(at) = plugin.description().tools.iter().position(|tool| tool.name == name) {
+            let tools = plugin.description().tools.iter().enumerate();
+            let Some((at, tool)) = tools.into_iter().find(|(_, tool)| tool.name == name) else { continue };
+            // The one that is listed: the first whose needs are granted.
+            if decide_all(&caller.context, &caller.agent, &tool.needs).is_ok() {
                 return Ok((plugin, at));
             }
+            denied.get_or_insert((plugin, at));
+        }
+        if let Some(denied) = denied {
+            return Ok(denied);
         }
         Err(self.missing_set(caller).map_or_else(|| unknown_tool(caller, name), Error::NoSet))
     }
@@ -133,6 +144,9 @@ impl Catalogue {
     }
 }
 
+/// The most bytes of a resource's address.
+const MAX_URI_BYTES: usize = 1 << 10;
+
 /// What a tool is handed: nothing to write with if it says that it only reads.
 fn effective_needs(tool: &Tool) -> Vec<Need> {
     let needs = tool.needs.iter().cloned();
@@ -159,14 +173,32 @@ fn check_answer(plugin: &dyn Plugin, tool: &Tool, outcome: &Outcome) -> Result<(
 
 /// Whether an address is of the family that a template describes. Variables stand for at least one
 /// character and never for a `/`.
+///
+/// Each literal is taken where it comes first: a variable holds no `/`, so a later place would help
+/// nothing that follows. The time is that of the address's length times the template's.
 fn matches_template(template: &str, uri: &str) -> bool {
-    let Some((literal, rest)) = template.split_once('{') else { return template == uri };
-    let Some(after) = uri.strip_prefix(literal) else { return false };
-    let Some((_, rest)) = rest.split_once('}') else { return false };
-    let segment = after.find('/').unwrap_or(after.len());
-    (1..=segment)
-        .filter(|end| after.is_char_boundary(*end))
-        .any(|end| after.get(end..).is_some_and(|uri| matches_template(rest, uri)))
+    let Some((literal, mut rest)) = template.split_once('{') else { return template == uri };
+    let Some(mut left) = uri.strip_prefix(literal) else { return false };
+    loop {
+        let Some((_, after)) = rest.split_once('}') else { return false };
+        let Some(first) = left.chars().next() else { return false };
+        let (variable, then) = match after.split_once('{') {
+            Some((literal, next)) => {
+                let Some(at) = left.get(first.len_utf8()..).and_then(|left| left.find(literal)) else { return false };
+                rest = next;
+                left.split_at(first.len_utf8() + at)
+            }
+            None => {
+                let variable = left.strip_suffix(after);
+                return variable.is_some_and(|variable| !variable.is_empty() && !variable.contains('/'));
+            }
+        };
+        if variable.contains('/') {
+            return false;
+        }
+        let literal = after.split('{').next().unwrap_or_default();
+        left = then.get(literal.len()..).unwrap_or_default();
+    }
 }
 
 fn unknown_tool(caller: &Caller, tool: &str) -> Error {

@@ -45,11 +45,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// What it counts for against [`MAX_RESULT_BYTES`].
+    /// What it counts for against [`MAX_RESULT_BYTES`]: its own bytes, and what any value takes in memory.
     pub fn size(&self) -> usize {
-        match self {
-            Self::Null | Self::Boolean(_) => 1,
-            Self::Integer(_) | Self::Real(_) => 8,
+        /// Even a NULL is a value of some bytes, here and in the guest.
+        const EACH: usize = 16;
+        EACH + match self {
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Real(_) => 0,
             Self::Blob(bytes) => bytes.len(),
             Self::Decimal(text)
             | Self::Text(text)

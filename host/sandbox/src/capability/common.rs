@@ -1,6 +1,9 @@
 //! `remit:data/common`: errors, grants, and bytes in pieces.
 
-use remit_domain::data::{Error, Refusal, http_api};
+use remit_domain::{
+    data::{Error, Refusal, http_api},
+    grant::Permit,
+};
 use wasmtime::component::Resource;
 
 use super::Bag;
@@ -10,7 +13,11 @@ use crate::{bindings::remit::data::common as wit, state::State};
 const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// What stands behind a guest's `reader`.
-pub struct Reader(pub(crate) Box<dyn http_api::Reader>);
+pub struct Reader {
+    /// Asked before every piece: a grant may be revoked while a body streams.
+    pub(crate) permit: Permit,
+    pub(crate) body: Box<dyn http_api::Reader>,
+}
 
 /// A domain error in the contract's words.
 pub(crate) fn error(error: Error) -> wit::Error {
@@ -39,37 +46,42 @@ pub(crate) fn error(error: Error) -> wit::Error {
     }
 }
 
-/// An error that a guest passes on, in the domain's words. The guest may have made it up, so its
-/// texts are the guest's, and a limit's name is only kept if the contract knows it.
+/// An error that a guest passes on, in the domain's words. The guest may have made it up: its texts are
+/// cut, and a limit's name is only kept if the contract knows it.
 pub(crate) fn reported(error: wit::Error) -> Error {
     use remit_domain::data::{Rejection, Wait};
+    let wait = |wait: wit::Wait| Wait { message: cut(wait.message), retry_after_ms: wait.retry_after_ms };
     match error {
-        wit::Error::Denied(text) => Error::Denied(text),
-        wit::Error::Invalid(text) => Error::Invalid(text),
-        wit::Error::NotFound(text) => Error::NotFound(text),
+        wit::Error::Denied(text) => Error::Denied(cut(text)),
+        wit::Error::Invalid(text) => Error::Invalid(cut(text)),
+        wit::Error::NotFound(text) => Error::NotFound(cut(text)),
         wit::Error::Limit(limit) => Error::Limit { name: known_limit(&limit.name), allowed: limit.allowed },
-        wit::Error::Throttled(wait) => {
-            Error::Throttled(Wait { message: wait.message, retry_after_ms: wait.retry_after_ms })
-        }
-        wit::Error::Unavailable(wait) => {
-            Error::Unavailable(Wait { message: wait.message, retry_after_ms: wait.retry_after_ms })
-        }
-        wit::Error::Uncertain(text) => Error::Uncertain(text),
+        wit::Error::Throttled(it) => Error::Throttled(wait(it)),
+        wit::Error::Unavailable(it) => Error::Unavailable(wait(it)),
+        wit::Error::Uncertain(text) => Error::Uncertain(cut(text)),
         wit::Error::Rejected(rejection) => Error::Rejected(Rejection {
             reason: match rejection.reason {
                 wit::Refusal::Constraint => Refusal::Constraint,
                 wit::Refusal::Conflict => Refusal::Conflict,
                 wit::Refusal::Rule => Refusal::Rule,
             },
-            code: rejection.code,
-            message: rejection.message,
+            code: rejection.code.map(cut),
+            message: cut(rejection.message),
         }),
         wit::Error::Cancelled => Error::Cancelled,
     }
 }
 
+/// The most bytes of a text that a guest gives as an error.
+const MAX_TEXT_BYTES: usize = 4 << 10;
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    text
+}
+
 fn known_limit(name: &str) -> &'static str {
-    const KNOWN: [&str; 14] = [
+    const KNOWN: [&str; 17] = [
         "max-statement-bytes",
         "max-parameters",
         "max-rows",
@@ -84,6 +96,9 @@ fn known_limit(name: &str) -> &'static str {
         "max-headers",
         "max-read-bytes",
         "max-file-bytes",
+        "max-statement-ms",
+        "max-value-bytes",
+        "max-working-bytes",
     ];
     KNOWN.into_iter().find(|known| *known == name).unwrap_or("unnamed")
 }
@@ -108,7 +123,11 @@ impl wit::HostReader for State {
         max: u32,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, wit::Error>> {
         let max = usize::try_from(max).unwrap_or(usize::MAX).clamp(1, MAX_CHUNK_BYTES);
-        Ok(self.table.get_mut(&reader)?.0.read(max).await.map_err(error))
+        let reader = self.table.get_mut(&reader)?;
+        if let Err(revoked) = reader.permit.started_read() {
+            return Ok(Err(error(revoked)));
+        }
+        Ok(reader.body.read(max).await.map_err(error))
     }
 
     async fn drop(&mut self, reader: Resource<Reader>) -> wasmtime::Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use remit_domain::{
     data::{Error, Handle, documents},
-    grant::Permit,
+    grant::{Permission, Permit},
 };
 use wasmtime::component::Resource;
 
@@ -87,7 +87,11 @@ impl wit::HostDocumentStore for State {
         selection: wit::Selection,
     ) -> wasmtime::Result<Resource<PendingDocuments>> {
         let store = self.table.get(&store)?.clone();
-        let operation = async move { store.find(&collection, &chosen(selection)).await };
+        let admitted = store.permit.start(Permission::Read);
+        let operation = async move {
+            admitted?;
+            store.port.find(store.permit.started_read()?, &collection, &chosen(selection)).await
+        };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingDocuments(pending))?)
     }
@@ -114,7 +118,11 @@ impl wit::HostDocumentStore for State {
         pipeline: String,
     ) -> wasmtime::Result<Resource<PendingDocuments>> {
         let store = self.table.get(&store)?.clone();
-        let operation = async move { store.aggregate(&collection, &pipeline).await };
+        let admitted = store.permit.start(Permission::Read);
+        let operation = async move {
+            admitted?;
+            store.port.aggregate(store.permit.started_read()?, &collection, &pipeline).await
+        };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingDocuments(pending))?)
     }

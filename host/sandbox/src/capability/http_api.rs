@@ -59,7 +59,13 @@ impl wit::HostApi for State {
         asked: wit::Request,
     ) -> wasmtime::Result<Resource<PendingResponse>> {
         let api = self.table.get(&api)?.clone();
-        let operation = async move { api.send(&request(asked)).await };
+        let asked = request(asked);
+        let permission = api.port.permission(&asked);
+        let admitted = api.permit.start(permission);
+        let operation = async move {
+            admitted?;
+            api.port.send(api.permit.started_access(permission)?, &asked).await
+        };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingResponse(pending))?)
     }
@@ -68,7 +74,7 @@ impl wit::HostApi for State {
         let api = self.table.get(&api)?.clone();
         Ok(match api.open(&request(asked)).await {
             Ok(head) => {
-                let body = self.table.push(Reader(head.body))?;
+                let body = self.table.push(Reader { permit: api.permit.clone(), body: head.body })?;
                 Ok(wit::ResponseHead { status: head.status, headers: head.headers, body })
             }
             Err(failure) => Err(error(failure)),

@@ -97,11 +97,12 @@ impl Invocation {
         }
         self.log_left -= size;
         let call = self.about.call;
+        // As values, which are quoted: a line break of a guest's begins no line of the log.
         match level {
-            Level::Debug => tracing::debug!(target: "remit::guest", %call, message, fields),
-            Level::Info => tracing::info!(target: "remit::guest", %call, message, fields),
-            Level::Warning => tracing::warn!(target: "remit::guest", %call, message, fields),
-            Level::Error => tracing::error!(target: "remit::guest", %call, message, fields),
+            Level::Debug => tracing::debug!(target: "remit::guest", %call, said = message, fields, "a guest says"),
+            Level::Info => tracing::info!(target: "remit::guest", %call, said = message, fields, "a guest says"),
+            Level::Warning => tracing::warn!(target: "remit::guest", %call, said = message, fields, "a guest says"),
+            Level::Error => tracing::error!(target: "remit::guest", %call, said = message, fields, "a guest says"),
         }
         self.about.observer.log(level, message, fields);
     }

@@ -8,9 +8,9 @@ use std::sync::{
 use base64::Engine as _;
 use remit_domain::{
     data::{Error, Handle, sql},
-    grant::Permit,
+    grant::{Permission, Permit},
 };
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use wasmtime::component::Resource;
 
 use super::{Bag, Pending, common::error, pending::collect};
@@ -34,11 +34,20 @@ impl Database {
         self.port.query(self.permit.read()?, statement, parameters).await
     }
 
+    async fn started_query(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::RowSet, Error> {
+        self.port.query(self.permit.started_read()?, statement, parameters).await
+    }
+
+    async fn started_execute(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::Change, Error> {
+        self.port.execute(self.permit.started_write()?, statement, parameters).await
+    }
+
     async fn execute(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::Change, Error> {
         self.port.execute(self.permit.write()?, statement, parameters).await
     }
 
-    /// At most one transaction at a time, so that a guest can't take a pool's every connection.
+    /// At most one transaction of a source at a time, whatever handles a guest takes: it can't take a
+    /// pool's every connection.
     async fn begin(&self) -> Result<Transaction, Error> {
         let access = self.permit.write()?;
         if self.in_transaction.swap(true, Ordering::AcqRel) {
@@ -106,7 +115,8 @@ impl wit::HostDatabase for State {
         let bag = self.table.get(&grants)?.0.clone();
         Ok(match bag.open(&name).await {
             Ok((permit, Handle::Sql(port))) => {
-                Ok(self.table.push(Database { permit, port, in_transaction: Arc::default() })?)
+                let in_transaction = self.transactions.entry(name).or_default().clone();
+                Ok(self.table.push(Database { permit, port, in_transaction })?)
             }
             Ok((_, other)) => Err(wrong_family(&name, other.family())),
             Err(failure) => Err(error(failure)),
@@ -145,7 +155,11 @@ impl wit::HostDatabase for State {
         parameters: Vec<wit::Value>,
     ) -> wasmtime::Result<Resource<PendingRows>> {
         let database = self.table.get(&database)?.clone();
-        let operation = async move { database.query(&statement, &values(parameters)).await };
+        let admitted = database.permit.start(Permission::Read);
+        let operation = async move {
+            admitted?;
+            database.started_query(&statement, &values(parameters)).await
+        };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingRows(pending))?)
     }
@@ -167,7 +181,11 @@ impl wit::HostDatabase for State {
         parameters: Vec<wit::Value>,
     ) -> wasmtime::Result<Resource<PendingChange>> {
         let database = self.table.get(&database)?.clone();
-        let operation = async move { database.execute(&statement, &values(parameters)).await };
+        let admitted = database.permit.start(Permission::Write);
+        let operation = async move {
+            admitted?;
+            database.started_execute(&statement, &values(parameters)).await
+        };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingChange(pending))?)
     }
@@ -303,34 +321,54 @@ fn change(change: sql::Change) -> wit::Change {
 }
 
 /// The rows as a JSON array of objects. Blobs are base64; what JSON numbers can't hold exactly is text.
+/// Written and counted piece by piece: a name stands in every row, so that the text may be many times
+/// the rows' size.
 fn json(set: &sql::RowSet) -> Result<String, Error> {
-    /// The largest integer that a JSON reader with binary floating point takes exactly.
-    const EXACT: i64 = 1 << 53;
+    let mut names = Vec::with_capacity(set.columns.len());
     for (at, column) in set.columns.iter().enumerate() {
         if set.columns.iter().skip(at + 1).any(|later| later.name == column.name) {
             return Err(Error::Invalid(format!("two columns are called `{}`: give one another name", column.name)));
         }
+        names.push(format!("{}:", Json::String(column.name.clone())));
     }
-    let value = |value: &sql::Value| match value {
-        sql::Value::Null => Json::Null,
-        sql::Value::Boolean(it) => Json::Bool(*it),
-        sql::Value::Integer(it) if (-EXACT..=EXACT).contains(it) => Json::from(*it),
-        sql::Value::Integer(it) => Json::String(it.to_string()),
-        sql::Value::Real(it) => serde_json::Number::from_f64(*it).map_or(Json::Null, Json::Number),
-        sql::Value::Blob(it) => Json::String(base64::engine::general_purpose::STANDARD.encode(it)),
-        sql::Value::Json(it) => serde_json::from_str(it).unwrap_or_else(|_| Json::String(it.clone())),
+    let mut text = String::from("[");
+    for row in &set.rows {
+        text.push_str(if text.len() > 1 { ",{" } else { "{" });
+        for (at, (name, value)) in names.iter().zip(row).enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            text.push_str(name);
+            write_value(value, &mut text);
+            if text.len() > sql::MAX_RESULT_BYTES {
+                return Err(Error::Limit { name: "max-result-bytes", allowed: sql::MAX_RESULT_BYTES as u64 });
+            }
+        }
+        text.push('}');
+    }
+    text.push(']');
+    Ok(text)
+}
+
+fn write_value(value: &sql::Value, text: &mut String) {
+    /// The largest integer that a JSON reader with binary floating point takes exactly.
+    const EXACT: i64 = 1 << 53;
+    let quoted = |it: &str| Json::String(it.to_owned()).to_string();
+    text.push_str(&match value {
+        sql::Value::Null => "null".to_owned(),
+        sql::Value::Boolean(it) => it.to_string(),
+        sql::Value::Integer(it) if (-EXACT..=EXACT).contains(it) => it.to_string(),
+        sql::Value::Integer(it) => quoted(&it.to_string()),
+        sql::Value::Real(it) => serde_json::Number::from_f64(*it).map_or(Json::Null, Json::Number).to_string(),
+        sql::Value::Blob(it) => quoted(&base64::engine::general_purpose::STANDARD.encode(it)),
+        sql::Value::Json(it) => serde_json::from_str::<Json>(it).map_or_else(|_| quoted(it), |json| json.to_string()),
         sql::Value::Decimal(it)
         | sql::Value::Text(it)
         | sql::Value::Date(it)
         | sql::Value::Time(it)
         | sql::Value::Timestamp(it)
-        | sql::Value::Uuid(it) => Json::String(it.clone()),
-    };
-    let object = |row: &Vec<sql::Value>| {
-        let fields = set.columns.iter().zip(row).map(|(column, it)| (column.name.clone(), value(it)));
-        Json::Object(fields.collect::<Map<_, _>>())
-    };
-    Ok(Json::Array(set.rows.iter().map(object).collect()).to_string())
+        | sql::Value::Uuid(it) => quoted(it),
+    });
 }
 
 #[cfg(test)]
@@ -356,6 +394,13 @@ mod tests {
             json(&set),
             Ok(r#"[{"a":9007199254740992,"b":"9007199254740993","c":"12.50","d":{"x":[1]}}]"#.to_owned())
         );
+    }
+
+    #[test]
+    fn a_name_that_stands_in_every_row_counts_in_every_row() {
+        let rows = vec![vec![sql::Value::Null]; 10_000];
+        let set = sql::RowSet { columns: vec![column(&"n".repeat(30_000))], rows };
+        assert_eq!(json(&set), Err(Error::Limit { name: "max-result-bytes", allowed: 4 << 20 }));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{FromRef, Path, State as FromState},
+    extract::{FromRef, State as FromState},
 };
 use remit_agent::{Answer, Chat, Details, Request};
 use remit_domain::{Catalogue, audit::Door};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     error::{Body, Failure},
-    extract::{JsonBody, Tenant},
+    extract::{JsonBody, Path, Tenant},
 };
 
 /// What chat stands on.

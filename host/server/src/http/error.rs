@@ -134,10 +134,11 @@ pub(crate) fn report(error: &Error, status: StatusCode) {
         cause = next.source();
     }
     let code = error.code();
+    // As a value, which is quoted: the text may be a guest's, line breaks included.
     if status.is_server_error() {
-        tracing::error!(code, %error, ?causes, "request failed");
+        tracing::error!(code, error = error.to_string(), ?causes, "request failed");
     } else {
-        tracing::debug!(code, %error, ?causes, "request refused");
+        tracing::debug!(code, error = error.to_string(), ?causes, "request refused");
     }
 }
 
@@ -166,7 +167,8 @@ mod tests {
     #[test]
     fn what_may_pass_says_when_to_come_back() {
         let throttled = data::Error::Throttled(Wait { message: "slow down".to_owned(), retry_after_ms: Some(2_500) });
-        let throttled = remit_domain::SourceName::new("crm").map(|source_name| Error::Source { source_name, cause: throttled });
+        let throttled =
+            remit_domain::SourceName::new("crm").map(|source_name| Error::Source { source_name, cause: throttled });
         let cases = [
             (throttled.ok(), 503, Some("3")),
             (Some(Error::Busy { retry_after_ms: 1_000 }), 429, Some("1")),

@@ -59,6 +59,21 @@ fn printable(bytes: &[u8]) -> String {
     bytes.iter().take(64).map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' }).collect()
 }
 
+/// The variables of a path. What is not UTF-8 once decoded is 400, in JSON like any failure.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Path<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Send,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        Ok(Self(axum::extract::Path::from_request_parts(parts, state).await?.0))
+    }
+}
+
 /// A JSON body. Read as JSON whether it says so, says nothing, or says what curl says of `-d` when it
 /// is told nothing (a form); any other content type is 415.
 pub(crate) struct JsonBody<T>(pub(crate) T);

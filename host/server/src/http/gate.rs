@@ -7,11 +7,12 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use remit_domain::RequestId;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::error::Failure;
@@ -19,19 +20,27 @@ use super::error::Failure;
 /// The header that carries a request's id, both ways.
 pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
 
-/// Which browsers may ask.
+/// Which browsers may ask, and until when anyone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gate {
     /// Host names (without port) by which this host is known, beside loopback's.
     pub(crate) hosts: Vec<String>,
     /// Origins of web pages that may ask, beside the host's own.
     pub(crate) origins: Vec<String>,
+    /// Cancelled when requests under way must end, whatever they are at.
+    pub(crate) ends: CancellationToken,
+    /// The requests under way, to be waited for.
+    pub(crate) under_way: TaskTracker,
 }
 
 impl Gate {
     /// `authority` is where HTTP/2 says what `Host` says in HTTP/1.
     fn admit(&self, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
-        let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or("unreadable")).or(authority).unwrap_or_default();
+        let host = headers
+            .get(header::HOST)
+            .map(|host| host.to_str().unwrap_or("unreadable"))
+            .or(authority)
+            .unwrap_or_default();
         if !host.is_empty() && !self.knows(name_of(host)) {
             let refused = Failure::new(StatusCode::FORBIDDEN, "host_refused", "this host is not known by that name");
             return Err(refused.hint("list the name under `allowedHosts` in host.yaml"));
@@ -70,8 +79,13 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let method = request.method().clone();
     let span = tracing::info_span!("request", %id, %method, route);
     let began = Instant::now();
+    let _under_way = gate.under_way.token();
     let mut response = match gate.admit(request.headers(), request.uri().authority().map(Authority::as_str)) {
-        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Ok(()) => tokio::select! {
+            response = next.run(request).instrument(span.clone()) => response,
+            // Dropped where it is: its guest stops, and its call is recorded as cancelled.
+            () = gate.ends.cancelled() => ending().into_response(),
+        },
         Err(refused) => refused.into_response(),
     };
     let status = response.status();
@@ -80,10 +94,28 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     }
     let elapsed = began.elapsed();
     span.in_scope(|| tracing::debug!(status = status.as_u16(), duration_us = elapsed.as_micros(), "answered"));
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_str().to_owned())];
+    let labels = [("method", known(&method).to_owned()), ("route", route), ("status", status.as_str().to_owned())];
     metrics::counter!("remit_http_requests_total", &labels).increment(1);
     metrics::histogram!("remit_http_request_seconds", "route" => labels[1].1.clone()).record(elapsed.as_secs_f64());
     response
+}
+
+fn ending() -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the host is ending, and the request took too long")
+        .hint("the request may have taken effect: look before sending it again")
+}
+
+/// A method as a label: a client may make up any number of them.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +123,11 @@ mod tests {
     use super::*;
 
     fn admitted(host: &str, origin: Option<&str>) -> bool {
-        let gate = Gate { hosts: vec!["remit.example".to_owned()], origins: vec!["https://app.example".to_owned()] };
+        let gate = Gate {
+            hosts: vec!["remit.example".to_owned()],
+            origins: vec!["https://app.example".to_owned()],
+            ..Gate::default()
+        };
         let mut headers = HeaderMap::new();
         let mut put = |name, value: &str| HeaderValue::from_str(value).map(|value| headers.insert(name, value)).is_ok();
         assert!(put(header::HOST, host) && origin.is_none_or(|origin| put(header::ORIGIN, origin)));

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use futures::future::join_all;
 use remit_domain::{
     Catalogue, Error,
@@ -18,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     error::{Body, Failure},
-    extract::Tenant,
+    extract::{Path, Tenant},
 };
 
 /// How long a source may take to say that it is well.

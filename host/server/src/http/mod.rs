@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{Method, StatusCode, Uri},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
 };
 use remit_domain::Catalogue;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -43,26 +43,29 @@ pub(crate) struct Parts {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Remit", description = "A host for WebAssembly plugins: chat, MCP and workflows over sandboxed tools."),
+    info(
+        title = "Remit",
+        description = "A host for WebAssembly plugins: chat, MCP and workflows over sandboxed tools."
+    ),
     components(schemas(error::Body))
 )]
 struct Description;
 
 /// All routes. The OpenAPI description is made from the same list, so the two can't disagree.
 pub(crate) fn router(parts: Parts) -> Router {
-    let (documented, description) = documented(&parts);
-    let text = description.to_json().unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
-    documented
-        .merge(operations::openapi(text))
-        .merge(mcp::router(parts.mcp))
+    let text = operations::Description::default();
+    let (routes, description) = documented(&parts, text.clone()).split_for_parts();
+    text.set(&description);
+    routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(cors(&parts.gate))
         // Within the gate, so that a broken request has its id and is counted like any other.
         .layer(CatchPanicLayer::custom(broken))
         .layer(middleware::from_fn_with_state(Arc::new(parts.gate), gate::pass))
 }
 
-fn documented(parts: &Parts) -> (Router, utoipa::openapi::OpenApi) {
+fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
     let with_catalogue = OpenApiRouter::new()
         .routes(routes!(tools::list))
         .routes(routes!(tools::test))
@@ -80,11 +83,26 @@ fn documented(parts: &Parts) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
         .with_state(parts.operations.clone());
+    let mcp = OpenApiRouter::new().routes(routes!(mcp::handle)).with_state(parts.mcp.clone());
+    let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(with_catalogue)
         .merge(chat)
         .merge(operations)
-        .split_for_parts()
+        .merge(mcp)
+        .merge(description)
+}
+
+/// What browsers are told, for pages of the origins that the operator lists.
+fn cors(gate: &Gate) -> CorsLayer {
+    let origins = gate.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let request =
+        ["accept", "authorization", "content-type", "mcp-protocol-version", "x-context", gate::REQUEST_ID_HEADER];
+    CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(request.map(HeaderName::from_static))
+        .expose_headers([HeaderName::from_static(gate::REQUEST_ID_HEADER)])
 }
 
 /// A panic is a bug of the host: this request ends, the others don't notice, and nothing of it is told.

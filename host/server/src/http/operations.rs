@@ -1,16 +1,15 @@
 //! What operators' machines ask: is it alive, can it serve, its figures, its description.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use futures::{StreamExt, stream};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -87,7 +86,7 @@ impl Operations {
             .count()
             .await;
         Readiness {
-            ready: journal,
+            ready: journal && self.registry.loaded(),
             journal: if journal { "ok" } else { "error" },
             plugins,
             sources: Counted { healthy, total },
@@ -100,7 +99,8 @@ impl Operations {
 /// Whether the host can serve.
 #[derive(Clone, Serialize, utoipa::ToSchema)]
 pub(crate) struct Readiness {
-    /// Whether it can. A tenant's dead source or faulty file does not stop the others.
+    /// Whether it can: the journal takes records, and the folder of plugins was read. A tenant's dead
+    /// source or faulty file does not stop the others.
     ready: bool,
     /// `ok` or `error`: without the journal nothing is answered.
     journal: &'static str,
@@ -163,11 +163,25 @@ pub(crate) async fn metrics(State(operations): State<Operations>) -> Response {
 }
 
 /// The description of all routes, made when they were.
-pub(super) fn openapi(text: String) -> Router {
-    let text: Arc<str> = text.into();
-    let answer = move || {
-        let text = text.clone();
-        async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()) }
-    };
-    Router::new().route("/openapi.json", get(answer))
+#[derive(Clone, Default)]
+pub(super) struct Description(Arc<OnceLock<String>>);
+
+impl Description {
+    /// Sets it, once the routes are there.
+    pub(super) fn set(&self, description: &utoipa::openapi::OpenApi) {
+        match description.to_json() {
+            Ok(text) => _ = self.0.set(text),
+            Err(error) => tracing::error!(%error, "the routes could not be described"),
+        }
+    }
+}
+
+/// Describes all routes.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations",
+    responses((status = 200, body = Object, content_type = "application/json"))
+)]
+pub(super) async fn openapi(State(description): State<Description>) -> Response {
+    let text = description.0.get().cloned().unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

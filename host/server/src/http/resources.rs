@@ -1,16 +1,13 @@
 //! `/api/mcp/resources`: what an agent can read.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use base64::Engine as _;
 use remit_domain::{Catalogue, audit::Door, plugin::ResourceBody};
 use serde::Serialize;
 
 use super::{
     error::{Body, Failure},
-    extract::Tenant,
+    extract::{Path, Tenant},
 };
 
 /// What an agent can read.

@@ -2,17 +2,14 @@
 
 use std::time::Instant;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use remit_domain::{Catalogue, audit::Door, plugin::Annotations};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     error::{Body, Failure},
-    extract::{JsonBody, Tenant},
+    extract::{JsonBody, Path, Tenant},
 };
 
 /// An agent's tools.

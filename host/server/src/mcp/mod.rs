@@ -7,12 +7,10 @@ mod convert;
 mod server;
 
 use axum::{
-    Router,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::any,
 };
 use remit_domain::{Catalogue, Error, RequestId, TenantId, audit, catalogue::Caller};
 use rmcp::transport::streamable_http_server::{
@@ -22,7 +20,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::server::Server;
-use crate::http::{MAX_BODY_BYTES, error, extract};
+use crate::http::{
+    MAX_BODY_BYTES, error,
+    extract::{self, Path},
+};
 
 /// What the MCP door stands on.
 #[derive(Clone)]
@@ -51,16 +52,24 @@ impl Door {
     }
 }
 
-pub(crate) fn router(door: Door) -> Router {
-    Router::new().route("/mcp/{tenant}/{agent}", any(handle)).with_state(door)
-}
-
-async fn handle(
+/// Takes one JSON-RPC message of an MCP client.
+#[utoipa::path(
+    post, path = "/mcp/{tenant}/{agent}", tag = "mcp", request_body = Object,
+    params(("tenant" = String, Path), ("agent" = String, Path)),
+    responses((status = 200, body = Object, description = "a JSON-RPC answer, or a stream of them"), (status = 404, body = Object))
+)]
+pub(crate) async fn handle(
     State(door): State<Door>,
     Path((tenant, agent)): Path<(String, String)>,
     mut request: Request,
 ) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::random);
+    // A proxy that proves who asks says so in the header, for whatever path: the two must agree.
+    let named = request.headers().get(extract::CONTEXT_HEADER);
+    if named.is_some_and(|named| named.as_bytes() != tenant.as_bytes()) {
+        let data = json!({ "code": "context_mismatch", "hint": "X-Context and the path must name one tenant" });
+        return rpc_error(StatusCode::FORBIDDEN, INVALID_REQUEST, "X-Context names another tenant than the path", data);
+    }
     match door.caller(&tenant, &agent, id) {
         Ok(caller) => request.extensions_mut().insert(caller),
         Err(error) => {
@@ -70,9 +79,6 @@ async fn handle(
             return rpc_error(status, INVALID_REQUEST, &error.to_string(), data);
         }
     };
-    if request.method() != http::Method::POST {
-        return door.service.handle(request).await.map(Body::new);
-    }
     let (mut parts, body) = request.into_parts();
     let bytes = match extract::read(body).await {
         Ok(bytes) => bytes,

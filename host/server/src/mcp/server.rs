@@ -101,23 +101,25 @@ impl ServerHandler for Server {
         if token.is_some() {
             caller.observer = std::sync::Arc::new(Reporter(reporter));
         }
-        let call = self.catalogue.call(&caller, &request.name, arguments);
-        tokio::pin!(call);
-        let result = loop {
-            tokio::select! {
-                biased;
-                // The caller went away or said so: the call is dropped, which stops its guest.
-                () = context.ct.cancelled() => break Err(Error::Cancelled),
-                Some(report) = reports.recv(), if token.is_some() => {
-                    if let Some(token) = token.clone() {
-                        let Report { done, total, message } = report;
-                        let mut param = ProgressNotificationParam::new(token, done);
-                        (param.total, param.message) = (total, message);
-                        let _ = context.peer.notify_progress(param).await;
-                    }
+        // Beside the call, not between its steps: a client that stops reading holds up its own progress,
+        // and neither the call's end nor its deadline.
+        let forward = async {
+            while let Some(Report { done, total, message }) = reports.recv().await {
+                let Some(token) = token.clone() else { continue };
+                let mut param = ProgressNotificationParam::new(token, done);
+                (param.total, param.message) = (total, message);
+                if context.peer.notify_progress(param).await.is_err() {
+                    break;
                 }
-                result = &mut call => break result,
             }
+            std::future::pending::<Error>().await
+        };
+        let result = tokio::select! {
+            biased;
+            // The caller went away or said so: the call is dropped, which stops its guest.
+            () = context.ct.cancelled() => Err(Error::Cancelled),
+            never = forward => Err(never),
+            result = self.catalogue.call(&caller, &request.name, arguments) => result,
         };
         match result {
             Ok(outcome) => Ok(convert::answer(outcome).into()),
@@ -171,7 +173,10 @@ impl ServerHandler for Server {
 /// A call that failed: an error of the protocol if the client asked for what is not there, else an
 /// answer that says so, which the model can read and act on.
 fn refused(failed: Error) -> Result<CallToolResponse, ErrorData> {
-    if matches!(failed, Error::UnknownTool { .. } | Error::NoSet(_) | Error::Cancelled | Error::Internal(_) | Error::Journal(_)) {
+    if matches!(
+        failed,
+        Error::UnknownTool { .. } | Error::NoSet(_) | Error::Cancelled | Error::Internal(_) | Error::Journal(_)
+    ) {
         return Err(protocol_error(&failed));
     }
     error::report(&failed, error::status(&failed));
@@ -217,4 +222,3 @@ impl Observer for Reporter {
 
     fn log(&self, _: Level, _: &str, _: Option<&str>) {}
 }
-

@@ -298,7 +298,7 @@ fn new_document(mut document: Map<String, Value>) -> Result<storage::New, Error>
     }
     // It stands first, as MongoDB keeps it.
     let whole: Map<_, _> = std::iter::once(("_id".to_owned(), id.clone())).chain(document).collect();
-    storage::New::new(&id, &Value::Object(whole))
+    storage::New::of(&id, &Value::Object(whole))
 }
 
 /// The document that an upsert inserts: what the filter says must be equal, then changed.

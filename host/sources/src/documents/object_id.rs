@@ -14,8 +14,10 @@ use serde_json::Value;
 pub(super) fn make() -> Value {
     // Five random bytes for the process, and three to begin to count with.
     static RANDOM: LazyLock<[u8; 16]> = LazyLock::new(|| uuid::Uuid::new_v4().into_bytes());
-    static COUNT: LazyLock<AtomicU32> =
-        LazyLock::new(|| AtomicU32::new(u32::from_be_bytes([0, RANDOM[10], RANDOM[11], RANDOM[12]])));
+    static COUNT: LazyLock<AtomicU32> = LazyLock::new(|| {
+        let [.., x, y, z] = *RANDOM;
+        AtomicU32::new(u32::from_be_bytes([0, x, y, z]))
+    });
     let [a, b, c, d, e, ..] = *RANDOM;
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() & 0xffff_ffff;
     let count = COUNT.fetch_add(1, Ordering::Relaxed) & 0x00ff_ffff;

@@ -55,7 +55,7 @@ pub(super) struct New {
 
 impl New {
     /// Errors: `limit` (`max-document-bytes`).
-    pub(super) fn new(id: &Value, document: &Value) -> Result<Self, Error> {
+    pub(super) fn of(id: &Value, document: &Value) -> Result<Self, Error> {
         Ok(Self { key: json::key(id), id: id.to_string(), body: body(document)? })
     }
 }

@@ -174,10 +174,8 @@ async fn pipelines_group_and_count() {
         json!([{ "$unwind": { "path": "$items", "preserveNullAndEmptyArrays": true } }, { "$count": "rows" }]),
     );
     assert_eq!(count.await.unwrap(), [json!({ "rows": 5 })]);
-    assert_eq!(
-        fixture.aggregate(json!([{ "$match": { "x": 1 } }, { "$count": "rows" }])).await.unwrap(),
-        [json!({}); 0]
-    );
+    let none = fixture.aggregate(json!([{ "$match": { "x": 1 } }, { "$count": "rows" }])).await;
+    assert_eq!(none, Ok(Vec::new()));
     assert_eq!(
         fixture.aggregate(json!([{ "$skip": 3 }, { "$project": { "_id": 1 } }])).await.unwrap(),
         [json!({ "_id": 4 })]

@@ -121,9 +121,9 @@ pub(super) fn response(headers: &HeaderMap, base: &Url) -> Vec<(String, String)>
     let host = base.host_str().unwrap_or_default().to_ascii_lowercase();
     let seen = headers.iter().filter_map(|(name, value)| {
         let value = value.to_str().ok()?;
-        let value = match name {
-            &header::LINK => links(value, base)?,
-            &header::LOCATION => relative(value, base)?,
+        let value = match *name {
+            header::LINK => links(value, base)?,
+            header::LOCATION => relative(value, base)?,
             _ if HIDDEN.contains(&name.as_str()) => return None,
             _ => value.to_owned(),
         };

@@ -101,14 +101,14 @@ impl Facts {
         if !plain {
             return Err(invalid(what));
         }
-        let path = match (&authored, uri, self.base_path) {
-            (Some(path), _, _) => format!("{}{path}/", base.path().trim_end_matches('/')),
+        let path = match (&authored, uri) {
+            (Some(path), _) => format!("{}{path}/", base.path().trim_end_matches('/')),
             // For `rest` the URI replaces scheme and host; the path stays the address's, if it has one.
-            (None, Some(_), _) => {
+            (None, Some(_)) => {
                 let own = api.address.parse::<Url>().map(|address| address.path().to_owned()).unwrap_or_default();
                 format!("{}/{}/", base.path().trim_matches('/'), own.trim_matches('/'))
             }
-            (None, None, _) => format!("{}/", base.path().trim_end_matches('/')),
+            (None, None) => format!("{}/", base.path().trim_end_matches('/')),
         };
         let path: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
         base.set_path(&if path.is_empty() { "/".to_owned() } else { format!("/{}/", path.join("/")) });

@@ -65,7 +65,7 @@ async fn serve(provider: Provider, auth: Auth) -> Fixture {
     let hits = Arc::new(AtomicU32::new(0));
     let app = Router::new()
         .route("/base/echo", any(echo))
-        .route("/base/slow", any(|| std::future::pending::<()>()))
+        .route("/base/slow", any(std::future::pending::<()>))
         .route("/base/large", get(|| async { vec![b'x'; MAX_RESPONSE_BYTES + 1] }))
         .route("/base/exact", get(|| async { vec![b'x'; MAX_RESPONSE_BYTES] }))
         .route(

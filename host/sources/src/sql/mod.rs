@@ -191,6 +191,8 @@ impl<E: Engine> Source<E> {
         let mut lease = self.lend(Mode::Write).await?;
         match self.engine.control(&mut lease, Control::Begin).await {
             Ok(()) => Ok(Open::new(self.clone(), lease)),
+            // Nothing happened yet, so that the same may be asked again.
+            Err(Fault { error: Error::Rejected(why), .. }) => Err(Error::unavailable(why.message)),
             Err(fault) => Err(fault.reading()),
         }
     }

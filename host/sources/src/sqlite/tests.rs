@@ -128,3 +128,19 @@ async fn a_file_that_is_not_there_is_not_made() {
     assert_eq!(error, Error::unavailable("the database's file does not exist"));
     assert!(!folder.path().join("none.sqlite").exists());
 }
+
+#[tokio::test]
+async fn a_file_that_nobody_writes_is_read() {
+    let fixture = fixture(Duration::from_secs(5)).await;
+    // The writer leaves the file in the mode with a log beside it, and takes the log away.
+    let mut writer = fixture.engine.connect(Mode::Write).await.unwrap();
+    raw(&mut writer, "INSERT INTO t (b) VALUES ('three')").await.unwrap();
+    sqlx::Connection::close(writer.connection).await.unwrap();
+    assert!(!fixture.folder.path().join("data.sqlite-wal").exists());
+    let mut reader = fixture.engine.connect(Mode::Read).await.unwrap();
+    assert_eq!(raw(&mut reader, "SELECT * FROM t").await.unwrap(), 4);
+    // And while readers have it open, the next writer comes.
+    let mut writer = fixture.engine.connect(Mode::Write).await.unwrap();
+    raw(&mut writer, "INSERT INTO t (b) VALUES ('four')").await.unwrap();
+    assert_eq!(raw(&mut reader, "SELECT * FROM t").await.unwrap(), 5);
+}

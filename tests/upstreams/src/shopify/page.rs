@@ -1,7 +1,8 @@
 //! Pages by cursor: `limit`, `page_info` and the `Link` header.
 //!
 //! A cursor holds the filters of the first request, as Shopify's does, so that a page cannot be asked
-//! for with others. It is opaque to clients but not signed.
+//! for with others. It does not hold `fields`, and the link does not repeat them: who wants narrow
+//! entries asks for them on each page. It is opaque to clients but not signed.
 
 use std::collections::BTreeMap;
 

@@ -74,6 +74,10 @@ async fn a_cursor_keeps_its_filters_and_takes_no_others() -> Result<()> {
     let next = follow(&answer, &shop, "next").context("no next page")?;
     let body = get(&shop, &next).await?.json()?;
     assert!(list(&body, "products")?.iter().all(|product| product["product_type"] == "Rack Server"));
+    assert!(list(&body, "products")?.iter().all(|product| product["variants"].is_array()), "fields do not last");
+    let body = get(&shop, &format!("{next}&fields=id")).await?.json()?;
+    let id_alone = |product: &Value| product.as_object().is_some_and(|it| it.keys().eq(["id"]));
+    assert!(list(&body, "products")?.iter().all(id_alone));
     assert_eq!(get(&shop, &format!("{next}&status=active")).await?.status, 400);
     assert_eq!(get(&shop, "/products.json?page_info=zz").await?.status, 400);
     assert_eq!(get(&shop, "/products.json?limit=251").await?.status, 400);
