@@ -103,6 +103,7 @@ async fn a_source_that_is_down_is_said_and_the_others_go_on() {
     let host = Setup::demo().env("TECHSTART_SHOPIFY_URI", "http://127.0.0.1:1").start().await;
     let (status, body) = host.tool("check_inventory", json!({"product_id": "1"})).await;
     assert_eq!((status, &body["code"]), (503, &json!("source_unavailable")), "{body:#}");
+    assert_eq!(body["retriable"], true);
     assert!(!body.to_string().contains("127.0.0.1"), "no host names: {body:#}");
     host.result("search_customers", json!({"query": "test"})).await;
     let (_, health) = answer(host.get("/api/health/datasources/sales")).await;

@@ -19,7 +19,7 @@ mod fakes;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use remit_domain::{
     Catalogue, Error,
@@ -47,6 +47,8 @@ const GET_TICKET: &str = "get_ticket";
 pub struct Settings {
     /// The most rounds in which the model may call tools; then it must answer.
     pub max_tool_calls: usize,
+    /// How long a reply may take in all.
+    pub reply_time: Duration,
     /// The most calls that are made in one round; the rest are answered as errors.
     pub max_calls_per_turn: usize,
     /// The most bytes of JSON of one tool's result that the model sees.
@@ -67,6 +69,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_tool_calls: 5,
+            reply_time: Duration::from_secs(300),
             max_calls_per_turn: 16,
             max_result_bytes: 64 * 1024,
             max_results_bytes: 256 * 1024,
@@ -102,7 +105,7 @@ impl Chat {
     ///
     /// Errors: [`Error::InvalidArguments`] for a request out of bounds; [`Error::NoModel`];
     /// [`Error::ConversationBusy`] while another request is at work on the conversation;
-    /// [`Error::Model`] and [`Error::ModelUnavailable`]; [`Error::Journal`] if the conversation or a
+    /// [`Error::Deadline`] after [`Settings::reply_time`]; [`Error::Model`] and [`Error::ModelUnavailable`]; [`Error::Journal`] if the conversation or a
     /// call could not be kept. Any other failure of a tool is told to the model, not to the caller.
     /// Cancel: calls in flight are stopped, and nothing is added to the conversation.
     ///
@@ -116,7 +119,14 @@ impl Chat {
         let span = tracing::info_span!(
             "agent_reply", request = %caller.request, tenant = %caller.context.tenant, agent = %caller.agent
         );
-        let result = self.answer(&request, &mut measure).instrument(span).await;
+        let answering = self.answer(&request, &mut measure).instrument(span);
+        let result = match tokio::time::timeout(self.settings.reply_time, answering).await {
+            Ok(result) => result,
+            Err(_) => {
+                let allowed_ms = u64::try_from(self.settings.reply_time.as_millis()).unwrap_or(u64::MAX);
+                Err(Error::Deadline { allowed_ms })
+            }
+        };
         measure.end(&result);
         result
     }

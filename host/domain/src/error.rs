@@ -188,7 +188,7 @@ impl Error {
                 "agents stand under prompts.agents and agentMappings of the tenant's context".to_owned()
             }
             Self::NoSet(set) => {
-                format!("build or upload a plugin named {set}, or correct agentMappings.<agent>.mcpServer")
+                format!("put a plugin named {set} where the host finds it, or correct agentMappings.<agent>.mcpServer")
             }
             Self::UnknownTool { agent, .. } => format!("GET /api/mcp/tools/{agent} lists the tools it has"),
             Self::UnknownResource { agent, .. } => format!("GET /api/mcp/resources/{agent} lists the resources it has"),

@@ -82,6 +82,8 @@ struct Cost<'a> {
 impl<'a> Cost<'a> {
     /// A tool's schema has some tens.
     const MOST: u64 = 10_000;
+    /// Each level is a call within a call, here and in what compiles and checks.
+    const MOST_DEEP: usize = 32;
     /// Each is compiled, to at most 256 KiB.
     const MOST_PATTERNS: usize = 64;
 
@@ -105,9 +107,12 @@ impl<'a> Cost<'a> {
                         // Data, not schemas.
                         ("const" | "default" | "enum" | "examples" | "required", _) => {}
                         ("pattern", Value::String(_)) => self.patterns += 1,
-                        ("patternProperties", Value::Object(patterns)) => {
-                            self.patterns += patterns.len();
-                            cost = cost.saturating_add(self.of(value)?);
+                        // Their keys are names, whatever they look like.
+                        ("properties" | "patternProperties" | "dependentSchemas", Value::Object(named)) => {
+                            self.patterns += if key == "patternProperties" { named.len() } else { 0 };
+                            for schema in named.values() {
+                                cost = cost.saturating_add(self.of(schema)?);
+                            }
                         }
                         (_, Value::Object(_) | Value::Array(_)) => cost = cost.saturating_add(self.of(value)?),
                         _ => {}
@@ -125,6 +130,9 @@ impl<'a> Cost<'a> {
     fn referred(&mut self, target: &'a str) -> Result<u64, NotASchema> {
         if let Some(cost) = self.known.get(target) {
             return Ok(*cost);
+        }
+        if self.on_the_way.len() >= Self::MOST_DEEP {
+            return Err(NotASchema("its references lead too deep".to_owned()));
         }
         let found = target.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
         let Some(schema) = found.filter(|_| !self.on_the_way.contains(&target)) else {
@@ -184,7 +192,19 @@ mod tests {
         assert!(Schema::new(doubling(5)).is_ok());
         let patterns = |count: usize| json!({"type": "object", "anyOf": vec![json!({"pattern": "a"}); count]});
         assert!(Schema::new(patterns(64)).is_ok());
+        let chain = |depth: usize| {
+            let def = |at: usize| (format!("d{at}"), json!({"$ref": format!("#/$defs/d{}", at + 1)}));
+            let mut defs: serde_json::Map<String, Value> = (0..depth).map(def).collect();
+            defs.insert(format!("d{depth}"), json!({"type": "object"}));
+            json!({"type": "object", "$ref": "#/$defs/d0", "$defs": defs})
+        };
+        assert!(Schema::new(chain(20)).is_ok());
+        let mut named_like_a_keyword = doubling(30);
+        named_like_a_keyword["properties"] = json!({"default": {"$ref": "#/$defs/d0"}});
+        named_like_a_keyword.as_object_mut().map(|schema| schema.remove("$ref"));
         for bad in [
+            named_like_a_keyword,
+            chain(2_000),
             doubling(30),
             patterns(65),
             json!({"type": "object", "$ref": "#"}),

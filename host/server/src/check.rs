@@ -130,7 +130,7 @@ mod tests {
         Ok((lines(&report.faults), lines(&report.warnings)))
     }
 
-    const UNLISTED: &str = "flows/w.yml:3:38: workflows may not read the variable `ADMIN_URL` (the operator lists them: `env` in host.yaml)";
+    const UNLISTED: &str = "flows/w.yml:3:36: workflows may not read the variable `ADMIN_URL` (the operator lists them: `env` in host.yaml)";
 
     #[test]
     fn without_components_their_names_are_not_checked() -> Outcome {

@@ -18,6 +18,10 @@ pub struct Settings {
     pub statement_timeout: Duration,
     /// How long a statement waits for another's lock; then it is a `conflict`. Default 5 s.
     pub lock_timeout: Duration,
+    /// How large a SQLite file, of rows or of documents, may become by changes through its source; then
+    /// a change is over the limit `max-database-bytes`. The host's own journal may share its disk.
+    /// Default 1 GiB.
+    pub database_bytes: u64,
     /// How long an API may take to answer. Default 30 s (decisions.md 33).
     pub api_timeout: Duration,
     /// How long a health probe may take, connecting included. Default 5 s, the seed's
@@ -35,6 +39,7 @@ impl Default for Settings {
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
+            database_bytes: 1024 * 1024 * 1024,
             api_timeout: Duration::from_secs(30),
             probe_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30 * 60),

@@ -90,7 +90,7 @@ fn variables_are_those_that_the_operator_lists() {
         ("{{ env }}", "`env` without the name of a variable (write it out, as in `env.ADMIN_URL`)"),
         ("{{ env[inputs.name] }}", "`env` without the name of a variable (write it out, as in `env.ADMIN_URL`)"),
     ] {
-        faults(&text(value), &format!("w.yml:3:38: {expect}\n"));
+        faults(&text(value), &format!("w.yml:3:36: {expect}\n"));
     }
 }
 

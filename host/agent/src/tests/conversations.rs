@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::Barrier;
 
 use crate::{
-    Details,
+    Details, Settings,
     fakes::{World, calls, says, tool},
 };
 
@@ -191,5 +191,17 @@ async fn replies_of_different_conversations_run_at_once() -> Result<()> {
     let [a, b] = [stage.request("a")?, stage.request("b")?].map(|request| stage.chat.reply(request));
     let (a, b) = futures::join!(a, b);
     assert_ne!(a?.conversation_id, b?.conversation_id);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reply_that_takes_too_long_is_ended() -> Result<()> {
+    let mut world = World::new()?.handle(|_, _| std::future::pending());
+    let reply_time = std::time::Duration::from_millis(1);
+    world.settings = Settings { reply_time, ..Settings::default() };
+    let stage = world.stage([calls(&[("look_a", "{}")])])?;
+    let late = stage.chat.reply(stage.request("Look")?).await;
+    assert!(matches!(late, Err(Error::Deadline { allowed_ms: 1 })), "{late:?}");
+    assert_eq!(stage.store.all(), []);
     Ok(())
 }

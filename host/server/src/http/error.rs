@@ -31,6 +31,9 @@ pub(crate) struct Body {
     /// What to do about it, where there is something.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// True where the same request may be sent again as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retriable: bool,
     /// What is wrong with the arguments, by field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
@@ -40,7 +43,8 @@ pub(crate) struct Body {
 impl Failure {
     /// A failure that only HTTP knows.
     pub(crate) fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
-        let body = Body { success: false, error: error.into(), code, hint: None, problems: Vec::new() };
+        let body =
+            Body { success: false, error: error.into(), code, hint: None, retriable: false, problems: Vec::new() };
         Self { status, body, retry_after_ms: None }
     }
 
@@ -114,6 +118,7 @@ impl From<Error> for Failure {
             error: error.to_string(),
             code: error.code(),
             hint: error.hint(),
+            retriable: error.retriable(),
             problems: match &error {
                 Error::InvalidArguments(problems) => problems.clone(),
                 _ => Vec::new(),

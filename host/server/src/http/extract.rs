@@ -40,10 +40,14 @@ where
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let named = parts.headers.get(CONTEXT_HEADER).ok_or_else(|| {
+        let mut given = parts.headers.get_all(CONTEXT_HEADER).iter();
+        let named = given.next().ok_or_else(|| {
             Failure::new(StatusCode::BAD_REQUEST, "missing_header", "the header X-Context is missing")
                 .hint("it names the tenant, such as `X-Context: techstart`")
         })?;
+        if given.any(|other| other != named) {
+            return Err(Failure::new(StatusCode::BAD_REQUEST, "bad_request", "X-Context names several tenants"));
+        }
         let context = named
             .to_str()
             .ok()

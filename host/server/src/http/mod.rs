@@ -29,7 +29,7 @@ pub(crate) use operations::Operations;
 use self::error::Failure;
 use crate::mcp;
 
-/// The most bytes a request's body may have, but for uploads.
+/// The most bytes a request's body may have.
 pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// What the doors stand on.

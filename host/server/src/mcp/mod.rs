@@ -65,8 +65,8 @@ pub(crate) async fn handle(
 ) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::random);
     // A proxy that proves who asks says so in the header, for whatever path: the two must agree.
-    let named = request.headers().get(extract::CONTEXT_HEADER);
-    if named.is_some_and(|named| named.as_bytes() != tenant.as_bytes()) {
+    let mut named = request.headers().get_all(extract::CONTEXT_HEADER).iter();
+    if named.any(|named| named.as_bytes() != tenant.as_bytes()) {
         let data = json!({ "code": "context_mismatch", "hint": "X-Context and the path must name one tenant" });
         return rpc_error(StatusCode::FORBIDDEN, INVALID_REQUEST, "X-Context names another tenant than the path", data);
     }

@@ -185,6 +185,9 @@ fn refused(failed: Error) -> Result<CallToolResponse, ErrorData> {
         if let Some(hint) = failed.hint() {
             said.insert("hint".to_owned(), hint.into());
         }
+        if failed.retriable() {
+            said.insert("retriable".to_owned(), true.into());
+        }
         if let Error::InvalidArguments(problems) = &failed {
             said.insert("problems".to_owned(), json!(problems));
         }

@@ -1,3 +1,4 @@
+//! The store as a whole, over files of its own.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use remit_domain::data::{Refusal, documents::MAX_DOCUMENT_BYTES};

@@ -1,3 +1,4 @@
+//! Which addresses are refused, however they are written.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{

@@ -1,3 +1,4 @@
+//! Requests against a real server on loopback: what is sent, and what of an answer is given.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::{

@@ -47,8 +47,10 @@ fn answered(error: &MySqlDatabaseError, allowed: Duration, schema: &str) -> Faul
     let rejected =
         |reason, message: String| Error::Rejected(Rejection { reason, code: error.code().map(str::to_owned), message });
     let error = match number {
-        // Unknown table, column, database, function, table in the statement.
-        1146 | 1054 | 1049 | 1305 | 1109 | 1051 => Error::NotFound(message),
+        // Its message names the database without quotes.
+        1305 => Error::NotFound("the database has no such function".to_owned()),
+        // Unknown table, column, database, table in the statement.
+        1146 | 1054 | 1049 | 1109 | 1051 => Error::NotFound(message),
         // Syntax, ambiguity, wrong counts, misplaced aggregates, mixed collations and the like.
         1064 | 1149 | 1052 | 1055 | 1056 | 1058 | 1066 | 1110 | 1111 | 1136 | 1139 | 1140 | 1210 | 1221 | 1222
         | 1235 | 1241 | 1242 | 1247 | 1248 | 1267 | 1271 | 1318 | 1463 | 1582 | 1583 | 3141 | 3143 | 4036 | 4037

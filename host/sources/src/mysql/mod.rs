@@ -5,6 +5,12 @@
 //! locks, functions that wait or read files, other databases) is refused by [`crate::sql`] before.
 //! Deliberately absent: a check that the account has no more rights than it needs, which the
 //! operator gives it.
+//!
+//! What remains: a row is received whole before its values are counted. An answer's columns are
+//! counted before it runs and no function makes a long text of a short one by a number, but each of
+//! the 64 values may still be as long as the server's `max_allowed_packet` (16 MiB by default) or,
+//! where it is stored, as long as it is. No session variable bounds a row: `max_allowed_packet` is
+//! the operator's alone, and MariaDB's `max_session_mem_used` does not count what is sent.
 
 mod error;
 mod values;
@@ -27,7 +33,10 @@ use sqlx::{
 
 use crate::{
     Settings,
-    sql::{Control, Engine, Fault, Mode, Plan, rows::Rows},
+    sql::{
+        Control, Engine, Fault, Mode, Plan,
+        rows::{self, Rows},
+    },
 };
 
 /// A database on a MySQL or MariaDB server as a source of SQL.
@@ -42,6 +51,10 @@ pub(crate) struct Mysql {
 const ASKED_AFTER: Duration = Duration::from_secs(15);
 /// How long it may take to say so.
 const ASKED_FOR: Duration = Duration::from_secs(2);
+/// How long a server is waited for beyond the time it was told that a statement has.
+const GRACE: Duration = Duration::from_secs(2);
+/// What `GROUP_CONCAT` and its like come to at most, in bytes.
+const MAX_CONCATENATED: u32 = 1024 * 1024;
 /// Modes that the checks of statements rely on: no `ANSI_QUOTES` and no `NO_BACKSLASH_ESCAPES`, so that
 /// quotes mean what they are taken for; `||` joins texts as in other databases; values that do not
 /// fit are refused, not cut.
@@ -77,7 +90,7 @@ impl Mysql {
         connection
             .execute(AssertSqlSafe(format!(
                 "SET SESSION sql_mode = '{SQL_MODE}', SESSION innodb_lock_wait_timeout = {wait}, \
-                 SESSION lock_wait_timeout = {wait}"
+                 SESSION lock_wait_timeout = {wait}, SESSION group_concat_max_len = {MAX_CONCATENATED}"
             )))
             .await?;
         // The two servers name the limit of a statement's time differently, and count it so. MySQL's
@@ -92,29 +105,38 @@ impl Mysql {
     }
 
     /// The same limit from this side, with some grace, for a server that is gone or does not keep it.
+    /// What had no effect ran out of its time; a change may have one.
     async fn within<T>(&self, run: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let grace = self.statement_timeout + Duration::from_secs(2);
-        tokio::time::timeout(grace, run).await.unwrap_or_else(|_| Err(Fault::broken()))
+        let late = Fault { error: rows::too_slow(self.statement_timeout), ..Fault::broken() };
+        tokio::time::timeout(self.statement_timeout + GRACE, run).await.unwrap_or(Err(late))
     }
 
     fn fault(&self, error: &sqlx::Error) -> Fault {
         error::fault(error, self.statement_timeout, &self.database)
     }
 
+    /// Counts the columns of what a statement answers with, before it runs. The connection keeps what
+    /// is prepared here for the run.
+    async fn check_columns(&self, connection: &mut MySqlConnection, plan: &Plan) -> Result<(), Fault> {
+        let statement = connection.prepare(plan.text.clone()).await.map_err(|error| self.fault(&error).unsent())?;
+        Ok(rows::check_columns(statement.columns().len())?)
+    }
+
     async fn rows(&self, connection: &mut MySqlConnection, plan: &Plan, parameters: &[Value]) -> Result<RowSet, Fault> {
         let arguments = values::arguments(parameters, &plan.binds)?;
+        self.check_columns(connection, plan).await?;
         let mut stream = sqlx::query_with(plan.text.clone(), arguments).fetch(&mut *connection);
-        let mut rows: Option<Rows> = None;
+        let mut answer: Option<Rows> = None;
         while let Some(row) = stream.try_next().await.map_err(|error| self.fault(&error))? {
-            let rows = match &mut rows {
-                Some(rows) => rows,
-                None => rows.insert(Rows::new(columns(row.columns())).map_err(unread)?),
+            let answer = match &mut answer {
+                Some(answer) => answer,
+                None => answer.insert(Rows::new(columns(row.columns())).map_err(unread)?),
             };
-            values::row(&row).and_then(|values| rows.push(values)).map_err(unread)?;
+            answer.push(values::row(&row)).map_err(unread)?;
         }
         drop(stream);
-        match rows {
-            Some(rows) => Ok(rows.finish()),
+        match answer {
+            Some(answer) => Ok(answer.finish()),
             // Without a row only the prepared statement, which the connection has kept, tells the columns.
             None => {
                 let statement = connection.prepare(plan.text.clone()).await.map_err(|error| self.fault(&error))?;
@@ -161,6 +183,8 @@ impl Engine for Mysql {
     ) -> Result<Change, Fault> {
         let arguments = values::arguments(parameters, &plan.binds)?;
         self.within(async {
+            // What it would return is received too, before it is let go.
+            self.check_columns(connection, plan).await?;
             let done = sqlx::query_with(plan.text.clone(), arguments).execute(connection).await;
             let done = done.map_err(|error| self.fault(&error))?;
             let last = i64::try_from(done.last_insert_id()).ok().filter(|id| *id != 0);
@@ -175,7 +199,9 @@ impl Engine for Mysql {
             Control::Commit => "COMMIT",
             Control::Rollback => "ROLLBACK",
         };
-        self.within(async { connection.execute(statement).await.map(drop).map_err(|error| self.fault(&error)) }).await
+        let run = async { connection.execute(statement).await.map(drop).map_err(|error| self.fault(&error)) };
+        // No statement of a guest's that took its time: the server is gone.
+        tokio::time::timeout(self.statement_timeout + GRACE, run).await.unwrap_or_else(|_| Err(Fault::broken()))
     }
 
     async fn still_open(_connection: &mut MySqlConnection, fault: &Fault) -> bool {

@@ -1,3 +1,4 @@
+//! What a session of a real MariaDB refuses by itself, and what of a server's words is passed on.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use remit_domain::{
@@ -65,6 +66,11 @@ async fn a_reading_session_by_itself_changes_nothing() {
     assert!(!mode.contains("ANSI_QUOTES") && !mode.contains("NO_BACKSLASH_ESCAPES"), "{mode}");
     let count: i64 = reader.fetch_one("SELECT COUNT(*) FROM t").await.unwrap().try_get(0).unwrap();
     assert_eq!(count, 1);
+
+    // A server that does not keep the time it was told is given up.
+    let late = engine.within(std::future::pending::<Result<(), Fault>>()).await.unwrap_err();
+    assert_eq!(late.error, Error::Limit { name: "max-statement-ms", allowed: 300 });
+    assert!(late.broken && late.doubtful, "a change may have taken effect");
 
     // A wrong password is said without the account's name, and the server's word for it is kept.
     let wrong = server.url().replace(Mariadb::PASSWORD, "canary");

@@ -68,8 +68,8 @@ fn name(info: &MySqlTypeInfo) -> &str {
 }
 
 /// A row's values.
-pub(super) fn row(row: &MySqlRow) -> Result<Vec<Value>, Error> {
-    (0..row.len()).map(|at| value(row, at)).collect()
+pub(super) fn row(row: &MySqlRow) -> impl Iterator<Item = Result<Value, Error>> {
+    (0..row.len()).map(|at| value(row, at))
 }
 
 fn value(row: &MySqlRow, at: usize) -> Result<Value, Error> {

@@ -1,3 +1,4 @@
+//! Which source is whose, and when it is closed.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use remit_domain::source::{Api, Auth, Credentials, DatabaseServer, Provider};

@@ -14,10 +14,18 @@ use sqlparser::{
         Visitor,
     },
     dialect::{self, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
-    parser::{Parser, ParserOptions},
+    parser::{Parser, ParserError, ParserOptions},
 };
 
-use super::{functions, scan::Scanned};
+use super::{
+    functions,
+    metered::Metered,
+    scan::{MAX_TOKENS, Scanned},
+};
+
+/// The most expressions that the parser begins for one statement. Each begins with a token, and few
+/// are tried more than twice.
+const MAX_STEPS: u32 = 4 * MAX_TOKENS;
 
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,22 +48,26 @@ pub(super) struct Classified {
     pub(super) schemas: Vec<String>,
 }
 
-/// Parses a scanned statement. Needs a stack that grows with the number of tokens: see [`super::plan`].
+/// Parses a scanned statement. Needs a stack that grows with the number of tokens: see [`super::parser`].
 ///
 /// Errors: `denied` for anything but one statement that reads or changes rows; `invalid` for what
 /// can't be parsed.
 pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified, Error> {
     first_word(scanned)?;
-    let parser_dialect: &dyn dialect::Dialect = match dialect {
-        Dialect::Mysql => &MySqlDialect {},
-        Dialect::Sqlite => &SQLiteDialect {},
-        Dialect::Postgres => &PostgreSqlDialect {},
+    let parser_dialect: Box<dyn dialect::Dialect> = match dialect {
+        Dialect::Mysql => Box::new(Metered::new(&MySqlDialect {}, MAX_STEPS)),
+        Dialect::Sqlite => Box::new(Metered::new(&SQLiteDialect {}, MAX_STEPS)),
+        // There is no connector for it yet.
+        Dialect::Postgres => Box::new(PostgreSqlDialect {}),
     };
-    let statements = Parser::new(parser_dialect)
+    let statements = Parser::new(parser_dialect.as_ref())
         .with_options(ParserOptions::new().with_unescape(false))
         .try_with_sql(&scanned.text)
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|error| Error::Invalid(format!("the statement can't be read: {error}")))?;
+        .map_err(|error| match error {
+            ParserError::RecursionLimitExceeded => Error::Invalid("the statement is nested too deeply".to_owned()),
+            error => Error::Invalid(format!("the statement can't be read: {error}")),
+        })?;
     let [statement] = statements.as_slice() else {
         return Err(Error::Denied("one statement at a time is admitted".to_owned()));
     };

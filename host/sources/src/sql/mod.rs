@@ -6,6 +6,8 @@
 
 mod classify;
 pub(crate) mod functions;
+mod metered;
+mod parser;
 mod plan;
 pub(crate) mod rows;
 mod scan;
@@ -64,6 +66,11 @@ impl Fault {
     /// The connection broke after something was sent.
     pub(crate) fn broken() -> Self {
         Self { error: Error::unavailable("the connection to the database broke"), broken: true, doubtful: true }
+    }
+
+    /// It happened before anything was sent that could have an effect.
+    pub(crate) fn unsent(self) -> Self {
+        Self { doubtful: false, ..self }
     }
 
     /// The error of a reading operation, which never has an effect.

@@ -1,24 +1,20 @@
 //! From a guest's text to what an engine is given: scanned, classified, rendered, and kept by its
 //! text, so that a tool's statement is parsed once.
 //!
-//! Parsing happens on a thread of its own, since a parsed tree is walked and dropped recursively
-//! and a guest chooses how deep it is: host functions run on fibers with little stack.
+//! Deliberately absent: what thread parses ([`super::parser`]).
 
-use std::sync::{
-    Arc, LazyLock,
-    mpsc::{SyncSender, TrySendError, sync_channel},
-};
+use std::sync::{Arc, LazyLock};
 
 use moka::future::Cache;
 use remit_domain::data::{
-    Error, Wait,
+    Error,
     sql::{Dialect, MAX_STATEMENT_BYTES, Value},
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
-use tokio::sync::oneshot;
 
 use super::{
     classify::{Kind, classify},
+    parser::{Parser, Patience},
     scan::{render, scan, too_many_parameters},
 };
 
@@ -63,7 +59,7 @@ pub(crate) async fn plan(
     let plan = match PLANS.of(dialect).get(statement).await {
         Some(plan) => plan,
         None => {
-            let plan = Arc::new(parse(dialect, statement.to_owned()).await?);
+            let plan = Arc::new(PARSER.parse(dialect, statement.to_owned()).await?);
             PLANS.of(dialect).insert(statement.into(), plan.clone()).await;
             plan
         }
@@ -151,52 +147,8 @@ impl Plans {
     }
 }
 
-struct Job {
-    dialect: Dialect,
-    statement: String,
-    answer: oneshot::Sender<Result<Plan, Error>>,
-}
-
-/// Enough for a tree of as many levels as [`scan`] lets tokens through, in a debug build. Only what
-/// is touched takes memory.
-const PARSER_STACK_BYTES: usize = 256 * 1024 * 1024;
-/// How many statements may wait for the parser. Each takes under a millisecond as a rule.
-const MAX_WAITING: usize = 256;
-
-/// The parser's thread, if it could be started.
-static PARSER: LazyLock<Option<SyncSender<Job>>> = LazyLock::new(|| {
-    let (sender, jobs) = sync_channel::<Job>(MAX_WAITING);
-    let run = move || {
-        for job in jobs {
-            let plan = std::panic::catch_unwind(|| Plan::new(job.dialect, &job.statement));
-            let plan = plan.unwrap_or_else(|_| Err(Error::Invalid("the statement can't be read".to_owned())));
-            // A caller that gave up no longer listens.
-            let _gone = job.answer.send(plan);
-        }
-    };
-    let thread = std::thread::Builder::new().name("remit-sql-parser".to_owned()).stack_size(PARSER_STACK_BYTES);
-    match thread.spawn(run) {
-        Ok(_) => Some(sender),
-        Err(error) => {
-            tracing::error!(%error, "the SQL parser's thread could not be started");
-            None
-        }
-    }
-});
-
-async fn parse(dialect: Dialect, statement: String) -> Result<Plan, Error> {
-    let unavailable = || Error::unavailable("statements can't be parsed now");
-    let (answer, plan) = oneshot::channel();
-    let parser = PARSER.as_ref().ok_or_else(unavailable)?;
-    parser.try_send(Job { dialect, statement, answer }).map_err(|error| match error {
-        TrySendError::Full(_) => Error::Throttled(Wait {
-            message: "too many new statements wait to be parsed".to_owned(),
-            retry_after_ms: Some(100),
-        }),
-        TrySendError::Disconnected(_) => unavailable(),
-    })?;
-    plan.await.map_err(|_| unavailable())?
-}
+/// The parser of every tenant's statements.
+static PARSER: LazyLock<Parser<Plan>> = LazyLock::new(|| Parser::new(Patience::default(), Box::new(Plan::new)));
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,10 @@ use remit_domain::data::{
     sql::{Column, MAX_RESULT_BYTES, MAX_ROWS, RowSet, Value},
 };
 
+/// The most columns of an answer. A row is held whole before its values can be counted, so that this
+/// times the engine's longest value is what one row can take.
+const MAX_COLUMNS: usize = 64;
+
 /// Rows so far.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -20,14 +24,21 @@ impl Rows {
         rows.within().map(|()| rows)
     }
 
-    /// Takes one more row. Errors: `limit` if it is one too many, or too large.
-    pub(crate) fn push(&mut self, values: Vec<Value>) -> Result<(), Error> {
+    /// Takes one more row, value by value, so that no more is copied than an answer may have.
+    ///
+    /// Errors: `limit` if the row is one too many, or too large; whatever a value's reading says.
+    pub(crate) fn push(&mut self, values: impl Iterator<Item = Result<Value, Error>>) -> Result<(), Error> {
         if self.set.rows.len() >= MAX_ROWS {
             return Err(Error::Limit { name: "max-rows", allowed: MAX_ROWS as u64 });
         }
-        self.bytes += values.iter().map(Value::size).sum::<usize>();
-        self.within()?;
-        self.set.rows.push(values);
+        let mut row = Vec::with_capacity(self.set.columns.len());
+        for value in values {
+            let value = value?;
+            self.bytes += value.size();
+            self.within()?;
+            row.push(value);
+        }
+        self.set.rows.push(row);
         Ok(())
     }
 
@@ -46,6 +57,14 @@ impl Rows {
     }
 }
 
+/// Holds a statement to as many columns as an answer may have, before it runs. Errors: `invalid`.
+pub(crate) fn check_columns(count: usize) -> Result<(), Error> {
+    if count > MAX_COLUMNS {
+        return Err(Error::Invalid(format!("an answer has at most {MAX_COLUMNS} columns: name those that are needed")));
+    }
+    Ok(())
+}
+
 /// An answer beyond `max-result-bytes`.
 pub(crate) fn result_too_large() -> Error {
     Error::Limit { name: "max-result-bytes", allowed: MAX_RESULT_BYTES as u64 }
@@ -54,4 +73,23 @@ pub(crate) fn result_too_large() -> Error {
 /// A statement that ran out of its time.
 pub(crate) fn too_slow(allowed: std::time::Duration) -> Error {
     Error::Limit { name: "max-statement-ms", allowed: u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_given_up_at_the_value_that_is_too_much() {
+        let mut rows = Rows::new(Vec::new()).unwrap_or_else(|error| unreachable!("{error}"));
+        let mut read = 0;
+        let values = (0..200).map(|_| {
+            read += 1;
+            Ok(Value::Blob(vec![0; 1024 * 1024]))
+        });
+        assert_eq!(rows.push(values), Err(result_too_large()));
+        assert_eq!(read, 4, "four with what each takes beside its bytes are over 4 MiB");
+        assert_eq!(check_columns(64), Ok(()));
+        assert_eq!(check_columns(65).map_err(|error| error.case()), Err("invalid"));
+    }
 }

@@ -11,7 +11,10 @@ use remit_domain::data::{Error, sql::Dialect, sql::MAX_PARAMETERS};
 
 /// The most tokens of a statement. Every binary operator can deepen the parsed tree by one, and a
 /// tree is walked and dropped recursively; a thousand parameters with commas are far from it.
-const MAX_TOKENS: usize = 8_192;
+pub(super) const MAX_TOKENS: u32 = 8_192;
+/// The most calls of `POSITION` in a statement. The parser reads the argument of each twice, so that
+/// nested ones double the work with every level.
+const MAX_POSITIONS: u32 = 4;
 
 /// A statement with its literals and parameters taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,7 @@ pub(super) fn scan(dialect: Dialect, statement: &str) -> Result<Scanned, Error> 
         literals: Vec::new(),
         words: Vec::new(),
         tokens: 0,
+        positions: 0,
         style: None,
         highest: 0,
         used: Vec::new(),
@@ -59,7 +63,8 @@ struct Scanner<'a> {
     text: String,
     literals: Vec<String>,
     words: Vec<String>,
-    tokens: usize,
+    tokens: u32,
+    positions: u32,
     style: Option<Style>,
     highest: usize,
     used: Vec<bool>,
@@ -100,12 +105,27 @@ impl<'a> Scanner<'a> {
             c if is_word(c) => self.word(),
             // MySQL reads `--1` as twice minus; apart, no parser takes it for a comment.
             '-' if second == Some('-') => self.emit_apart("-"),
+            '(' => self.opening()?,
             c => {
                 self.take(c.len_utf8());
                 self.text.push(c);
             }
         }
         Ok(true)
+    }
+
+    fn opening(&mut self) -> Result<(), Error> {
+        let before = self.text.trim_end();
+        let called = before.trim_end_matches(is_word).len();
+        if before.get(called..).is_some_and(|word| word.eq_ignore_ascii_case("position")) {
+            self.positions += 1;
+            if self.positions > MAX_POSITIONS {
+                return Err(invalid(format!("a statement calls `POSITION` at most {MAX_POSITIONS} times")));
+            }
+        }
+        self.take(1);
+        self.text.push('(');
+        Ok(())
     }
 
     fn take(&mut self, bytes: usize) -> &'a str {
@@ -407,6 +427,8 @@ mod tests {
             (Mysql, "select '\\'?', \"?\", `?` # ?\n /* $1 */, ?;", "select '\\'?', \"?\", `?` , ?", vec![0]),
             (Mysql, "select 1--1, 2-- two", "select 1- -1, 2", vec![]),
             (Sqlite, "select 1--1", "select 1", vec![]),
+            (Mysql, "select position, position, t.position, position, position, position(b)",
+             "select position, position, t.position, position, position, position(b)", vec![]),
             (Sqlite, "select x'0aFF', N'a'", "select x'0aFF', N 'a'", vec![]),
             (Sqlite, "select 'it''s' ; -- end ;\n/* ; */ ", "select 'it''s'", vec![]),
         ] {
@@ -441,6 +463,7 @@ mod tests {
             (Sqlite, "select x'0'", "invalid"),
             (Sqlite, " -- nothing\n;", "invalid"),
             (Sqlite, "", "invalid"),
+            (Mysql, "select position('a' in b), POSITION/**/ (1), position(1), position(1), position\n(1)", "invalid"),
         ] {
             assert_eq!(case(dialect, statement), expected, "{statement:?}");
         }

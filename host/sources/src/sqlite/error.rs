@@ -3,11 +3,11 @@
 use libsqlite3_sys as ffi;
 use remit_domain::data::{Error, Refusal, Rejection};
 
-use super::raw::MAX_VALUE_BYTES;
+use super::{Limits, raw::MAX_VALUE_BYTES};
 use crate::sql::{Fault, rows};
 
-/// A failure while a statement ran. `allowed` is the time it had.
-pub(crate) fn fault(error: sqlx::Error, allowed: std::time::Duration) -> Fault {
+/// A failure while a statement ran.
+pub(crate) fn fault(error: sqlx::Error, limits: Limits) -> Fault {
     let sqlx::Error::Database(database) = &error else {
         // A worker that is gone, or a value that sqlx could not pass: the statement's state is unknown.
         tracing::warn!(error = %error, "a SQLite connection failed");
@@ -27,7 +27,7 @@ pub(crate) fn fault(error: sqlx::Error, allowed: std::time::Duration) -> Fault {
         ffi::SQLITE_ERROR | ffi::SQLITE_RANGE => Error::Invalid(message.to_owned()),
         ffi::SQLITE_AUTH => Error::Denied("the statement does what is not admitted".to_owned()),
         ffi::SQLITE_READONLY | ffi::SQLITE_PERM => Error::Denied("the database can't be changed".to_owned()),
-        ffi::SQLITE_INTERRUPT => rows::too_slow(allowed),
+        ffi::SQLITE_INTERRUPT => rows::too_slow(limits.time),
         ffi::SQLITE_TOOBIG => {
             Error::Limit { name: "max-value-bytes", allowed: u64::from(MAX_VALUE_BYTES.unsigned_abs()) }
         }
@@ -36,7 +36,8 @@ pub(crate) fn fault(error: sqlx::Error, allowed: std::time::Duration) -> Fault {
             rejected(Refusal::Conflict, code, "another statement holds the database for too long")
         }
         ffi::SQLITE_MISMATCH => rejected(Refusal::Rule, code, "a value is not of its column's type"),
-        ffi::SQLITE_FULL => rejected(Refusal::Rule, code, "the database is full"),
+        // A disk that is full says the same.
+        ffi::SQLITE_FULL => Error::Limit { name: "max-database-bytes", allowed: limits.file_bytes },
         _ => Error::unavailable(format!("the database failed with SQLite's code {code}")),
     };
     Fault { error, broken, doubtful: false }

@@ -2,8 +2,13 @@
 //!
 //! Reads run on connections that are read-only, that an authorizer holds to reading main's tables by
 //! listed functions, and that a progress handler stops in time; each of the three was seen to be
-//! needed. Changes run on one connection of their own, under an authorizer too. Deliberately absent:
-//! creating the file and its schema, which belong to the operator.
+//! needed. Changes run on one connection of their own, under an authorizer too, in a file that grows
+//! to a size and no further. Deliberately absent: creating the file and its schema, which belong to
+//! the operator.
+//!
+//! What remains: a row is held whole before its values are counted, in SQLite and again in sqlx, so
+//! that one takes up to 64 MiB in each; sorting spills into temporary files, for as long as a
+//! statement may run; and the log beside the file grows while readers keep it from being taken in.
 
 mod declared;
 pub(crate) mod error;
@@ -24,22 +29,37 @@ use remit_domain::data::{
     sql::{Change, Column, Dialect, RowSet, Value},
 };
 use sqlx::{
-    Column as _, ColumnOrigin, ConnectOptions as _, Executor as _, Row as _, SqliteConnection, Statement as _,
+    AssertSqlSafe, Column as _, ColumnOrigin, ConnectOptions as _, Executor as _, Row as _, SqliteConnection, Statement as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use self::{declared::Declared, watch::Watch};
 use crate::{
     Settings,
-    sql::{Control, Engine, Fault, Mode, Plan, rows::Rows},
+    sql::{Control, Engine, Fault, Mode, Plan, rows::{Rows, check_columns}},
 };
 
 /// A SQLite file as a source of SQL.
 pub(crate) struct Sqlite {
     path: PathBuf,
-    statement_timeout: Duration,
+    limits: Limits,
     lock_timeout: Duration,
     shapes: Cache<Arc<str>, Arc<Shape>>,
+}
+
+/// What a statement may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long.
+    pub(crate) time: Duration,
+    /// How large the file may become.
+    pub(crate) file_bytes: u64,
+}
+
+impl Limits {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self { time: settings.statement_timeout, file_bytes: settings.database_bytes }
+    }
 }
 
 /// One connection, with what stops its statements.
@@ -57,7 +77,7 @@ struct Shape {
 /// How often a running statement is asked whether to go on: some ten microseconds of work.
 const STEPS_BETWEEN_CHECKS: i32 = 2_000;
 /// How many rows the connection's thread may be ahead. Each may take a value's limit times the columns'.
-const ROWS_AHEAD: usize = 32;
+const ROWS_AHEAD: usize = 1;
 /// How long the declared types of a statement's columns are kept, should somebody alter the table.
 const SHAPE_KEPT: Duration = Duration::from_secs(60);
 const MAX_SHAPES: u64 = 1_000;
@@ -66,7 +86,7 @@ impl Sqlite {
     pub(crate) fn new(path: &Path, settings: &Settings) -> Self {
         Self {
             path: path.to_owned(),
-            statement_timeout: settings.statement_timeout,
+            limits: Limits::of(settings),
             lock_timeout: settings.lock_timeout,
             shapes: Cache::builder().max_capacity(MAX_SHAPES).time_to_live(SHAPE_KEPT).build(),
         }
@@ -109,8 +129,9 @@ impl Sqlite {
     }
 
     async fn rows(&self, link: &mut Link, plan: &Plan, parameters: &[Value]) -> Result<RowSet, Fault> {
-        let fault = |error| error::fault(error, self.statement_timeout);
+        let fault = |error| error::fault(error, self.limits);
         let shape = self.shape(&mut link.connection, plan).await.map_err(fault)?;
+        check_columns(shape.columns.len())?;
         let arguments = values::arguments(parameters, &plan.binds)?;
         let mut stream = sqlx::query_with(plan.text.clone(), arguments).fetch(&mut link.connection);
         let mut rows = Rows::new(shape.columns.clone()).map_err(unread)?;
@@ -128,7 +149,7 @@ impl Sqlite {
                 }
                 first = false;
             }
-            values::row(&row, &shape.declared).and_then(|values| rows.push(values)).map_err(unread)?;
+            rows.push(values::row(&row, &shape.declared)).map_err(unread)?;
         }
         Ok(rows.finish())
     }
@@ -150,6 +171,9 @@ impl Engine for Sqlite {
             return Err(Error::unavailable("the database's file does not exist"));
         }
         let mut connection = self.options(mode).connect().await.map_err(|error| error::unopened(&error))?;
+        if mode == Mode::Write {
+            cap(&mut connection, self.limits.file_bytes).await.map_err(|error| error::unopened(&error))?;
+        }
         let watch = Watch::new();
         let mut handle = connection.lock_handle().await.map_err(|error| error::unopened(&error))?;
         raw::confine(&mut handle, mode).map_err(|code| {
@@ -167,7 +191,7 @@ impl Engine for Sqlite {
     }
 
     async fn query(&self, link: &mut Link, plan: &Plan, parameters: &[Value]) -> Result<RowSet, Fault> {
-        let running = link.watch.begin(self.statement_timeout);
+        let running = link.watch.begin(self.limits.time);
         let result = self.rows(link, plan, parameters).await;
         // A statement with rows still to come goes on until it is stopped.
         if !matches!(&result, Err(fault) if fault.broken) {
@@ -178,10 +202,13 @@ impl Engine for Sqlite {
 
     async fn execute(&self, link: &mut Link, plan: &Plan, parameters: &[Value]) -> Result<Change, Fault> {
         let arguments = values::arguments(parameters, &plan.binds)?;
-        let running = link.watch.begin(self.statement_timeout);
+        // What it would return is held too, before it is let go.
+        let shape = self.shape(&mut link.connection, plan).await;
+        check_columns(shape.map_err(|error| error::fault(error, self.limits))?.columns.len())?;
+        let running = link.watch.begin(self.limits.time);
         let result = sqlx::query_with(plan.text.clone(), arguments).execute(&mut link.connection).await;
         running.ended();
-        let done = result.map_err(|error| error::fault(error, self.statement_timeout))?;
+        let done = result.map_err(|error| error::fault(error, self.limits))?;
         let last = done.last_insert_rowid();
         Ok(Change { rows_affected: done.rows_affected(), last_insert_id: (last != 0).then_some(last) })
     }
@@ -194,7 +221,7 @@ impl Engine for Sqlite {
             Control::Rollback => "ROLLBACK",
         };
         let done = link.connection.execute(statement).await;
-        done.map(drop).map_err(|error| error::fault(error, self.statement_timeout))
+        done.map(drop).map_err(|error| error::fault(error, self.limits))
     }
 
     async fn still_open(link: &mut Link, _fault: &Fault) -> bool {
@@ -203,6 +230,14 @@ impl Engine for Sqlite {
             Err(_) => false,
         }
     }
+}
+
+/// Lets a file grow to a size. One that is larger already stays as it is.
+pub(crate) async fn cap(connection: &mut SqliteConnection, bytes: u64) -> Result<(), sqlx::Error> {
+    let page: i64 = connection.fetch_one("PRAGMA page_size").await?.try_get(0)?;
+    // The most pages that SQLite counts.
+    let most = (bytes / page.unsigned_abs().max(512)).clamp(1, 4_294_967_294);
+    connection.execute(AssertSqlSafe(format!("PRAGMA max_page_count = {most}"))).await.map(drop)
 }
 
 /// A failure on this side, with rows still on their way.

@@ -19,9 +19,10 @@ use sqlx::sqlite::LockedSqliteHandle;
 use crate::sql::{Mode, functions};
 
 /// The most bytes of one value, on connections for guests. A row's values are copied before they can
-/// be counted, so that this times [`MAX_COLUMNS`] is what one row can take.
+/// be counted, so that this times the columns of an answer is what one row can take.
 pub(super) const MAX_VALUE_BYTES: c_int = 1024 * 1024;
-/// The most columns of an answer, and of anything else with columns.
+/// The most columns of anything. Answers have fewer; a table of the operator's with more than this
+/// would make SQLite refuse the whole file.
 const MAX_COLUMNS: c_int = 200;
 
 /// Confines a connection to what a mode allows, for as long as it exists. Errors: SQLite's code.

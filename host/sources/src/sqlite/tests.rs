@@ -1,3 +1,4 @@
+//! What each kind of connection does by itself, whatever the checks before it let through.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use sqlx::AssertSqlSafe;
@@ -143,4 +144,26 @@ async fn a_file_that_nobody_writes_is_read() {
     let mut writer = fixture.engine.connect(Mode::Write).await.unwrap();
     raw(&mut writer, "INSERT INTO t (b) VALUES ('four')").await.unwrap();
     assert_eq!(raw(&mut reader, "SELECT * FROM t").await.unwrap(), 5);
+}
+
+#[tokio::test]
+async fn a_file_grows_to_its_size_and_no_further() {
+    let mut fixture = fixture(Duration::from_secs(5)).await;
+    fixture.engine.limits.file_bytes = 200 * 1024;
+    let mut writer = fixture.engine.connect(Mode::Write).await.unwrap();
+    let mut refused = None;
+    for _ in 0..100 {
+        let done = raw(&mut writer, "INSERT INTO t (b) VALUES (hex(randomblob(5000)))").await;
+        refused = done.err().map(|error| error::fault(error, fixture.engine.limits).error);
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused, Some(Error::Limit { name: "max-database-bytes", allowed: 200 * 1024 }));
+    let size = std::fs::metadata(fixture.folder.path().join("data.sqlite")).unwrap().len();
+    assert!(size <= 200 * 1024, "{size}");
+    // What is there can still be taken away.
+    raw(&mut writer, "DELETE FROM t").await.unwrap();
+    raw(&mut writer, "INSERT INTO t (b) VALUES ('three')").await.unwrap();
+    assert!(raw(&mut writer, "PRAGMA max_page_count = 1000000").await.is_err());
 }

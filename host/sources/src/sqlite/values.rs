@@ -43,8 +43,8 @@ pub(super) fn arguments(parameters: &[Value], binds: &[usize]) -> Result<SqliteA
 }
 
 /// A row's values, told as their columns were declared.
-pub(super) fn row(row: &SqliteRow, declared: &[Declared]) -> Result<Vec<Value>, Error> {
-    declared.iter().enumerate().map(|(at, declared)| value(row, at, *declared)).collect()
+pub(super) fn row(row: &SqliteRow, declared: &[Declared]) -> impl Iterator<Item = Result<Value, Error>> {
+    declared.iter().enumerate().map(|(at, declared)| value(row, at, *declared))
 }
 
 /// The storage class of a value, in lower case.

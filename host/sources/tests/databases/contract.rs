@@ -196,6 +196,15 @@ async fn answers_have_limits(ground: &Ground) {
     let long = format!("SELECT '{}'", "x".repeat(32 * 1024));
     let error = ground.query(&long, &[]).await.unwrap_err();
     assert_eq!(error, Error::Limit { name: "max-statement-bytes", allowed: 32 * 1024 });
+    let columns = |count| format!("SELECT {}", vec!["n"; count].join(", "));
+    let most = ground.query(&format!("{} FROM numbers LIMIT 1", columns(64)), &[]).await.unwrap();
+    assert_eq!(most.columns.len(), 64);
+    let twice = format!("SELECT * FROM ({} FROM numbers LIMIT 1) a CROSS JOIN numbers b", columns(1));
+    assert_eq!(ground.query(&format!("{twice} LIMIT 1"), &[]).await.unwrap().columns.len(), 2);
+    let more = ground.query(&format!("{} FROM numbers LIMIT 1", columns(65)), &[]).await.unwrap_err();
+    assert_eq!(more.case(), "invalid", "{more}");
+    let returning = format!("DELETE FROM numbers WHERE n < 0 RETURNING {}", vec!["n"; 65].join(", "));
+    assert_eq!(ground.execute(&returning, &[]).await.unwrap_err().case(), "invalid");
     // And the connections are in order afterwards.
     assert_eq!(ground.number("SELECT 1").await, 1);
 }
@@ -226,6 +235,9 @@ async fn failures_are_told_apart(ground: &Ground) {
         assert_nameless(&error);
     }
     if ground.is_mysql() {
+        // Admitted, and not every server has it.
+        let error = ground.query("SELECT REGEXP_LIKE('a', 'b')", &[]).await.unwrap_err();
+        assert_eq!(error, Error::NotFound(text("the database has no such function")));
         let long = Value::Text("x".repeat(300));
         let error = ground.execute("UPDATE parent SET name = ? WHERE id = 1", &[long]).await.unwrap_err();
         assert!(matches!(&error, Error::Rejected(why) if why.reason == Refusal::Rule), "{error}");

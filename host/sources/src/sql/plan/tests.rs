@@ -1,8 +1,12 @@
+//! Which statements are admitted for which use, and that none keeps the host.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use Dialect::{Mysql, Sqlite};
 
-use super::*;
+use super::{
+    super::scan::Scanned,
+    *,
+};
 
 async fn of(dialect: Dialect, statement: &str, wanted: Use) -> Result<Arc<Plan>, Error> {
     let given = scan(dialect, statement).map_or(0, |scanned| scanned.parameters);
@@ -223,6 +227,23 @@ async fn a_statement_as_deep_as_it_is_long_is_survived() {
         "(1, (",
         "- (",
         "INTERVAL (",
+        "INTERVAL ",
+        "BINARY ",
+        "IF(",
+        "MATCH (",
+        "TRIM(",
+        "SUBSTRING(",
+        "OVERLAY(",
+        "EXTRACT(",
+        "CONVERT(",
+        "CEIL(",
+        "a.(",
+        "1 IN ((SELECT 1 WHERE ",
+        "1 IN (WITH a AS (SELECT ",
+        "(SELECT 1 FROM (SELECT ",
+        "a => (",
+        "{fn f(",
+        "position(",
     ]
     .into_iter()
     .flat_map(|open| {
@@ -248,4 +269,18 @@ async fn a_statement_as_deep_as_it_is_long_is_survived() {
         let longer = format!("SELECT 1{}", "+1".repeat(17_000));
         assert_eq!(of(dialect, &longer, Use::Query).await.unwrap_err().case(), "limit");
     }
+}
+
+#[tokio::test]
+async fn a_statement_that_doubles_its_work_with_each_level_is_refused() {
+    let nested = |open: &str, depth| format!("SELECT {}1{}", open.repeat(depth), ")".repeat(depth));
+    for dialect in [Mysql, Sqlite] {
+        let statement = nested("POSITION(", 45);
+        assert_eq!(of(dialect, &statement, Use::Query).await.unwrap_err().case(), "invalid");
+        // Whatever the scanner lets through, the parser's steps are counted.
+        let words = vec!["select".to_owned()];
+        let scanned = Scanned { text: statement, literals: Vec::new(), parameters: 0, words };
+        assert_eq!(classify(dialect, &scanned).unwrap_err().case(), "invalid");
+    }
+    assert!(of(Mysql, "SELECT POSITION('a' IN b), POSITION('c' IN d) FROM t", Use::Query).await.is_ok());
 }
