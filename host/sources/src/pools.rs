@@ -21,7 +21,7 @@ use crate::{
     Settings,
     documents::DocumentFile,
     guard::Guard,
-    http::Service,
+    http::RemoteApi,
     mysql::Mysql,
     observe,
     sql::{Shared, Source},
@@ -51,7 +51,7 @@ enum Connector {
     Sqlite(Arc<Source<Sqlite>>),
     Mysql(Arc<Source<Mysql>>),
     Documents(Arc<DocumentFile>),
-    Api(Arc<Service>),
+    Api(Arc<RemoteApi>),
 }
 
 impl Pools {
@@ -89,7 +89,7 @@ impl Pools {
             Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings)),
             Kind::Mysql(server) => Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings)),
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
-            Kind::Api(api) => Connector::Api(Arc::new(Service::new(definition, api, &self.guard, settings)?)),
+            Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
                     "no connector for `{kind}` in this build (source `{}`)",

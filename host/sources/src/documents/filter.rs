@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     json::{compare, extended, literal, rank, unknown},
+    meter::Meter,
     path::Path,
 };
 
@@ -26,6 +27,7 @@ pub(super) enum Test {
     GreaterOrEqual(Value),
     Less(Value),
     LessOrEqual(Value),
+    /// In order, to be searched.
     In(Vec<Value>),
     Exists(bool),
     All(Vec<Test>),
@@ -57,13 +59,13 @@ impl Filter {
         }
     }
 
-    /// Whether a document is meant.
-    pub(super) fn matches(&self, document: &Value) -> bool {
+    /// Whether a document is meant. Errors: those of the meter.
+    pub(super) fn matches(&self, document: &Value, meter: &Meter) -> Result<bool, Error> {
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.matches(document)),
-            Self::Any(parts) => parts.iter().any(|part| part.matches(document)),
-            Self::None(parts) => !parts.iter().any(|part| part.matches(document)),
-            Self::Field(path, test) => test.matches(path, document),
+            Self::All(parts) => all(parts, |part| part.matches(document, meter)),
+            Self::Any(parts) => any(parts, |part| part.matches(document, meter)),
+            Self::None(parts) => Ok(!any(parts, |part| part.matches(document, meter))?),
+            Self::Field(path, test) => test.matches(path, document, meter),
         }
     }
 
@@ -120,14 +122,17 @@ impl Test {
         })
     }
 
-    fn matches(&self, path: &Path, document: &Value) -> bool {
+    fn matches(&self, path: &Path, document: &Value, meter: &Meter) -> Result<bool, Error> {
         match self {
-            Self::All(tests) => tests.iter().all(|test| test.matches(path, document)),
-            Self::Not(test) => !test.matches(path, document),
-            Self::Exists(wanted) => path.any(document, &mut |value| value.is_some()) == *wanted,
-            _ => path.any(document, &mut |value| match value {
-                Some(Value::Array(items)) => self.holds(value) || items.iter().any(|item| self.holds(Some(item))),
-                _ => self.holds(value),
+            Self::All(tests) => all(tests, |test| test.matches(path, document, meter)),
+            Self::Not(test) => Ok(!test.matches(path, document, meter)?),
+            Self::Exists(wanted) => Ok(path.any(document, meter, &mut |value| Ok(value.is_some()))? == *wanted),
+            _ => path.any(document, meter, &mut |value| match value {
+                Some(Value::Array(items)) if !self.holds(value) => any(items, |item| {
+                    meter.step()?;
+                    Ok(self.holds(Some(item)))
+                }),
+                _ => Ok(self.holds(value)),
             }),
         }
     }
@@ -140,7 +145,7 @@ impl Test {
         };
         match self {
             Self::Equal(wanted) => compare(value, wanted).is_eq(),
-            Self::In(wanted) => wanted.iter().any(|wanted| compare(value, wanted).is_eq()),
+            Self::In(wanted) => wanted.binary_search_by(|one| compare(one, value)).is_ok(),
             Self::Greater(wanted) => ordered(wanted, std::cmp::Ordering::is_gt),
             Self::GreaterOrEqual(wanted) => ordered(wanted, std::cmp::Ordering::is_ge),
             Self::Less(wanted) => ordered(wanted, std::cmp::Ordering::is_lt),
@@ -149,6 +154,19 @@ impl Test {
             Self::Exists(_) | Self::All(_) | Self::Not(_) => false,
         }
     }
+}
+
+fn all<T>(parts: &[T], mut test: impl FnMut(&T) -> Result<bool, Error>) -> Result<bool, Error> {
+    Ok(!any(parts, |part| Ok(!test(part)?))?)
+}
+
+fn any<T>(parts: &[T], mut test: impl FnMut(&T) -> Result<bool, Error>) -> Result<bool, Error> {
+    for part in parts {
+        if test(part)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether an object is made of operators and not a value.
@@ -169,7 +187,11 @@ fn several(key: &str, value: &Value) -> Result<Vec<Filter>, Error> {
 fn list(key: &str, value: &Value) -> Result<Vec<Value>, Error> {
     literal(value)?;
     match value {
-        Value::Array(items) => Ok(items.clone()),
+        Value::Array(items) => {
+            let mut items = items.clone();
+            items.sort_by(compare);
+            Ok(items)
+        }
         _ => Err(Error::Invalid(format!("`{key}` takes a list"))),
     }
 }
@@ -180,7 +202,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::*;
+    use super::{super::meter::endless, *};
 
     fn filter(filter: &Value) -> Result<Filter, Error> {
         Filter::read(filter.as_object().unwrap())
@@ -205,6 +227,8 @@ mod tests {
             (json!({ "tags": ["a", "b"] }), true),
             (json!({ "tags": ["b", "a"] }), false),
             (json!({ "tags": { "$in": ["x", "a"] } }), true),
+            (json!({ "age": { "$in": ["a", null, 40, 36.0, 3, true] } }), true),
+            (json!({ "missing": { "$in": ["a", null] } }), true),
             (json!({ "tags": { "$nin": ["x", "a"] } }), false),
             (json!({ "tags": { "$ne": "c" } }), true),
             (json!({ "tags.0": "a" }), true),
@@ -227,7 +251,7 @@ mod tests {
             (json!({ "balance": { "$gt": 12.4 } }), true),
             (json!({ "balance": { "$eq": { "$numberDecimal": "12.5" } } }), true),
         ] {
-            assert_eq!(filter(&wanted).unwrap().matches(&document), matches, "{wanted}");
+            assert_eq!(filter(&wanted).unwrap().matches(&document, &endless()), Ok(matches), "{wanted}");
         }
     }
 

@@ -1,12 +1,16 @@
 //! The stage `$group`: documents by a key, with sums and the like over each group.
 
-use std::collections::HashMap;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+};
 
 use remit_domain::data::{Error, Refusal, Rejection};
 use serde_json::{Map, Value};
 
 use super::{
     json::{Number, compare, key, literal, number, unknown},
+    meter::{Meter, entry, weigh},
     path::Path,
 };
 
@@ -60,18 +64,32 @@ impl Group {
     }
 
     /// A document for each group, in the order in which they first appear.
-    pub(super) fn run(&self, documents: &[Value]) -> Result<Vec<Value>, Error> {
+    ///
+    /// Errors: those of the meter; `rejected` for sums that can't be.
+    pub(super) fn run(&self, documents: &[Value], meter: &Meter) -> Result<Vec<Value>, Error> {
+        // What a group takes before anything is put into it.
+        let states: usize =
+            self.fields.iter().map(|(name, ..)| entry(name) + size_of::<State>() + size_of::<Value>()).sum();
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut groups: Vec<(Value, Vec<State>)> = Vec::new();
         for document in documents {
-            let id = self.by.evaluate(document).unwrap_or(Value::Null);
-            let place = *places.entry(key(&id)).or_insert_with(|| {
-                groups.push((id, self.fields.iter().map(|_| State::default()).collect()));
-                groups.len() - 1
-            });
+            meter.check()?;
+            let id = self.by.evaluate(document, meter)?.unwrap_or(Cow::Owned(Value::Null));
+            let size = weigh(&id)?;
+            // Once as it is and once as a key.
+            meter.room(size.saturating_mul(2))?;
+            let place = match places.entry(key(&id)) {
+                Entry::Occupied(place) => *place.get(),
+                Entry::Vacant(place) => {
+                    meter.take(size + entry("_id") + entry(place.key()) + states)?;
+                    groups.push((id.into_owned(), self.fields.iter().map(|_| State::default()).collect()));
+                    *place.insert(groups.len() - 1)
+                }
+            };
             let Some((_, states)) = groups.get_mut(place) else { continue };
             for (state, (_, accumulator, expression)) in states.iter_mut().zip(&self.fields) {
-                state.take(*accumulator, expression.evaluate(document))?;
+                meter.step()?;
+                state.take(*accumulator, expression.evaluate(document, meter)?, meter)?;
             }
         }
         let documents = groups.into_iter().map(|(id, states)| {
@@ -101,13 +119,23 @@ impl Expression {
         }
     }
 
-    fn evaluate(&self, document: &Value) -> Option<Value> {
+    /// What it comes to for a document. Errors: those of the meter, before anything is made.
+    fn evaluate<'a>(&'a self, document: &'a Value, meter: &Meter) -> Result<Option<Cow<'a, Value>>, Error> {
         match self {
-            Self::Reference(path) => path.evaluate(document),
-            Self::Literal(value) => Some(value.clone()),
+            Self::Reference(path) => path.evaluate(document, meter),
+            Self::Literal(value) => Ok(Some(Cow::Borrowed(value))),
             Self::Object(parts) => {
-                let parts = parts.iter().filter_map(|(key, part)| Some((key.clone(), part.evaluate(document)?)));
-                Some(Value::Object(parts.collect()))
+                let mut object = Map::with_capacity(parts.len());
+                let mut size = size_of::<Value>();
+                for (key, part) in parts {
+                    meter.step()?;
+                    if let Some(value) = part.evaluate(document, meter)? {
+                        size = size.saturating_add(entry(key)).saturating_add(weigh(&value)?);
+                        meter.room(size)?;
+                        object.insert(key.clone(), value.into_owned());
+                    }
+                }
+                Ok(Some(Cow::Owned(Value::Object(object))))
             }
         }
     }
@@ -139,11 +167,11 @@ struct State {
 }
 
 impl State {
-    fn take(&mut self, accumulator: Accumulator, value: Option<Value>) -> Result<(), Error> {
+    fn take(&mut self, accumulator: Accumulator, value: Option<Cow<'_, Value>>, meter: &Meter) -> Result<(), Error> {
         match accumulator {
             Accumulator::Sum | Accumulator::Average => {
                 // What is no number does not count.
-                let Some(more) = value.as_ref().and_then(number) else { return Ok(()) };
+                let Some(more) = value.as_deref().and_then(number) else { return Ok(()) };
                 self.count = self.count.saturating_add(1);
                 self.sum = Some(self.sum.unwrap_or(Number::Whole(0)).add(more).ok_or_else(too_large)?);
             }
@@ -155,15 +183,32 @@ impl State {
                     _ => compare(&value, best).is_gt(),
                 });
                 if better {
-                    self.value = Some(value);
+                    self.keep(value, meter)?;
                 }
             }
             Accumulator::First => {
-                self.value.get_or_insert(value.unwrap_or(Value::Null));
+                if self.value.is_none() {
+                    self.keep(value.unwrap_or(Cow::Owned(Value::Null)), meter)?;
+                }
             }
-            Accumulator::Last => self.value = Some(value.unwrap_or(Value::Null)),
-            Accumulator::Push => self.values.extend(value),
+            Accumulator::Last => self.keep(value.unwrap_or(Cow::Owned(Value::Null)), meter)?,
+            Accumulator::Push => {
+                if let Some(value) = value {
+                    meter.take(weigh(&value)?)?;
+                    self.values.push(value.into_owned());
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Puts a value in the place of the one before.
+    fn keep(&mut self, value: Cow<'_, Value>, meter: &Meter) -> Result<(), Error> {
+        if let Some(before) = self.value.take() {
+            meter.release(weigh(&before)?);
+        }
+        meter.take(weigh(&value)?)?;
+        self.value = Some(value.into_owned());
         Ok(())
     }
 

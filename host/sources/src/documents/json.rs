@@ -11,6 +11,11 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 /// Operators that run code or write elsewhere.
 const FORBIDDEN: [&str; 5] = ["$where", "$function", "$accumulator", "$out", "$merge"];
 
+/// The most bytes of a filter, projection, sort, update or pipeline.
+const MAX_QUERY_BYTES: usize = 64 * 1024;
+/// The most names and items of one.
+const MAX_QUERY_PARTS: usize = 1_000;
+
 /// Reads a guest's JSON. `what` names it in messages. Errors: `invalid` if it is none; `limit`
 /// (`max-document-bytes`); `denied` for an operator that runs code or writes elsewhere, at any depth.
 pub(super) fn parse(what: &str, text: &str) -> Result<Value, Error> {
@@ -22,11 +27,34 @@ pub(super) fn parse(what: &str, text: &str) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// As [`parse`], for what must be an object.
-pub(super) fn parse_object(what: &str, text: &str) -> Result<Map<String, Value>, Error> {
-    match parse(what, text)? {
+/// As [`parse`], for what is asked of documents: a filter, a projection, an update, a pipeline. Each of
+/// its parts may be held against each part of every document. Errors: `limit` (`max-query-bytes`,
+/// `max-query-parts`) too.
+pub(super) fn parse_query(what: &str, text: &str) -> Result<Value, Error> {
+    if text.len() > MAX_QUERY_BYTES {
+        return Err(Error::Limit { name: "max-query-bytes", allowed: MAX_QUERY_BYTES as u64 });
+    }
+    let query = parse(what, text)?;
+    if parts(&query) > MAX_QUERY_PARTS {
+        return Err(Error::Limit { name: "max-query-parts", allowed: MAX_QUERY_PARTS as u64 });
+    }
+    Ok(query)
+}
+
+/// What must be an object. Errors: `invalid`.
+pub(super) fn object(what: &str, value: Value) -> Result<Map<String, Value>, Error> {
+    match value {
         Value::Object(object) => Ok(object),
         _ => Err(Error::Invalid(format!("{what} is not a JSON object"))),
+    }
+}
+
+/// How many names and items a value has, at all depths.
+fn parts(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.len() + items.iter().map(parts).sum::<usize>(),
+        Value::Object(object) => object.len() + object.values().map(parts).sum::<usize>(),
+        _ => 0,
     }
 }
 
@@ -180,15 +208,34 @@ impl Number {
         }
     }
 
+    /// A total order, whatever the kinds: sorting relies on it. What is exact compares exactly; a
+    /// binary number compares by the decimal that it is.
     fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Whole(a), Self::Whole(b)) => a.cmp(&b),
-            (Self::Real(a), Self::Real(b)) => a.total_cmp(&b),
+            (Self::Real(a), Self::Real(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
             _ => match (self.exact(), other.exact()) {
                 (Some(a), Some(b)) => a.cmp(&b),
-                // Adding zero makes minus zero plain.
-                _ => (self.real() + 0.0).total_cmp(&(other.real() + 0.0)),
+                _ => self.nearest().total_cmp(&other.nearest()).then_with(|| self.decimal().cmp(&other.decimal())),
             },
+        }
+    }
+
+    /// The binary number next to it, which is never out of order with another's.
+    fn nearest(self) -> f64 {
+        match self {
+            // Converting divides, which rounds more than once; reading the digits does not.
+            Self::Exact(exact) => exact.normalize().to_string().parse().unwrap_or(f64::NAN),
+            // Adding zero makes minus zero plain.
+            _ => self.real() + 0.0,
+        }
+    }
+
+    /// The decimal it is, if there is one of that size.
+    fn decimal(self) -> Option<Decimal> {
+        match self {
+            Self::Real(real) => Decimal::from_f64_retain(real),
+            _ => self.exact(),
         }
     }
 }
@@ -261,13 +308,49 @@ pub(super) fn key(value: &Value) -> String {
     }
 }
 
-/// About how many bytes a value takes, as JSON.
-pub(super) fn size(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) => 5,
-        Value::Number(_) => 8,
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => 2 + items.iter().map(|item| size(item) + 1).sum::<usize>(),
-        Value::Object(object) => 2 + object.iter().map(|(key, value)| key.len() + 4 + size(value)).sum::<usize>(),
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_of_all_kinds_are_in_one_order() {
+        let exact = |digits: &str| json!({ "$numberDecimal": digits });
+        let ascending = [
+            json!(-1e300),
+            json!(i64::MIN),
+            json!(-0.5),
+            exact("0"),
+            json!(1e-30),
+            exact("0.1"),
+            // A little more than it says.
+            json!(0.1),
+            exact("12.5"),
+            json!(9_007_199_254_740_992_i64),
+            json!(9_007_199_254_740_993_i64),
+            json!(9_007_199_254_740_994.0),
+            json!(i64::MAX),
+            json!(1e300),
+        ];
+        for (at, a) in ascending.iter().enumerate() {
+            for (other, b) in ascending.iter().enumerate() {
+                assert_eq!(compare(a, b), at.cmp(&other), "{a} {b}");
+            }
+        }
+        for (a, b) in [(json!(36), json!(36.0)), (exact("12.50"), json!(12.5)), (json!(-0.0), json!(0))] {
+            assert_eq!(compare(&a, &b), Ordering::Equal, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_so_many_parts() {
+        let list = |length: usize| json!({ "a": vec![1; length] }).to_string();
+        assert!(parse_query("the filter", &list(999)).is_ok());
+        let case = |text: &str| parse_query("the filter", text).map_err(|error| error.to_string());
+        assert_eq!(case(&list(1_000)), Err("over the limit max-query-parts (1000)".to_owned()));
+        let long = json!({ "a": "x".repeat(64 * 1024) }).to_string();
+        assert_eq!(case(&long), Err("over the limit max-query-bytes (65536)".to_owned()));
+        assert!(parse("a document", &long).is_ok());
     }
 }

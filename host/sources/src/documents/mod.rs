@@ -3,10 +3,14 @@
 //! A filter is read into a tree, and each document of a collection is held against it here, in Rust:
 //! nothing of a guest's becomes SQL. Deliberately absent: indexes but for `_id`, and all that
 //! MongoDB has beyond the operators named in this folder, which are refused by name.
+//!
+//! What a guest asks for has so many parts, and runs beside the async threads under a [`meter`]. What
+//! remains: one sort of up to 64 MiB of documents runs to its end once begun.
 
 mod filter;
 mod group;
 mod json;
+mod meter;
 mod object_id;
 mod path;
 mod pipeline;
@@ -15,11 +19,9 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod update;
+mod visit;
 
-use std::{
-    path::Path as FilePath,
-    time::{Duration, Instant},
-};
+use std::{path::Path as FilePath, time::Duration};
 
 use async_trait::async_trait;
 use remit_domain::{
@@ -33,15 +35,14 @@ use serde_json::{Map, Value};
 
 use self::{
     filter::Filter,
+    meter::Meter,
     pipeline::{Sort, Stage, Work},
     projection::Projection,
     storage::Storage,
     update::Update,
+    visit::{Changing, Counting, Deleting, Finding, Visit, beside},
 };
 use crate::{Settings, observe::counted, sql::rows};
-
-/// More documents than this are sorted and grouped beside the async threads.
-const FEW: usize = 256;
 
 /// Documents in a SQLite file, which is made when it is first used.
 pub(crate) struct DocumentFile {
@@ -59,37 +60,28 @@ impl DocumentFile {
         self.storage.probe().await
     }
 
-    /// The documents of a collection that a filter means, up to `most`.
-    async fn matching(&self, collection: &str, filter: &Filter, most: usize) -> Result<Work, Error> {
-        let mut work = Work::default();
-        if most == 0 {
-            return Ok(work);
-        }
-        self.scan(collection, filter, |document| {
-            work.push(document)?;
-            Ok(work.len() < most)
-        })
-        .await?;
-        Ok(work)
+    /// Has a collection looked at.
+    async fn scan<V: Visit>(&self, collection: &str, key: Option<String>, visitor: V) -> Result<V, Error> {
+        let mut reader = self.storage.read().await?;
+        let result = reader.each(collection, key.as_deref(), visitor).await;
+        reader.done(result)
     }
 
-    /// Calls `each` with what a filter means, until it says that it has enough.
-    async fn scan(
+    /// What stages make of the documents that a filter means, up to `most` of these.
+    async fn answer(
         &self,
         collection: &str,
-        filter: &Filter,
-        mut each: impl FnMut(Value) -> Result<bool, Error> + Send,
-    ) -> Result<(), Error> {
-        let clock = Clock { until: Instant::now() + self.timeout, allowed: self.timeout };
-        let mut reader = self.storage.read().await?;
-        let result = reader
-            .each(collection, id_of(filter).as_deref(), |body| {
-                clock.check()?;
-                let document = storage::document(&body)?;
-                if filter.matches(&document) { each(document) } else { Ok(true) }
-            })
-            .await;
-        reader.done(result)
+        filter: Filter,
+        most: usize,
+        stages: Vec<Stage>,
+    ) -> Result<Vec<String>, Error> {
+        let (meter, _waiting) = Meter::begin(self.timeout);
+        let key = id_of(&filter);
+        let mut finding = Finding { filter, meter, most, work: Work::default() };
+        if most > 0 {
+            finding = self.scan(collection, key, finding).await?;
+        }
+        beside(move || write(pipeline::run(&stages, finding.work, &finding.meter)?)).await
     }
 
     async fn run_find(&self, collection: &str, selection: &Selection) -> Result<Vec<String>, Error> {
@@ -112,7 +104,7 @@ impl DocumentFile {
         let mut stages: Vec<Stage> = sort.map(Stage::Sort).into_iter().collect();
         stages.extend([Stage::Skip(skip), Stage::Limit(limit)]);
         stages.extend(projection.map(Stage::Project));
-        write(work_through(stages, self.matching(collection, &filter, most).await?).await?)
+        self.answer(collection, filter, most, stages).await
     }
 
     async fn run_count(&self, collection: &str, filter: &str) -> Result<u64, Error> {
@@ -121,31 +113,25 @@ impl DocumentFile {
         if filter.is_empty() {
             return self.storage.count(collection).await;
         }
-        let mut count = 0;
-        self.scan(collection, &filter, |_| {
-            count += 1;
-            Ok(true)
-        })
-        .await?;
-        Ok(count)
+        let (meter, _waiting) = Meter::begin(self.timeout);
+        let key = id_of(&filter);
+        Ok(self.scan(collection, key, Counting { filter, meter, count: 0 }).await?.count)
     }
 
     async fn run_aggregate(&self, collection: &str, pipeline: &str) -> Result<Vec<String>, Error> {
         collection_name(collection)?;
-        let mut stages = pipeline::read(&json::parse("the pipeline", pipeline)?)?;
+        let mut stages = pipeline::read(&json::parse_query("the pipeline", pipeline)?)?;
         // What the first stage leaves out is never held.
-        let filter = match stages.first() {
-            Some(Stage::Match(filter)) => filter.clone(),
+        let first = matches!(stages.first(), Some(Stage::Match(_))).then(|| stages.remove(0));
+        let filter = match first {
+            Some(Stage::Match(filter)) => filter,
             _ => Filter::All(Vec::new()),
         };
-        if matches!(stages.first(), Some(Stage::Match(_))) {
-            stages.remove(0);
-        }
         let most = match stages.first() {
             Some(Stage::Limit(limit)) => *limit,
             _ => usize::MAX,
         };
-        write(work_through(stages, self.matching(collection, &filter, most).await?).await?)
+        self.answer(collection, filter, most, stages).await
     }
 
     async fn run_insert(&self, collection: &str, documents: &[String]) -> Result<Vec<String>, Error> {
@@ -156,9 +142,16 @@ impl DocumentFile {
         if documents.len() > MAX_DOCUMENTS {
             return Err(too_many_documents());
         }
-        let read: Result<Vec<_>, _> =
-            documents.iter().map(|text| new_document(json::parse_object("a document", text)?)).collect();
-        self.storage.insert(collection, read?).await
+        let documents = documents.to_vec();
+        let (meter, _waiting) = Meter::begin(self.timeout);
+        let read = move || {
+            let read = documents.iter().map(|text| {
+                meter.check()?;
+                new_document(json::object("a document", json::parse("a document", text)?)?)
+            });
+            read.collect::<Result<Vec<_>, Error>>()
+        };
+        self.storage.insert(collection, beside(read).await?).await
     }
 
     async fn run_update(
@@ -170,19 +163,12 @@ impl DocumentFile {
     ) -> Result<UpdateCount, Error> {
         collection_name(collection)?;
         let filter = read_filter(filter)?;
-        let update = Update::read(&json::parse_object("the update", update)?)?;
+        let update = Update::read(&json::object("the update", json::parse_query("the update", update)?)?)?;
         let inserted = if upsert { Some(upserted(&filter, &update)?) } else { None };
-        let clock = Clock { until: Instant::now() + self.timeout, allowed: self.timeout };
-        let change = |document: &Value| {
-            clock.check()?;
-            if !filter.matches(document) {
-                return Ok(None);
-            }
-            let mut changed = document.clone();
-            update.apply(&mut changed)?;
-            Ok(Some(changed))
-        };
-        self.storage.update(collection, id_of(&filter).as_deref(), change, inserted).await
+        let (meter, _waiting) = Meter::begin(self.timeout);
+        let key = id_of(&filter);
+        let changing = Changing { filter, update, meter, matched: 0, changes: Vec::new() };
+        self.storage.update(collection, key.as_deref(), changing, inserted).await
     }
 
     async fn run_delete(&self, collection: &str, filter: &str) -> Result<u64, Error> {
@@ -191,9 +177,9 @@ impl DocumentFile {
         if filter.is_empty() {
             return Err(Error::Denied("a filter that means every document deletes nothing".to_owned()));
         }
-        let clock = Clock { until: Instant::now() + self.timeout, allowed: self.timeout };
-        let meant = |document: &Value| clock.check().map(|()| filter.matches(document));
-        self.storage.delete(collection, id_of(&filter).as_deref(), meant).await
+        let (meter, _waiting) = Meter::begin(self.timeout);
+        let key = id_of(&filter);
+        self.storage.delete(collection, key.as_deref(), Deleting { filter, meter, keys: Vec::new() }).await
     }
 }
 
@@ -231,28 +217,6 @@ impl Store for DocumentFile {
     }
 }
 
-/// The time that an operation may take over documents, whoever wrote the filter.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    until: Instant,
-    allowed: Duration,
-}
-
-impl Clock {
-    fn check(&self) -> Result<(), Error> {
-        if Instant::now() > self.until { Err(rows::too_slow(self.allowed)) } else { Ok(()) }
-    }
-}
-
-/// Runs the stages, beside the async threads if there is much to do.
-async fn work_through(stages: Vec<Stage>, work: Work) -> Result<Work, Error> {
-    if work.len() <= FEW {
-        return pipeline::run(&stages, work);
-    }
-    let run = tokio::task::spawn_blocking(move || pipeline::run(&stages, work));
-    run.await.unwrap_or_else(|_| Err(Error::unavailable("the documents could not be worked on")))
-}
-
 fn write(work: Work) -> Result<Vec<String>, Error> {
     if work.len() > MAX_DOCUMENTS {
         return Err(too_many_documents());
@@ -267,11 +231,11 @@ fn write(work: Work) -> Result<Vec<String>, Error> {
 }
 
 fn read_filter(text: &str) -> Result<Filter, Error> {
-    Filter::read(&json::parse_object("the filter", text)?)
+    Filter::read(&json::object("the filter", json::parse_query("the filter", text)?)?)
 }
 
 fn optional(what: &str, text: Option<&str>) -> Result<Option<Map<String, Value>>, Error> {
-    text.map(|text| json::parse_object(what, text)).transpose()
+    text.map(|text| json::object(what, json::parse_query(what, text)?)).transpose()
 }
 
 /// The key under which the one document lies that a filter can mean, if it names an `_id`.

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::{
     filter::Filter,
     group::Group,
-    json::{compare, size, unknown},
+    json::{compare, unknown},
+    meter::{Meter, weigh},
     path::Path,
     projection::Projection,
 };
@@ -20,8 +21,6 @@ use super::{
 const MAX_STAGES: usize = 50;
 /// The most paths of a sort.
 const MAX_SORT_KEYS: usize = 32;
-/// The most bytes of documents that are worked on at once.
-const MAX_WORKING_BYTES: usize = 32 * 1024 * 1024;
 
 /// A stage, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,20 +35,18 @@ pub(super) enum Stage {
     Unwind { path: Path, keep_empty: bool },
 }
 
-/// Documents that are worked on, within a limit of memory.
+/// Documents that are worked on. They are counted with a meter, which counts each stage's alone: while
+/// one runs, those that it is given are there too.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     documents: Vec<Value>,
-    bytes: usize,
 }
 
 impl Work {
-    /// Takes one more document. Errors: `limit` (`max-working-bytes`).
-    pub(super) fn push(&mut self, document: Value) -> Result<(), Error> {
-        self.bytes += size(&document);
-        if self.bytes > MAX_WORKING_BYTES {
-            return Err(Error::Limit { name: "max-working-bytes", allowed: MAX_WORKING_BYTES as u64 });
-        }
+    /// Takes one more document. Errors: `limit` (`max-working-bytes`); `invalid` for too many levels.
+    pub(super) fn push(&mut self, document: Value, meter: &Meter) -> Result<(), Error> {
+        meter.step()?;
+        meter.take(weigh(&document)?)?;
         self.documents.push(document);
         Ok(())
     }
@@ -80,9 +77,10 @@ pub(super) fn read(stages: &Value) -> Result<Vec<Stage>, Error> {
     read.collect()
 }
 
-/// Runs stages. Errors: `limit` (`max-working-bytes`); `rejected` for sums that can't be.
-pub(super) fn run(stages: &[Stage], work: Work) -> Result<Work, Error> {
-    stages.iter().try_fold(work, |work, stage| stage.run(work))
+/// Runs stages. Errors: `limit` (`max-working-bytes`, `max-statement-ms`); `rejected` for sums that
+/// can't be.
+pub(super) fn run(stages: &[Stage], work: Work, meter: &Meter) -> Result<Work, Error> {
+    stages.iter().try_fold(work, |work, stage| stage.run(work, meter))
 }
 
 impl Stage {
@@ -124,25 +122,40 @@ impl Stage {
         })
     }
 
-    fn run(&self, work: Work) -> Result<Work, Error> {
+    fn run(&self, work: Work, meter: &Meter) -> Result<Work, Error> {
+        meter.release(meter.held());
         let mut next = Work::default();
         let documents = work.documents;
         match self {
             Self::Match(filter) => {
-                documents.into_iter().filter(|document| filter.matches(document)).try_for_each(|one| next.push(one))?;
+                for document in documents {
+                    if filter.matches(&document, meter)? {
+                        next.push(document, meter)?;
+                    }
+                }
             }
-            Self::Sort(sort) => sort.run(documents).into_iter().try_for_each(|one| next.push(one))?,
-            Self::Skip(count) => documents.into_iter().skip(*count).try_for_each(|one| next.push(one))?,
-            Self::Limit(count) => documents.into_iter().take(*count).try_for_each(|one| next.push(one))?,
+            Self::Sort(sort) => sort.run(documents, meter)?.into_iter().try_for_each(|one| next.push(one, meter))?,
+            Self::Skip(count) => documents.into_iter().skip(*count).try_for_each(|one| next.push(one, meter))?,
+            Self::Limit(count) => documents.into_iter().take(*count).try_for_each(|one| next.push(one, meter))?,
             Self::Project(projection) => {
-                documents.into_iter().map(|one| projection.apply(one)).try_for_each(|one| next.push(one))?;
+                for document in documents {
+                    let before = meter.held();
+                    let given = projection.apply(document, meter)?;
+                    // What it counted is in the document, which is counted as a whole.
+                    meter.release(meter.held() - before);
+                    next.push(given, meter)?;
+                }
             }
-            Self::Group(group) => group.run(&documents)?.into_iter().try_for_each(|one| next.push(one))?,
-            Self::Count(field) if !documents.is_empty() => next.push(json!({ field: documents.len() }))?,
+            Self::Group(group) => {
+                let groups = group.run(&documents, meter)?;
+                meter.release(meter.held());
+                groups.into_iter().try_for_each(|one| next.push(one, meter))?;
+            }
+            Self::Count(field) if !documents.is_empty() => next.push(json!({ field: documents.len() }), meter)?,
             Self::Count(_) => {}
             Self::Unwind { path, keep_empty } => {
                 for document in documents {
-                    unwind(document, path, *keep_empty, &mut next)?;
+                    unwind(document, path, *keep_empty, &mut next, meter)?;
                 }
             }
         }
@@ -150,25 +163,32 @@ impl Stage {
     }
 }
 
-fn unwind(document: Value, path: &Path, keep_empty: bool, next: &mut Work) -> Result<(), Error> {
+fn unwind(mut document: Value, path: &Path, keep_empty: bool, next: &mut Work, meter: &Meter) -> Result<(), Error> {
     let Some((last, before)) = path.parts().split_last() else { return Ok(()) };
     match path.get(&document) {
-        Some(Value::Array(items)) if !items.is_empty() => {
-            let items = items.clone();
-            for item in items {
-                let mut one = document.clone();
-                if let Some(Value::Object(parent)) = super::path::parent(&mut one, before) {
-                    parent.insert(last.clone(), item);
-                }
-                next.push(one)?;
-            }
-            Ok(())
-        }
-        Some(Value::Array(_) | Value::Null) | None if keep_empty => next.push(document),
-        Some(Value::Array(_) | Value::Null) | None => Ok(()),
+        Some(Value::Array(items)) if !items.is_empty() => {}
+        Some(Value::Array(_) | Value::Null) | None if keep_empty => return next.push(document, meter),
+        Some(Value::Array(_) | Value::Null) | None => return Ok(()),
         // What is no list counts as a list of one.
-        Some(_) => next.push(document),
+        Some(_) => return next.push(document, meter),
     }
+    let place = match super::path::parent(&mut document, before) {
+        Some(Value::Object(parent)) => parent.get_mut(last),
+        // A list's item is no field.
+        _ => None,
+    };
+    let Some(Value::Array(items)) = place.map(Value::take) else { return next.push(document, meter) };
+    // Without the list, so that each copy is as small as what it becomes.
+    let rest = weigh(&document)?;
+    for item in items {
+        meter.room(rest)?;
+        let mut one = document.clone();
+        if let Some(Value::Object(parent)) = super::path::parent(&mut one, before) {
+            parent.insert(last.clone(), item);
+        }
+        next.push(one, meter)?;
+    }
+    Ok(())
 }
 
 /// An order of documents.
@@ -192,10 +212,10 @@ impl Sort {
         Ok(Self(keys.collect::<Result<_, _>>()?))
     }
 
-    /// Sorts; documents that are equal stay in their order.
-    pub(super) fn run(&self, documents: Vec<Value>) -> Vec<Value> {
-        let mut keyed: Vec<(Vec<Value>, Value)> =
-            documents.into_iter().map(|document| (self.keys(&document), document)).collect();
+    /// Sorts; documents that are equal stay in their order. Errors: those of the meter.
+    pub(super) fn run(&self, documents: Vec<Value>, meter: &Meter) -> Result<Vec<Value>, Error> {
+        let keys: Vec<_> = documents.iter().map(|document| self.keys(document, meter)).collect::<Result<_, Error>>()?;
+        let mut keyed: Vec<(Vec<&Value>, usize)> = keys.into_iter().zip(0..).collect();
         keyed.sort_by(|(a, _), (b, _)| {
             let order = a.iter().zip(b).zip(&self.0).map(
                 |((a, b), (_, ascending))| {
@@ -204,14 +224,17 @@ impl Sort {
             );
             order.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
         });
-        keyed.into_iter().map(|(_, document)| document).collect()
+        let order: Vec<_> = keyed.into_iter().map(|(_, at)| at).collect();
+        let mut documents: Vec<_> = documents.into_iter().map(Some).collect();
+        Ok(order.into_iter().filter_map(|at| documents.get_mut(at)?.take()).collect())
     }
 
     /// What a document is sorted by: of a list its smallest value, or its largest when descending.
-    fn keys(&self, document: &Value) -> Vec<Value> {
+    fn keys<'a>(&self, document: &'a Value, meter: &Meter) -> Result<Vec<&'a Value>, Error> {
         let key = |(path, ascending): &(Path, bool)| {
             let mut best: Option<&Value> = None;
             let mut consider = |value| {
+                meter.step()?;
                 let better = best.is_none_or(|best: &Value| {
                     let order = compare(value, best);
                     if *ascending { order.is_lt() } else { order.is_gt() }
@@ -219,16 +242,17 @@ impl Sort {
                 if better {
                     best = Some(value);
                 }
+                Ok::<_, Error>(())
             };
-            path.any(document, &mut |value| {
+            path.any(document, meter, &mut |value| {
                 match value {
-                    Some(Value::Array(items)) => items.iter().for_each(&mut consider),
-                    Some(value) => consider(value),
-                    None => consider(&Value::Null),
+                    Some(Value::Array(items)) => items.iter().try_for_each(&mut consider)?,
+                    Some(value) => consider(value)?,
+                    None => consider(&Value::Null)?,
                 }
-                false
-            });
-            best.cloned().unwrap_or(Value::Null)
+                Ok(false)
+            })?;
+            Ok(best.unwrap_or(&Value::Null))
         };
         self.0.iter().map(key).collect()
     }

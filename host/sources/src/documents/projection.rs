@@ -1,9 +1,22 @@
 //! Projections: which parts of a document are given, and for pipelines values under new names.
 
+use std::collections::BTreeMap;
+
 use remit_domain::data::Error;
 use serde_json::{Map, Value};
 
-use super::path::Path;
+use super::{
+    meter::{Meter, weigh},
+    path::{Path, overlapping},
+};
+
+/// Paths by their parts, so that each name of a document is looked up once.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Tree {
+    /// Whether a path ends here.
+    ends: bool,
+    below: BTreeMap<String, Tree>,
+}
 
 /// A projection, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +25,7 @@ pub(super) struct Projection {
     keep: bool,
     /// Whether `_id` is given.
     id: bool,
-    paths: Vec<Path>,
+    tree: Tree,
     /// New names with what they refer to; in pipelines only.
     computed: Vec<(Path, Path)>,
 }
@@ -21,8 +34,8 @@ impl Projection {
     /// Errors: `invalid` for anything but 0 and 1 (or, with `computed`, references such as `"$a.b"`),
     /// and for a mixture of kept and left out.
     pub(super) fn read(object: &Map<String, Value>, computed: bool) -> Result<Self, Error> {
-        let mut this = Self { keep: false, id: true, paths: Vec::new(), computed: Vec::new() };
-        let mut kinds = Vec::new();
+        let mut this = Self { keep: false, id: true, tree: Tree::default(), computed: Vec::new() };
+        let (mut kinds, mut paths) = (Vec::new(), Vec::new());
         for (key, value) in object {
             let wrong = || Error::Invalid(format!("the projection of `{key}` is neither 0 nor 1"));
             let path = Path::new(key)?;
@@ -45,12 +58,13 @@ impl Projection {
                 }
                 continue;
             }
-            if this.paths.iter().any(|other| other.overlaps(&path)) {
-                return Err(Error::Invalid(format!("`{key}` is projected twice")));
-            }
             kinds.push(keep);
-            this.paths.push(path);
+            paths.push(path);
         }
+        if let Some(path) = overlapping(paths.iter()) {
+            return Err(Error::Invalid(format!("`{}` is projected twice", path.text())));
+        }
+        paths.iter().for_each(|path| this.tree.add(path.parts()));
         if kinds.iter().any(|kind| Some(kind) != kinds.first()) {
             return Err(Error::Invalid("a projection keeps paths or leaves them out, not both".to_owned()));
         }
@@ -58,77 +72,79 @@ impl Projection {
         Ok(this)
     }
 
-    /// The document with what is wanted of it.
-    pub(super) fn apply(&self, document: Value) -> Value {
+    /// The document with what is wanted of it. Errors: those of the meter, before anything is made.
+    pub(super) fn apply(&self, document: Value, meter: &Meter) -> Result<Value, Error> {
         let mut document = document;
-        let computed: Vec<_> = self.computed.iter().map(|(name, from)| (name, from.evaluate(&document))).collect();
+        let mut computed = Vec::with_capacity(self.computed.len());
+        for (name, from) in &self.computed {
+            meter.step()?;
+            if let Some(value) = from.evaluate(&document, meter)? {
+                meter.take(weigh(&value)?)?;
+                computed.push((name, value.into_owned()));
+            }
+        }
         let id = document.as_object_mut().and_then(|object| object.shift_remove("_id"));
-        let paths: Vec<_> = self.paths.iter().map(Path::parts).collect();
         let mut given = Map::new();
         if self.id && !self.computed.iter().any(|(name, _)| name.is_id()) {
             given.extend(id.map(|id| ("_id".to_owned(), id)));
         }
-        let rest = if self.keep { keep(document, &paths) } else { leave_out(document, &paths) };
+        let rest = if self.keep { keep(document, &self.tree) } else { leave_out(document, &self.tree) };
         if let Value::Object(rest) = rest {
             given.extend(rest);
         }
         let mut given = Value::Object(given);
         for (name, value) in computed {
             let Some((last, before)) = name.parts().split_last() else { continue };
-            if let (Some(value), Some(Value::Object(parent))) = (value, super::path::parent(&mut given, before)) {
+            if let Some(Value::Object(parent)) = super::path::parent(&mut given, before) {
                 parent.insert(last.clone(), value);
             }
         }
-        given
+        Ok(given)
     }
 }
 
-fn keep(value: Value, paths: &[&[String]]) -> Value {
+impl Tree {
+    fn add(&mut self, parts: &[String]) {
+        let end = parts.iter().fold(self, |tree, part| tree.below.entry(part.clone()).or_default());
+        end.ends = true;
+    }
+}
+
+fn keep(value: Value, tree: &Tree) -> Value {
     match value {
         Value::Object(object) => {
             let kept = object.into_iter().filter_map(|(key, value)| {
-                let below = below(&key, paths);
-                if below.iter().any(|path| path.is_empty()) {
+                let below = tree.below.get(&key)?;
+                if below.ends {
                     return Some((key, value));
                 }
                 // What is no object has no parts to keep.
-                let deeper = !below.is_empty() && matches!(value, Value::Object(_) | Value::Array(_));
-                deeper.then(|| (key, keep(value, &below)))
+                let deeper = matches!(value, Value::Object(_) | Value::Array(_));
+                deeper.then(|| (key, keep(value, below)))
             });
             Value::Object(kept.collect())
         }
         Value::Array(items) => {
             let objects = items.into_iter().filter(|item| matches!(item, Value::Object(_) | Value::Array(_)));
-            objects.map(|item| keep(item, paths)).collect()
+            objects.map(|item| keep(item, tree)).collect()
         }
         other => other,
     }
 }
 
-fn leave_out(value: Value, paths: &[&[String]]) -> Value {
+fn leave_out(value: Value, tree: &Tree) -> Value {
     match value {
         Value::Object(object) => {
-            let left = object.into_iter().filter_map(|(key, value)| {
-                let below = below(&key, paths);
-                if below.iter().any(|path| path.is_empty()) {
-                    return None;
-                }
-                let value = if below.is_empty() { value } else { leave_out(value, &below) };
-                Some((key, value))
+            let left = object.into_iter().filter_map(|(key, value)| match tree.below.get(&key) {
+                Some(below) if below.ends => None,
+                Some(below) => Some((key, leave_out(value, below))),
+                None => Some((key, value)),
             });
             Value::Object(left.collect())
         }
-        Value::Array(items) => items.into_iter().map(|item| leave_out(item, paths)).collect(),
+        Value::Array(items) => items.into_iter().map(|item| leave_out(item, tree)).collect(),
         other => other,
     }
-}
-
-/// What is left of the paths that begin with a key.
-fn below<'a>(key: &str, paths: &[&'a [String]]) -> Vec<&'a [String]> {
-    paths
-        .iter()
-        .filter_map(|path| path.split_first().filter(|(first, _)| *first == key).map(|(_, rest)| rest))
-        .collect()
 }
 
 #[cfg(test)]
@@ -137,7 +153,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::*;
+    use super::{super::meter::endless, *};
 
     #[test]
     fn projections_keep_leave_out_and_rename() {
@@ -157,7 +173,7 @@ mod tests {
             ),
         ] {
             let read = Projection::read(projection.as_object().unwrap(), true).unwrap();
-            assert_eq!(read.apply(document.clone()), given, "{projection}");
+            assert_eq!(read.apply(document.clone(), &endless()), Ok(given), "{projection}");
         }
         for bad in [
             json!({ "a": 1, "b": 0 }),

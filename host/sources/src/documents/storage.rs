@@ -18,11 +18,18 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::json;
+use super::{
+    json,
+    meter::weigh_to,
+    visit::{Changing, Deleting, Visit, beside},
+};
 use crate::{
     Settings,
     lease::{Connect, Lease, Lender},
-    sqlite::error::{fault, unopened},
+    sqlite::{
+        Limits, cap,
+        error::{fault, unopened},
+    },
 };
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS documents (collection TEXT NOT NULL, id TEXT NOT NULL, \
@@ -34,14 +41,19 @@ const REPLACE: &str = "UPDATE documents SET body = ?3 WHERE collection = ?1 AND 
 const DELETE: &str = "DELETE FROM documents WHERE collection = ?1 AND id = ?2";
 const COUNT: &str = "SELECT count(*) FROM documents WHERE collection = ?1";
 
-/// How many documents are looked at before others get their turn on the thread.
-const TURN: u32 = 64;
+/// How many documents are read before they are looked at, and about how many bytes of them.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = MAX_DOCUMENT_BYTES;
+/// How many rows the connection's thread may be ahead, each a document.
+const ROWS_AHEAD: usize = 4;
+/// How many levels a document may have. MongoDB's own limit, and within what can be read again.
+const MAX_DEPTH: usize = 100;
 
 /// A file of documents, with its connections.
 pub(super) struct Storage {
     path: PathBuf,
     lock_timeout: Duration,
-    timeout: Duration,
+    limits: Limits,
     readers: Arc<Lender<SqliteConnection>>,
     writers: Arc<Lender<SqliteConnection>>,
 }
@@ -54,7 +66,7 @@ pub(super) struct New {
 }
 
 impl New {
-    /// Errors: `limit` (`max-document-bytes`).
+    /// Errors: `limit` (`max-document-bytes`); `invalid` for too many levels.
     pub(super) fn of(id: &Value, document: &Value) -> Result<Self, Error> {
         Ok(Self { key: json::key(id), id: id.to_string(), body: body(document)? })
     }
@@ -71,7 +83,9 @@ pub(super) fn document(body: &str) -> Result<Value, Error> {
     })
 }
 
-fn body(document: &Value) -> Result<String, Error> {
+/// A document as it is kept. Errors: `limit` (`max-document-bytes`); `invalid` for too many levels.
+pub(super) fn body(document: &Value) -> Result<String, Error> {
+    weigh_to(document, MAX_DEPTH)?;
     let body = document.to_string();
     if body.len() > MAX_DOCUMENT_BYTES { Err(json::document_too_large()) } else { Ok(body) }
 }
@@ -83,29 +97,9 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Calls `each` with the bodies of a collection, or the one under a key, until it says false.
-    pub(super) async fn each(
-        &mut self,
-        collection: &str,
-        key: Option<&str>,
-        mut each: impl FnMut(String) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let mut seen = 0_u32;
-        let mut rows = sqlx::query(if key.is_some() { ONE } else { ALL })
-            .bind(collection.to_owned())
-            .bind(key.map(str::to_owned))
-            .fetch(&mut *self.lease);
-        while let Some(row) = rows.try_next().await.map_err(|error| self.storage.error(error))? {
-            let body = row.try_get(0).map_err(|error| self.storage.error(error))?;
-            if !each(body)? {
-                break;
-            }
-            seen += 1;
-            if seen.is_multiple_of(TURN) {
-                tokio::task::yield_now().await;
-            }
-        }
-        Ok(())
+    /// Has the documents of a collection looked at, or the one under a key.
+    pub(super) async fn each<V: Visit>(&mut self, collection: &str, key: Option<&str>, visitor: V) -> Result<V, Error> {
+        self.storage.visit(&mut self.lease, collection, key, visitor).await
     }
 
     /// Gives the connection back, if nothing failed on it.
@@ -123,7 +117,7 @@ impl Storage {
         Self {
             path: path.to_owned(),
             lock_timeout: settings.lock_timeout,
-            timeout: settings.statement_timeout,
+            limits: Limits::of(settings),
             readers: lender(settings.connections_per_source),
             // SQLite lets one connection write at a time; the others wait in order of arrival.
             writers: lender(1),
@@ -168,29 +162,18 @@ impl Storage {
         refused.map_or(Ok(ids), Err)
     }
 
-    /// Replaces each document that `change` gives another for, or inserts one if it is given and
-    /// there was none.
+    /// Replaces each document that is changed, or inserts one if it is given and none was meant.
     pub(super) async fn update(
         &self,
         collection: &str,
         key: Option<&str>,
-        change: impl Fn(&Value) -> Result<Option<Value>, Error>,
+        changing: Changing,
         inserted: Option<New>,
     ) -> Result<UpdateCount, Error> {
         let mut writer = self.begin().await?;
-        let mut count = UpdateCount { matched: 0, modified: 0, upserted_id: None };
-        let mut changes = Vec::new();
-        self.visit(&mut writer, collection, key, |before| {
-            if let Some(after) = change(before)? {
-                count.matched += 1;
-                if after != *before {
-                    changes.push((id_key(before), body(&after)?));
-                }
-            }
-            Ok(())
-        })
-        .await?;
-        for (key, body) in changes {
+        let changing = self.visit(&mut writer, collection, key, changing).await?;
+        let mut count = UpdateCount { matched: changing.matched, modified: 0, upserted_id: None };
+        for (key, body) in changing.changes {
             let done = sqlx::query(REPLACE).bind(collection).bind(key).bind(body).execute(&mut *writer).await;
             count.modified += done.map_err(|error| self.error(error))?.rows_affected();
         }
@@ -203,23 +186,11 @@ impl Storage {
     }
 
     /// Deletes each document that is meant.
-    pub(super) async fn delete(
-        &self,
-        collection: &str,
-        key: Option<&str>,
-        meant: impl Fn(&Value) -> Result<bool, Error>,
-    ) -> Result<u64, Error> {
+    pub(super) async fn delete(&self, collection: &str, key: Option<&str>, deleting: Deleting) -> Result<u64, Error> {
         let mut writer = self.begin().await?;
-        let mut keys = Vec::new();
-        self.visit(&mut writer, collection, key, |document| {
-            if meant(document)? {
-                keys.push(id_key(document));
-            }
-            Ok(())
-        })
-        .await?;
+        let deleting = self.visit(&mut writer, collection, key, deleting).await?;
         let mut count = 0;
-        for key in keys {
+        for key in deleting.keys {
             let done = sqlx::query(DELETE).bind(collection).bind(key).execute(&mut *writer).await;
             count += done.map_err(|error| self.error(error))?.rows_affected();
         }
@@ -227,27 +198,41 @@ impl Storage {
         Ok(count)
     }
 
-    async fn visit(
+    /// Has documents looked at, some at a time, until the visitor has seen enough.
+    async fn visit<V: Visit>(
         &self,
-        writer: &mut SqliteConnection,
+        connection: &mut SqliteConnection,
         collection: &str,
         key: Option<&str>,
-        mut each: impl FnMut(&Value) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let mut seen = 0_u32;
+        mut visitor: V,
+    ) -> Result<V, Error> {
         let mut rows = sqlx::query(if key.is_some() { ONE } else { ALL })
             .bind(collection.to_owned())
             .bind(key.map(str::to_owned))
-            .fetch(writer);
-        while let Some(row) = rows.try_next().await.map_err(|error| self.error(error))? {
-            let body: String = row.try_get(0).map_err(|error| self.error(error))?;
-            each(&document(&body)?)?;
-            seen += 1;
-            if seen.is_multiple_of(TURN) {
-                tokio::task::yield_now().await;
+            .fetch(connection);
+        loop {
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while batch.len() < BATCH && bytes < BATCH_BYTES {
+                let Some(row) = rows.try_next().await.map_err(|error| self.error(error))? else { break };
+                let body: String = row.try_get(0).map_err(|error| self.error(error))?;
+                bytes += body.len();
+                batch.push(body);
+            }
+            let last = batch.len() < BATCH && bytes < BATCH_BYTES;
+            let looked = move || {
+                for body in batch {
+                    if !visitor.visit(&body)? {
+                        return Ok((visitor, false));
+                    }
+                }
+                Ok((visitor, true))
+            };
+            let more;
+            (visitor, more) = beside(looked).await?;
+            if last || !more {
+                return Ok(visitor);
             }
         }
-        Ok(())
     }
 
     async fn add(&self, writer: &mut SqliteConnection, collection: &str, new: &New) -> Result<(), Error> {
@@ -278,11 +263,15 @@ impl Storage {
     }
 
     fn error(&self, error: sqlx::Error) -> Error {
-        fault(error, self.timeout).error
+        fault(error, self.limits).error
     }
 
     fn options(&self) -> SqliteConnectOptions {
-        SqliteConnectOptions::new().filename(&self.path).busy_timeout(self.lock_timeout).disable_statement_logging()
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(self.lock_timeout)
+            .row_buffer_size(ROWS_AHEAD)
+            .disable_statement_logging()
     }
 
     async fn make(&self) -> Result<SqliteConnection, Error> {
@@ -296,12 +285,13 @@ impl Storage {
             .synchronous(SqliteSynchronous::Normal);
         let mut connection = options.connect().await.map_err(|error| unopened(&error))?;
         connection.execute(SCHEMA).await.map_err(|error| unopened(&error))?;
+        cap(&mut connection, self.limits.file_bytes).await.map_err(|error| unopened(&error))?;
         Ok(connection)
     }
 }
 
 /// The key under which a document of the file lies.
-fn id_key(document: &Value) -> String {
+pub(super) fn id_key(document: &Value) -> String {
     json::key(document.get("_id").unwrap_or(&Value::Null))
 }
 

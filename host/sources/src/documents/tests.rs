@@ -1,5 +1,5 @@
 //! The store as a whole, over files of its own.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use remit_domain::data::{Refusal, documents::MAX_DOCUMENT_BYTES};
 use serde_json::json;
@@ -120,9 +120,12 @@ async fn updates_are_counted_and_upserts_begin_with_the_filter() {
     // A change that one document does not allow changes none.
     assert_eq!(update(json!({}), json!({ "$set": { "n.x": 1 } }), false).await.unwrap_err().case(), "rejected");
     assert_eq!(fixture.store.run_count("things", r#"{"n.x": 1}"#).await, Ok(0));
-    let half = json!({ "$push": { "x": "x".repeat(MAX_DOCUMENT_BYTES / 2) } });
-    assert_eq!(update(json!({ "_id": 1 }), half.clone(), false).await, count(1, 1));
-    assert_eq!(update(json!({ "_id": 1 }), half, false).await.unwrap_err().case(), "limit");
+    let nearly = json!({ "_id": 8, "x": "x".repeat(MAX_DOCUMENT_BYTES - 60_000) });
+    fixture.store.run_insert("things", &[nearly.to_string()]).await.unwrap();
+    let more = json!({ "$push": { "y": "y".repeat(40_000) } });
+    assert_eq!(update(json!({ "_id": 8 }), more.clone(), false).await, count(1, 1));
+    let error = update(json!({ "_id": 8 }), more, false).await.unwrap_err();
+    assert_eq!(error, Error::Limit { name: "max-document-bytes", allowed: 1024 * 1024 });
 }
 
 #[tokio::test]
@@ -231,6 +234,117 @@ async fn answers_stay_within_their_limits() {
     let fixture = with(&[json!({ "_id": 1, "a": many, "b": many, "c": many })]).await;
     let bomb = json!([{ "$unwind": "$a" }, { "$unwind": "$b" }, { "$unwind": "$c" }, { "$count": "n" }]);
     assert!(matches!(fixture.aggregate(bomb).await, Err(Error::Limit { name: "max-working-bytes", .. })));
+}
+
+#[tokio::test]
+async fn what_a_guest_asks_for_can_neither_kill_nor_freeze_the_host() {
+    // Little to ask, much to make: one document of 900 KB, and stages that would hold it a thousandfold.
+    let fixture = with(&[json!({ "_id": 1, "x": "x".repeat(900_000), "n": (0..1_000).collect::<Vec<_>>() })]).await;
+    let many = |count: usize, of: fn(usize) -> (String, Value)| Value::Object((0..count).map(of).collect());
+    let mut pushing = many(450, |at| (format!("f{at}"), json!({ "$push": "$x" })));
+    let mut lasting = many(450, |at| (format!("f{at}"), json!({ "$last": "$x" })));
+    let mut counting = many(450, |at| (format!("f{at}"), json!({ "$sum": 1 })));
+    for (group, by) in [(&mut pushing, json!(null)), (&mut lasting, json!(null)), (&mut counting, json!("$n"))] {
+        group.as_object_mut().unwrap().insert("_id".to_owned(), by);
+    }
+    let limit = |error: Error| match error {
+        Error::Limit { name, .. } => name,
+        other => panic!("{other}"),
+    };
+    for stages in [
+        json!([{ "$group": pushing }]),
+        json!([{ "$group": lasting }]),
+        json!([{ "$group": { "_id": many(900, |at| (format!("f{at}"), json!("$x"))) } }]),
+        json!([{ "$project": many(900, |at| (format!("f{at}"), json!("$x"))) }]),
+        // Each group has room for all that is ever put into it.
+        json!([{ "$project": { "n": 1 } }, { "$unwind": "$n" }, { "$group": counting }]),
+    ] {
+        assert_eq!(limit(fixture.aggregate(stages).await.unwrap_err()), "max-working-bytes");
+    }
+    // More than anybody asks for.
+    for (case, count) in [("max-query-parts", 2_000), ("max-query-bytes", 10_000)] {
+        let mut pushing = many(count, |at| (format!("f{at}"), json!({ "$push": "$_id" })));
+        pushing.as_object_mut().unwrap().insert("_id".to_owned(), Value::Null);
+        assert_eq!(limit(fixture.aggregate(json!([{ "$group": pushing }])).await.unwrap_err()), case);
+        let wide = many(count, |at| (format!("f{at}"), json!(1)));
+        let selection = Selection { projection: Some(wide.to_string()), ..all(json!({})) };
+        assert_eq!(limit(fixture.find(&selection).await.unwrap_err()), case);
+        assert_eq!(limit(fixture.find(&all(wide.clone())).await.unwrap_err()), case);
+        let update = json!({ "$set": wide }).to_string();
+        assert_eq!(limit(fixture.store.run_update("things", "{}", &update, false).await.unwrap_err()), case);
+    }
+    let listed = json!({ "n": { "$in": vec!["longer"; 2_000] } }).to_string();
+    assert_eq!(limit(fixture.store.run_delete("things", &listed).await.unwrap_err()), "max-query-parts");
+}
+
+#[tokio::test]
+async fn documents_have_so_many_levels() {
+    let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!({ "a": inner }));
+    // The document itself is one.
+    let fixture = with(&[json!({ "_id": 1, "a": nested(99) })]).await;
+    let deeper = json!({ "_id": 2, "a": nested(100) }).to_string();
+    assert_eq!(fixture.store.run_insert("things", &[deeper]).await.unwrap_err().case(), "invalid");
+    // What is stored must be read again by everybody.
+    let update = json!({ "$set": { vec!["a"; 32].join("."): nested(90) } }).to_string();
+    assert_eq!(fixture.store.run_update("things", "{}", &update, false).await.unwrap_err().case(), "invalid");
+    // Stages that add levels to each other's do not add them without end.
+    let wrap = (0..110).fold(json!("$_id"), |inner, _| json!({ "a": inner }));
+    let stage = json!({ "$group": { "_id": wrap } });
+    assert_eq!(fixture.aggregate(json!([stage])).await.unwrap().len(), 1);
+    assert_eq!(fixture.aggregate(json!(vec![stage; 8])).await.unwrap_err().case(), "invalid");
+    let name = vec!["a"; 32].join(".");
+    let stage = json!({ "$project": { name: "$a" } });
+    assert_eq!(fixture.aggregate(json!(vec![stage; 50])).await.unwrap_err().case(), "invalid");
+}
+
+#[tokio::test]
+async fn an_operation_ends_with_its_time() {
+    let mut fixture = with(&[json!({ "_id": 1, "n": 1 })]).await;
+    fixture.store.timeout = Duration::ZERO;
+    let late =
+        |result: Result<(), Error>| assert!(matches!(result, Err(Error::Limit { name: "max-statement-ms", .. })));
+    late(fixture.find(&all(json!({}))).await.map(drop));
+    late(fixture.store.run_count("things", r#"{"n": 1}"#).await.map(drop));
+    late(fixture.aggregate(json!([{ "$count": "n" }])).await.map(drop));
+    late(fixture.store.run_update("things", "{}", r#"{"$set": {"n": 2}}"#, false).await.map(drop));
+    late(fixture.store.run_delete("things", r#"{"n": 1}"#).await.map(drop));
+    late(fixture.store.run_insert("things", &["{}".to_owned()]).await.map(drop));
+    fixture.store.timeout = Duration::from_secs(30);
+    assert_eq!(fixture.find(&all(json!({}))).await.unwrap(), [json!({ "_id": 1, "n": 1 })], "and nothing happened");
+}
+
+#[tokio::test]
+async fn an_update_of_everything_holds_so_much() {
+    let fixture = fixture();
+    for batch in 0..7 {
+        let documents: Vec<_> =
+            (0..10).map(|n| json!({ "_id": batch * 10 + n, "x": "x".repeat(1_000_000) }).to_string()).collect();
+        fixture.store.run_insert("things", &documents).await.unwrap();
+    }
+    let update = fixture.store.run_update("things", "{}", r#"{"$set": {"y": 1}}"#, false).await;
+    assert!(matches!(update, Err(Error::Limit { name: "max-working-bytes", .. })));
+    assert_eq!(fixture.store.run_count("things", r#"{"y": 1}"#).await, Ok(0));
+    let few = r#"{"_id": {"$lt": 60}}"#;
+    let update = fixture.store.run_update("things", few, r#"{"$set": {"y": 1}}"#, false).await.unwrap();
+    assert_eq!((update.matched, update.modified), (60, 60));
+}
+
+#[tokio::test]
+async fn a_file_of_documents_grows_to_its_size_and_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("documents.sqlite");
+    let settings = Settings { database_bytes: 300_000, ..Settings::default() };
+    let store = DocumentFile::new(&path, &settings);
+    let document = [json!({ "x": "x".repeat(100_000) }).to_string()];
+    store.run_insert("things", &document).await.unwrap();
+    let error = loop {
+        if let Err(error) = store.run_insert("things", &document).await {
+            break error;
+        }
+    };
+    assert_eq!(error, Error::Limit { name: "max-database-bytes", allowed: 300_000 });
+    assert!(std::fs::metadata(&path).unwrap().len() <= 300_000);
+    assert_eq!(store.run_delete("things", r#"{"x": {"$exists": true}}"#).await, Ok(2));
 }
 
 #[tokio::test]

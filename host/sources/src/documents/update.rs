@@ -39,12 +39,11 @@ impl Update {
                 if path.is_id() {
                     return Err(Error::Invalid("`_id` can't be changed".to_owned()));
                 }
-                if changes.iter().any(|(other, _)| other.overlaps(&path)) {
-                    let path = path.parts().join(".");
-                    return Err(Error::Invalid(format!("`{path}` is changed twice")));
-                }
                 changes.push((path, change));
             }
+        }
+        if let Some(path) = path::overlapping(changes.iter().map(|(path, _)| path)) {
+            return Err(Error::Invalid(format!("`{}` is changed twice", path.text())));
         }
         if changes.is_empty() {
             return Err(Error::Invalid("the update changes nothing".to_owned()));
@@ -93,7 +92,7 @@ impl Change {
             Error::Rejected(Rejection {
                 reason: Refusal::Rule,
                 code: None,
-                message: format!("`{}` {why}", path.parts().join(".")),
+                message: format!("`{}` {why}", path.text()),
             })
         };
         // Taking away never makes what leads there.

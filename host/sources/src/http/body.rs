@@ -12,18 +12,22 @@ pub(super) struct Body {
     counted: u64,
     allowed: u64,
     limit: &'static str,
+    /// Whether what was asked for only reads.
+    read: bool,
 }
 
 /// The most bytes that a guest takes at once, whatever it asks for.
 const MAX_PIECE_BYTES: usize = 1024 * 1024;
 
 impl Body {
-    /// A body of at most `allowed` bytes, which the contract calls `limit`.
-    pub(super) fn new(answer: reqwest::Response, allowed: u64, limit: &'static str) -> Self {
-        Self { answer, left: Vec::new(), taken: 0, counted: 0, allowed, limit }
+    /// A body of at most `allowed` bytes, which the contract calls `limit`. After a request that was
+    /// not a `read`, one that breaks off is `uncertain`: what it did is known only to the service.
+    pub(super) fn new(answer: reqwest::Response, allowed: u64, limit: &'static str, read: bool) -> Self {
+        Self { answer, left: Vec::new(), taken: 0, counted: 0, allowed, limit, read }
     }
 
-    /// All of it. Errors: `limit`, before it is read where the answer says its length; `unavailable`.
+    /// All of it. Errors: `limit`, before it is read where the answer says its length; `unavailable`;
+    /// `uncertain`.
     pub(super) async fn all(&mut self) -> Result<Vec<u8>, Error> {
         if self.answer.content_length().is_some_and(|length| length > self.allowed) {
             return Err(self.too_large());
@@ -39,7 +43,11 @@ impl Body {
         loop {
             let piece = self.answer.chunk().await.map_err(|error| {
                 tracing::warn!(timeout = error.is_timeout(), "an API's answer broke off");
-                Error::unavailable("the answer broke off")
+                if self.read {
+                    Error::unavailable("the answer broke off")
+                } else {
+                    Error::Uncertain("the answer broke off; the request may have taken effect".to_owned())
+                }
             })?;
             let Some(piece) = piece else { return Ok(None) };
             self.counted = self.counted.saturating_add(piece.len() as u64);

@@ -47,7 +47,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One tenant's account with a service.
-pub(crate) struct Service {
+pub(crate) struct RemoteApi {
     name: String,
     client: reqwest::Client,
     facts: &'static Facts,
@@ -57,7 +57,7 @@ pub(crate) struct Service {
     timeout: Duration,
 }
 
-impl Service {
+impl RemoteApi {
     /// Errors: `invalid` for a definition that cannot work; `denied` for an address that the guard
     /// refuses.
     pub(crate) fn new(
@@ -106,6 +106,8 @@ impl Service {
             status if status.is_server_error() => {
                 Err(Error::unavailable(format!("the service answered with status {}", status.as_u16())))
             }
+            // Whatever stands there, it is not what was asked for.
+            status if status.is_redirection() => rejected("the service is somewhere else"),
             // A base URL of a service that has nothing at its root is healthy all the same.
             status if status.is_client_error() && !self.facts.probe.is_empty() => {
                 rejected("the service has no such API")
@@ -132,11 +134,12 @@ impl Service {
         }
         let coded = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         if coded {
-            return Err(Error::Rejected(Rejection {
+            let coded = Error::Rejected(Rejection {
                 reason: Refusal::Rule,
                 code: None,
                 message: "the service answered in a content coding that was not asked for".to_owned(),
-            }));
+            });
+            return Err(undelivered(coded, reads(request)));
         }
         Ok(answer)
     }
@@ -208,8 +211,8 @@ impl Service {
         let exchanged = async {
             let answer = self.exchange(request).await?;
             let (status, headers) = (answer.status().as_u16(), headers::response(answer.headers(), &self.base));
-            let mut reader = Body::new(answer, MAX_RESPONSE_BYTES as u64, "max-response-bytes");
-            let body = reader.all().await.map_err(|error| interrupted(error, reads(request)))?;
+            let mut reader = Body::new(answer, MAX_RESPONSE_BYTES as u64, "max-response-bytes", reads(request));
+            let body = reader.all().await.map_err(|error| undelivered(error, reads(request)))?;
             Ok(Response { status, headers, body })
         };
         tokio::time::timeout(self.timeout, exchanged).await.unwrap_or_else(|_| Err(unanswered(reads(request))))
@@ -218,7 +221,8 @@ impl Service {
     async fn run_open(&self, request: &Request) -> Result<ResponseHead, Error> {
         let answer = self.exchange(request).await?;
         let (status, headers) = (answer.status().as_u16(), headers::response(answer.headers(), &self.base));
-        Ok(ResponseHead { status, headers, body: Box::new(Body::new(answer, MAX_STREAM_BYTES, "max-stream-bytes")) })
+        let body = Body::new(answer, MAX_STREAM_BYTES, "max-stream-bytes", reads(request));
+        Ok(ResponseHead { status, headers, body: Box::new(body) })
     }
 
     fn admit(access: Access<'_>, request: &Request) -> Result<(), Error> {
@@ -232,7 +236,7 @@ impl Service {
 }
 
 #[async_trait]
-impl Api for Service {
+impl Api for RemoteApi {
     fn permission(&self, request: &Request) -> Permission {
         if reads(request) { Permission::Read } else { Permission::Write }
     }
@@ -316,10 +320,13 @@ fn unanswered(read: bool) -> Error {
     }
 }
 
-/// The body broke off: for a change, what it did is known only to the service.
-fn interrupted(error: Error, read: bool) -> Error {
+/// An answer that came and can't be given whole. `limit` and `rejected` say that nothing was done or
+/// asked in vain, which nobody knows of a change.
+fn undelivered(error: Error, read: bool) -> Error {
     match error {
-        Error::Unavailable(_) => unanswered(read),
+        Error::Limit { .. } | Error::Rejected(_) if !read => {
+            Error::Uncertain(format!("the request may have taken effect, and its answer can't be given: {error}"))
+        }
         other => other,
     }
 }

@@ -27,7 +27,7 @@ use super::*;
 use crate::guard::NetworkRules;
 
 struct Fixture {
-    service: Service,
+    service: RemoteApi,
     server: tokio::task::JoinHandle<()>,
     hits: Arc<AtomicU32>,
 }
@@ -38,11 +38,11 @@ impl Drop for Fixture {
     }
 }
 
-fn service(provider: Provider, uri: &str, auth: Auth) -> Result<Service, Error> {
+fn service(provider: Provider, uri: &str, auth: Auth) -> Result<RemoteApi, Error> {
     guarded(&Guard::new(NetworkRules::new(["127.0.0.1"]).unwrap()).unwrap(), provider, uri, auth)
 }
 
-fn guarded(guard: &Guard, provider: Provider, uri: &str, auth: Auth) -> Result<Service, Error> {
+fn guarded(guard: &Guard, provider: Provider, uri: &str, auth: Auth) -> Result<RemoteApi, Error> {
     let credentials = Credentials {
         user: Some("ada".to_owned()),
         password: Some("canary-word".to_owned().into()),
@@ -57,7 +57,7 @@ fn guarded(guard: &Guard, provider: Provider, uri: &str, auth: Auth) -> Result<S
         revision: "r".to_owned(),
     };
     let settings = Settings { api_timeout: Duration::from_millis(600), ..Settings::default() };
-    Service::new(&definition, &api, guard, &settings)
+    RemoteApi::new(&definition, &api, guard, &settings)
 }
 
 async fn serve(provider: Provider, auth: Auth) -> Fixture {
@@ -67,7 +67,7 @@ async fn serve(provider: Provider, auth: Auth) -> Fixture {
     let app = Router::new()
         .route("/base/echo", any(echo))
         .route("/base/slow", any(std::future::pending::<()>))
-        .route("/base/large", get(|| async { vec![b'x'; MAX_RESPONSE_BYTES + 1] }))
+        .route("/base/large", any(|| async { vec![b'x'; MAX_RESPONSE_BYTES + 1] }))
         .route("/base/exact", get(|| async { vec![b'x'; MAX_RESPONSE_BYTES] }))
         .route(
             "/base/redirect",
@@ -81,7 +81,7 @@ async fn serve(provider: Provider, auth: Auth) -> Fixture {
         )
         .route("/base/busy", any(|| async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "2.5")]) }))
         .route("/base/down", any(|| async { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "9")], "later") }))
-        .route("/base/zipped", get(|| async { ([("content-encoding", "gzip")], "x") }))
+        .route("/base/zipped", any(|| async { ([("content-encoding", "gzip")], "x") }))
         .route("/base/wrong", post(|body: Bytes| async move { (StatusCode::UNPROCESSABLE_ENTITY, body) }))
         .route("/base/admin/api/2024-01/{*rest}", any(echo))
         .route("/base/services/data/v57.0/{*rest}", any(echo))
@@ -193,10 +193,15 @@ async fn sizes_are_kept_while_streaming() {
         length += piece.len();
     }
     assert_eq!(length, MAX_RESPONSE_BYTES + 1);
+    // What a change did is not undone by an answer that is too large, or can't be read.
+    for path in ["large", "zipped"] {
+        let error = fixture.service.run_send(&request(Method::Post, path)).await.unwrap_err();
+        assert_eq!(error.case(), "uncertain", "{path}: {error}");
+    }
     let big = Request { body: Some(vec![0; MAX_REQUEST_BYTES + 1]), ..request(Method::Post, "echo") };
     assert_eq!(fixture.service.run_send(&big).await.unwrap_err().case(), "limit");
     let answer = fixture.service.client.get(fixture.service.base.join("exact").unwrap()).send().await.unwrap();
-    let mut capped = Body::new(answer, 10, "max-stream-bytes");
+    let mut capped = Body::new(answer, 10, "max-stream-bytes", true);
     assert_eq!(capped.read(100).await.unwrap_err(), Error::Limit { name: "max-stream-bytes", allowed: 10 });
 }
 
@@ -261,6 +266,16 @@ async fn a_connection_that_breaks_after_sending_is_not_sent_again() {
     assert_eq!(service.run_send(&request(Method::Post, "x")).await.unwrap_err().case(), "uncertain");
     assert_eq!(accepted.load(Ordering::SeqCst), 1);
     assert_eq!(service.run_send(&request(Method::Get, "x")).await.unwrap_err().case(), "unavailable");
+    for (method, case) in [(Method::Patch, "uncertain"), (Method::Get, "unavailable")] {
+        let mut head = service.run_open(&request(method, "x")).await.unwrap();
+        let broken = loop {
+            match head.body.read(100).await {
+                Ok(piece) => assert!(piece.is_some(), "it ends as if it were whole"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(broken.case(), case, "{broken}");
+    }
     server.abort();
 }
 
@@ -286,6 +301,20 @@ async fn probes_ask_the_providers_own_question() {
     salesforce.service.probe().await.unwrap();
     let rest = serve(Provider::Rest, Auth::None).await;
     rest.service.probe().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_that_has_gone_elsewhere_is_not_healthy() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().fallback(|| async { (StatusCode::FOUND, [("location", "/login")]) });
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    for provider in [Provider::Shopify, Provider::Salesforce, Provider::Rest] {
+        let service = service(provider, &format!("http://{address}/"), Auth::None).unwrap();
+        let error = service.probe().await.unwrap_err();
+        assert!(matches!(&error, Error::Rejected(why) if why.code.as_deref() == Some("302")), "{error}");
+    }
+    server.abort();
 }
 
 #[test]

@@ -5,12 +5,7 @@
 //! takes years. Each expression begins with a call of the dialect's, which ends the matter here.
 //! Deliberately absent: time, which a busy machine takes from an innocent statement.
 
-use std::{
-    any::TypeId,
-    cell::Cell,
-    iter::Peekable,
-    str::Chars,
-};
+use std::{any::TypeId, cell::Cell, iter::Peekable, str::Chars};
 
 use sqlparser::{
     ast::{Expr, Statement},

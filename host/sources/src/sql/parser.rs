@@ -218,8 +218,7 @@ mod tests {
             }
             _ => Ok(statement.len()),
         };
-        let patience =
-            Patience { turn: Duration::from_millis(200), reading: Duration::from_millis(50), lost: 2 };
+        let patience = Patience { turn: Duration::from_millis(200), reading: Duration::from_millis(50), lost: 2 };
         (Parser::new(patience, Box::new(read)), release)
     }
 

@@ -427,8 +427,12 @@ mod tests {
             (Mysql, "select '\\'?', \"?\", `?` # ?\n /* $1 */, ?;", "select '\\'?', \"?\", `?` , ?", vec![0]),
             (Mysql, "select 1--1, 2-- two", "select 1- -1, 2", vec![]),
             (Sqlite, "select 1--1", "select 1", vec![]),
-            (Mysql, "select position, position, t.position, position, position, position(b)",
-             "select position, position, t.position, position, position, position(b)", vec![]),
+            (
+                Mysql,
+                "select position, position, t.position, position, position, position(b)",
+                "select position, position, t.position, position, position, position(b)",
+                vec![],
+            ),
             (Sqlite, "select x'0aFF', N'a'", "select x'0aFF', N 'a'", vec![]),
             (Sqlite, "select 'it''s' ; -- end ;\n/* ; */ ", "select 'it''s'", vec![]),
         ] {

@@ -73,7 +73,7 @@ impl<E: Engine> Open<E> {
 /// The error of a statement in a transaction. A connection that breaks before the commit has the
 /// database undo everything, so that nothing is in doubt, but the statement alone can't be repeated.
 fn undone(fault: Fault) -> Error {
-    if !fault.doubtful {
+    if !fault.broken || !matches!(fault.error, Error::Unavailable(_)) {
         return fault.error;
     }
     Error::Rejected(Rejection {

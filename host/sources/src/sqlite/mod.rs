@@ -29,14 +29,18 @@ use remit_domain::data::{
     sql::{Change, Column, Dialect, RowSet, Value},
 };
 use sqlx::{
-    AssertSqlSafe, Column as _, ColumnOrigin, ConnectOptions as _, Executor as _, Row as _, SqliteConnection, Statement as _,
+    AssertSqlSafe, Column as _, ColumnOrigin, ConnectOptions as _, Executor as _, Row as _, SqliteConnection,
+    Statement as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use self::{declared::Declared, watch::Watch};
 use crate::{
     Settings,
-    sql::{Control, Engine, Fault, Mode, Plan, rows::{Rows, check_columns}},
+    sql::{
+        Control, Engine, Fault, Mode, Plan,
+        rows::{Rows, check_columns},
+    },
 };
 
 /// A SQLite file as a source of SQL.

@@ -357,13 +357,14 @@ pub(crate) async fn a_server_that_dies(ground: &Ground, server: &mut Mariadb) {
     let mut transaction = ground.database.begin(write()).await.unwrap();
     let update = "UPDATE parent SET age = 1 WHERE id = 1";
     transaction.execute(write(), update, &[]).await.unwrap();
-    ground.execute("UPDATE parent SET age = 1 WHERE id = 2", &[]).await.unwrap();
+    let known = "UPDATE parent SET age = 1 WHERE id = 2";
+    ground.execute(known, &[]).await.unwrap();
     assert_eq!(ground.number("SELECT 1").await, 1);
     server.kill().unwrap();
     // Each goes by a connection that was in order a moment ago.
     let error = transaction.commit(write()).await.unwrap_err();
     assert_eq!(error.case(), "uncertain", "{error}");
-    let error = ground.execute(update, &[]).await.unwrap_err();
+    let error = ground.execute(known, &[]).await.unwrap_err();
     assert_eq!(error.case(), "uncertain", "{error}");
     let error = ground.query("SELECT 1", &[]).await.unwrap_err();
     assert_eq!(error.case(), "unavailable", "{error}");

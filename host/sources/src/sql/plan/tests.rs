@@ -3,10 +3,7 @@
 
 use Dialect::{Mysql, Sqlite};
 
-use super::{
-    super::scan::Scanned,
-    *,
-};
+use super::{super::scan::Scanned, *};
 
 async fn of(dialect: Dialect, statement: &str, wanted: Use) -> Result<Arc<Plan>, Error> {
     let given = scan(dialect, statement).map_or(0, |scanned| scanned.parameters);
