@@ -18,13 +18,16 @@ use tempfile::TempDir;
 pub(crate) const SHOPIFY_TOKEN: &str = shopify::TOKEN;
 pub(crate) const SALESFORCE_TOKEN: &str = salesforce::TOKEN;
 
+/// A change of a host's folder before it starts.
+type Edit = Box<dyn FnOnce(&Path)>;
+
 /// What a host is started with beyond the demo.
 #[derive(Default)]
 pub(crate) struct Setup {
     /// More environment.
     env: Vec<(String, String)>,
     /// Changes files of the host's folder before it starts.
-    edits: Vec<Box<dyn FnOnce(&Path)>>,
+    edits: Vec<Edit>,
     /// Components beside those of `plugins/dist`, by file below it.
     components: Vec<&'static str>,
 }

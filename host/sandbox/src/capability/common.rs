@@ -81,7 +81,7 @@ fn cut(mut text: String) -> String {
 }
 
 fn known_limit(name: &str) -> &'static str {
-    const KNOWN: [&str; 17] = [
+    const KNOWN: [&str; 20] = [
         "max-statement-bytes",
         "max-parameters",
         "max-rows",
@@ -99,6 +99,9 @@ fn known_limit(name: &str) -> &'static str {
         "max-statement-ms",
         "max-value-bytes",
         "max-working-bytes",
+        "max-database-bytes",
+        "max-query-bytes",
+        "max-query-parts",
     ];
     KNOWN.into_iter().find(|known| *known == name).unwrap_or("unnamed")
 }

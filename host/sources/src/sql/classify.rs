@@ -83,6 +83,10 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
         {
             return Err(Error::Denied("`OR ROLLBACK` would end the transaction".to_owned()));
         }
+        // MariaDB does not say before it runs how many columns it would send.
+        if dialect == Dialect::Mysql && returns(statement) {
+            return Err(Error::Denied("`RETURNING` is not admitted: a change gives no rows back".to_owned()));
+        }
     } else if scanned.words.iter().any(|word| matches!(word.as_str(), "into" | "outfile" | "dumpfile")) {
         return Err(Error::Denied("a reading statement has no INTO".to_owned()));
     }
@@ -128,6 +132,20 @@ fn on_conflict(statement: &Statement) -> Option<SqliteOnConflict> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Whether a change sends rows.
+fn returns(statement: &Statement) -> bool {
+    match statement {
+        Statement::Insert(insert) => insert.returning.is_some(),
+        Statement::Update(update) => update.returning.is_some(),
+        Statement::Delete(delete) => delete.returning.is_some(),
+        Statement::Query(query) => match query.body.as_ref() {
+            SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) => returns(inner),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
