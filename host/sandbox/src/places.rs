@@ -69,9 +69,9 @@ mod tests {
         TenantId::new(name)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_tenant_leaves_the_others_their_share() -> Result<(), Box<dyn std::error::Error>> {
-        let places = Places::new(4, Duration::from_secs(5));
+        let places = Places::new(4, Duration::from_millis(20));
         let greedy = tenant("greedy")?;
         let held = [places.take(&greedy).await?, places.take(&greedy).await?];
         assert!(matches!(places.take(&greedy).await, Err(Error::Busy { .. })), "its share is taken");
