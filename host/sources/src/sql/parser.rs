@@ -218,7 +218,8 @@ mod tests {
             }
             _ => Ok(statement.len()),
         };
-        let patience = Patience { turn: Duration::from_millis(200), reading: Duration::from_millis(50), lost: 2 };
+        // Long enough for what is read at once, on a machine that is busy and prints a panic's trace.
+        let patience = Patience { turn: Duration::from_secs(3), reading: Duration::from_secs(1), lost: 2 };
         (Parser::new(patience, Box::new(read)), release)
     }
 
