@@ -81,24 +81,13 @@ fn prepare(root: &Path, tenants: usize) -> Result<()> {
     fs::copy(repository.join("plugins/dist").join(component), dist.join(component))
         .context("the component is not built: cargo xtask build-plugin techstart-crm")?;
     let contexts = root.join("configs/contexts");
-    let mut context: serde_json::Value = serde_json::from_slice(&fs::read(contexts.join("techstart.json"))?)?;
-    rename_credentials(&mut context);
+    // Other tenants may not use TechStart's credentials; each has its own, unset: no source is opened.
+    let context = fs::read_to_string(contexts.join("techstart.json"))?;
     for at in 0..tenants {
-        fs::write(contexts.join(format!("tenant{at}.json")), context.to_string())?;
+        let own = context.replace("TECHSTART_", &format!("TENANT{at}_"));
+        fs::write(contexts.join(format!("tenant{at}.json")), own)?;
     }
     Ok(())
-}
-
-/// Other tenants may not use TechStart's credentials; sources are never opened here, so none do.
-fn rename_credentials(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            fields.remove("credentials");
-            fields.values_mut().for_each(rename_credentials);
-        }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(rename_credentials),
-        _ => {}
-    }
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
