@@ -140,6 +140,8 @@ pub struct Permit {
     agent: AgentName,
     grant: Grant,
     touched: Arc<Touched>,
+    /// Whether the operation that this permit is for was noted when it was started.
+    noted: bool,
 }
 
 /// Proof that a reading operation was admitted.
@@ -183,33 +185,19 @@ impl Permit {
         }
     }
 
-    /// Notes an operation that is about to be started, and says whether it is admitted. Its proof is had
-    /// from [`Self::started_read`] and the like once it runs, so that a call's record names the source
-    /// even if the operation is stopped before it runs.
-    pub fn start(&self, permission: Permission) -> Result<(), data::Error> {
-        self.admit(permission)
-    }
-
-    /// As [`Self::read`], for an operation noted by [`Self::start`].
-    pub fn started_read(&self) -> Result<Reading<'_>, data::Error> {
-        self.in_force(Permission::Read).map(|()| Reading(PhantomData))
-    }
-
-    /// As [`Self::write`], for an operation noted by [`Self::start`].
-    pub fn started_write(&self) -> Result<Writing<'_>, data::Error> {
-        self.in_force(Permission::Write).map(|()| Writing(PhantomData))
-    }
-
-    /// As [`Self::access`], for an operation noted by [`Self::start`].
-    pub fn started_access(&self, permission: Permission) -> Result<Access<'_>, data::Error> {
-        match permission {
-            Permission::Read => self.started_read().map(Access::Reading),
-            Permission::Write => self.started_write().map(Access::Writing),
-        }
+    /// Notes an operation that is about to be started, and gives the permit that it runs under, which notes
+    /// nothing again: so a call's record names the source even if the operation is stopped before it runs.
+    /// Errors as [`Self::read`] and [`Self::write`].
+    pub fn start(&self, permission: Permission) -> Result<Self, data::Error> {
+        self.admit(permission)?;
+        Ok(Self { noted: true, ..self.clone() })
     }
 
     fn admit(&self, wanted: Permission) -> Result<(), data::Error> {
         let admitted = self.in_force(wanted);
+        if self.noted {
+            return admitted;
+        }
         let used = match (&admitted, wanted) {
             (Err(_), _) => Use { denied: 1, ..Use::default() },
             (Ok(()), Permission::Read) => Use { reads: 1, ..Use::default() },
@@ -292,6 +280,7 @@ impl Grants {
                 agent: agent.clone(),
                 grant,
                 touched: touched.clone(),
+                noted: false,
             })
             .collect();
         Self { context: context.clone(), sources: sources.clone(), permits, touched }

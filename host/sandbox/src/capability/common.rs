@@ -127,7 +127,7 @@ impl wit::HostReader for State {
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, wit::Error>> {
         let max = usize::try_from(max).unwrap_or(usize::MAX).clamp(1, MAX_CHUNK_BYTES);
         let reader = self.table.get_mut(&reader)?;
-        if let Err(revoked) = reader.permit.started_read() {
+        if let Err(revoked) = reader.permit.read() {
             return Ok(Err(error(revoked)));
         }
         Ok(reader.body.read(max).await.map_err(error))

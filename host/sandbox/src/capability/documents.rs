@@ -24,6 +24,11 @@ pub struct DocumentStore {
 }
 
 impl DocumentStore {
+    /// The store for one operation that is started and noted now.
+    fn start(&self, permission: Permission) -> Result<Self, Error> {
+        Ok(Self { permit: self.permit.start(permission)?, ..self.clone() })
+    }
+
     async fn find(&self, collection: &str, selection: &documents::Selection) -> Result<Vec<String>, Error> {
         self.port.find(self.permit.read()?, collection, selection).await
     }
@@ -86,12 +91,8 @@ impl wit::HostDocumentStore for State {
         collection: String,
         selection: wit::Selection,
     ) -> wasmtime::Result<Resource<PendingDocuments>> {
-        let store = self.table.get(&store)?.clone();
-        let admitted = store.permit.start(Permission::Read);
-        let operation = async move {
-            admitted?;
-            store.port.find(store.permit.started_read()?, &collection, &chosen(selection)).await
-        };
+        let store = self.table.get(&store)?.start(Permission::Read);
+        let operation = async move { store?.find(&collection, &chosen(selection)).await };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingDocuments(pending))?)
     }
@@ -117,12 +118,8 @@ impl wit::HostDocumentStore for State {
         collection: String,
         pipeline: String,
     ) -> wasmtime::Result<Resource<PendingDocuments>> {
-        let store = self.table.get(&store)?.clone();
-        let admitted = store.permit.start(Permission::Read);
-        let operation = async move {
-            admitted?;
-            store.port.aggregate(store.permit.started_read()?, &collection, &pipeline).await
-        };
+        let store = self.table.get(&store)?.start(Permission::Read);
+        let operation = async move { store?.aggregate(&collection, &pipeline).await };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingDocuments(pending))?)
     }

@@ -24,6 +24,11 @@ pub struct Api {
 }
 
 impl Api {
+    /// The API for one request that is started and noted now.
+    fn start(&self, request: &http_api::Request) -> Result<Self, Error> {
+        Ok(Self { permit: self.permit.start(self.port.permission(request))?, ..self.clone() })
+    }
+
     async fn send(&self, request: &http_api::Request) -> Result<http_api::Response, Error> {
         self.port.send(self.permit.access(self.port.permission(request))?, request).await
     }
@@ -58,23 +63,23 @@ impl wit::HostApi for State {
         api: Resource<Api>,
         asked: wit::Request,
     ) -> wasmtime::Result<Resource<PendingResponse>> {
-        let api = self.table.get(&api)?.clone();
         let asked = request(asked);
-        let permission = api.port.permission(&asked);
-        let admitted = api.permit.start(permission);
-        let operation = async move {
-            admitted?;
-            api.port.send(api.permit.started_access(permission)?, &asked).await
-        };
+        let api = self.table.get(&api)?.start(&asked);
+        let operation = async move { api?.send(&asked).await };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingResponse(pending))?)
     }
 
     async fn open(&mut self, api: Resource<Api>, asked: wit::Request) -> Answer<wit::ResponseHead> {
-        let api = self.table.get(&api)?.clone();
-        Ok(match api.open(&request(asked)).await {
+        let asked = request(asked);
+        // The pieces of the body are read under the permit of the request, and not noted each.
+        let api = match self.table.get(&api)?.start(&asked) {
+            Ok(api) => api,
+            Err(refused) => return Ok(Err(error(refused))),
+        };
+        Ok(match api.open(&asked).await {
             Ok(head) => {
-                let body = self.table.push(Reader { permit: api.permit.clone(), body: head.body })?;
+                let body = self.table.push(Reader { permit: api.permit, body: head.body })?;
                 Ok(wit::ResponseHead { status: head.status, headers: head.headers, body })
             }
             Err(failure) => Err(error(failure)),

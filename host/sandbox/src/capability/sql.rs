@@ -34,12 +34,9 @@ impl Database {
         self.port.query(self.permit.read()?, statement, parameters).await
     }
 
-    async fn started_query(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::RowSet, Error> {
-        self.port.query(self.permit.started_read()?, statement, parameters).await
-    }
-
-    async fn started_execute(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::Change, Error> {
-        self.port.execute(self.permit.started_write()?, statement, parameters).await
+    /// The database for one operation that is started and noted now.
+    fn start(&self, permission: Permission) -> Result<Self, Error> {
+        Ok(Self { permit: self.permit.start(permission)?, ..self.clone() })
     }
 
     async fn execute(&self, statement: &str, parameters: &[sql::Value]) -> Result<sql::Change, Error> {
@@ -154,12 +151,8 @@ impl wit::HostDatabase for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> wasmtime::Result<Resource<PendingRows>> {
-        let database = self.table.get(&database)?.clone();
-        let admitted = database.permit.start(Permission::Read);
-        let operation = async move {
-            admitted?;
-            database.started_query(&statement, &values(parameters)).await
-        };
+        let database = self.table.get(&database)?.start(Permission::Read);
+        let operation = async move { database?.query(&statement, &values(parameters)).await };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingRows(pending))?)
     }
@@ -180,12 +173,8 @@ impl wit::HostDatabase for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> wasmtime::Result<Resource<PendingChange>> {
-        let database = self.table.get(&database)?.clone();
-        let admitted = database.permit.start(Permission::Write);
-        let operation = async move {
-            admitted?;
-            database.started_execute(&statement, &values(parameters)).await
-        };
+        let database = self.table.get(&database)?.start(Permission::Write);
+        let operation = async move { database?.execute(&statement, &values(parameters)).await };
         let pending = Pending::start(&self.pending, self.limits.pending, operation);
         Ok(self.table.push(PendingChange(pending))?)
     }
