@@ -47,14 +47,17 @@ pub(super) fn confine(handle: &mut LockedSqliteHandle<'_>, mode: Mode) -> Result
         // SAFETY: the handle is open and locked for us. The call only sets a number.
         unsafe { ffi::sqlite3_limit(db, limit, most) };
     }
-    // SAFETY: as above; this option takes an int and a pointer to an int or null.
-    let defensive = unsafe { ffi::sqlite3_db_config(db, ffi::SQLITE_DBCONFIG_DEFENSIVE, 1, ptr::null_mut::<c_int>()) };
+    // One plan a statement: otherwise SQLite compiles it anew for each value of its parameters.
+    for option in [ffi::SQLITE_DBCONFIG_DEFENSIVE, ffi::SQLITE_DBCONFIG_ENABLE_QPSG] {
+        // SAFETY: as above; these options take an int and a pointer to an int or null.
+        let code = unsafe { ffi::sqlite3_db_config(db, option, 1, ptr::null_mut::<c_int>()) };
+        if code != ffi::SQLITE_OK {
+            return Err(code);
+        }
+    }
     // SAFETY: as above; the callback is a function without state that lives as long as the process.
     let authorized = unsafe { ffi::sqlite3_set_authorizer(db, Some(authorizer), ptr::null_mut()) };
-    match (defensive, authorized) {
-        (ffi::SQLITE_OK, ffi::SQLITE_OK) => Ok(()),
-        (ffi::SQLITE_OK, code) | (code, _) => Err(code),
-    }
+    if authorized == ffi::SQLITE_OK { Ok(()) } else { Err(authorized) }
 }
 
 /// Whether a transaction is open.
