@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use remit_config::{Environment, Host};
-use remit_domain::{RequestId, TenantId, audit::Door, catalogue::Caller};
+use remit_domain::{RequestId, TenantId, access::Principal, audit::Door, catalogue::Caller};
 use remit_server::wire::{self, App};
 use remit_upstreams::{demo, salesforce, shopify};
 use serde_json::json;
@@ -62,7 +62,8 @@ async fn measure() -> Result<()> {
     for (tenant, _) in &tenants {
         let context = crowded.catalogue.context(tenant)?;
         for agent in context.agents.keys() {
-            crowded.catalogue.tools(&Caller::new(context.clone(), agent.as_str(), Door::Console, RequestId::random())?);
+            let (door, request) = (Door::Console, RequestId::random());
+            crowded.catalogue.tools(&Caller::new(Principal::anyone(), context.clone(), agent.as_str(), door, request)?);
         }
     }
     let agents: usize =
@@ -112,7 +113,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 fn caller(app: &App) -> Result<Caller> {
     let tenant = TenantId::new("techstart")?;
-    Ok(Caller::new(app.catalogue.context(&tenant)?, "sales", Door::Console, RequestId::random())?)
+    let context = app.catalogue.context(&tenant)?;
+    Ok(Caller::new(Principal::anyone(), context, "sales", Door::Console, RequestId::random())?)
 }
 
 /// Taking in a folder of components whose code is in the cache.

@@ -225,6 +225,8 @@ async fn the_description_names_every_route_and_every_route_is_there() {
         "/api/debug/context",
         "/api/health/datasources/{agent}",
         "/api/health/mcp",
+        "/api/keys",
+        "/api/keys/{id}",
         "/api/mcp/resources/{agent}",
         "/api/mcp/resources/{agent}/{name}",
         "/api/mcp/test",

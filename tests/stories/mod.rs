@@ -4,6 +4,7 @@ mod audit;
 mod clients;
 mod doors;
 mod hostile;
+mod keys;
 mod life;
 mod mariadb;
 mod mcp;

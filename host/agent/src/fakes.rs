@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use remit_domain::{
     AgentName, Catalogue, Error, PluginName, RequestId, SourceName, TenantId,
+    access::Principal,
     audit::{AuditLog, Door, Event},
     catalogue::Caller,
     clock::SystemClock,
@@ -157,7 +158,8 @@ impl World {
 
 impl Stage {
     pub(crate) fn request(&self, message: &str) -> Result<Request, Error> {
-        let caller = Caller::new(self.context.clone(), "sales", Door::Chat, RequestId::random())?;
+        let (anyone, request) = (Principal::anyone(), RequestId::random());
+        let caller = Caller::new(anyone, self.context.clone(), "sales", Door::Chat, request)?;
         Ok(Request { caller, message: message.to_owned(), conversation: None, details: Details::default() })
     }
 }

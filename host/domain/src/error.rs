@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: HTTP statuses and JSON-RPC codes (`remit-server` maps them in one file).
 
-use crate::{AgentName, PluginName, SourceName, TenantId, data, grant::Denial, schema::Problem};
+use crate::{AgentName, PluginName, SourceName, TenantId, access::Role, data, grant::Denial, schema::Problem};
 
 /// The operator's part of an error: logged with its chain, never sent.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -135,6 +135,23 @@ pub enum Error {
     /// The call was cancelled.
     #[error("the call was cancelled")]
     Cancelled,
+    /// No key, or none that lets anybody in.
+    #[error("this needs a key that is valid")]
+    BadKey,
+    /// The key may not do this.
+    #[error("this needs a key of the role {}, and this one has {}", .needed.as_str(), .has.as_str())]
+    RoleTooLow {
+        /// The least role that may.
+        needed: Role,
+        /// The key's.
+        has: Role,
+    },
+    /// The key speaks for other agents.
+    #[error("this key does not speak for the agent {0}")]
+    NotYourAgent(AgentName),
+    /// The key is another tenant's than the request names.
+    #[error("this key is of another tenant than X-Context names")]
+    NotYourTenant,
     /// A bug of the host.
     #[error("internal error")]
     Internal(#[source] Cause),
@@ -175,6 +192,10 @@ impl Error {
             Self::ModelUnavailable { .. } => "model_unavailable",
             Self::Journal(_) => "journal_unavailable",
             Self::Cancelled => "cancelled",
+            Self::BadKey => "unauthorized",
+            Self::RoleTooLow { .. } => "role_too_low",
+            Self::NotYourAgent(_) => "agent_not_allowed",
+            Self::NotYourTenant => "context_mismatch",
             Self::Internal(_) => "internal",
         }
     }
@@ -197,6 +218,9 @@ impl Error {
                 denial.wanted()
             ),
             Self::Source { cause, .. } if cause.retriable() => "the same request may be sent again".to_owned(),
+            Self::BadKey => {
+                "send `Authorization: Bearer <key>`; the operator makes keys with `remit keys create`".to_owned()
+            }
             Self::NoModel => "set OPENAI_API_KEY or OPENAI_BASE_URL, or `model` in the tenant's context".to_owned(),
             Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } => {
                 "the same request may be sent again".to_owned()

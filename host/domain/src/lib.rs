@@ -4,6 +4,7 @@
 //! Deliberately absent: wasmtime, web frameworks, database drivers, an async runtime, the
 //! environment and the file system. What needs one of those implements a port of this crate.
 
+pub mod access;
 pub mod audit;
 pub mod catalogue;
 pub mod clock;

@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Journal {
     pub(crate) queue: Queue,
     pub(crate) readers: SqlitePool,
+    /// Writes that must survive a power cut: rare ones, each synchronised by itself.
+    pub(crate) lasting: SqlitePool,
 }
 
 impl Journal {
@@ -57,7 +59,12 @@ impl Journal {
             .min_connections(0)
             .acquire_timeout(PATIENCE)
             .connect_lazy_with(options.read_only(true));
-        Ok(Self { queue: Writer::start(connection, opener), readers })
+        let lasting = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(0)
+            .acquire_timeout(PATIENCE)
+            .connect_lazy_with(opener.options.clone().synchronous(SqliteSynchronous::Full));
+        Ok(Self { queue: Writer::start(connection, opener), readers, lasting })
     }
 
     /// Whether records can be written and read now; writes one row to know.
@@ -72,6 +79,7 @@ impl Journal {
     /// Writes everything that waits and closes the file. What comes later is refused.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.lasting.close().await;
         self.queue.close().await;
     }
 }

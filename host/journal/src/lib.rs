@@ -1,16 +1,18 @@
-//! The journal: what must outlast the process. Audit events and conversations, in one SQLite file.
+//! The journal: what must outlast the process. Audit events, conversations and keys, in one SQLite file.
 //!
-//! All writes go through one task that puts whatever waits into one transaction (group commit) and
-//! answers each waiter after the commit. The file is in WAL mode with `synchronous = NORMAL`: what
-//! was acknowledged survives a kill -9 of the process; a power cut may take the last moments.
+//! What every request writes goes through one task that puts whatever waits into one transaction (group
+//! commit) and answers each waiter after the commit. The file is in WAL mode with `synchronous =
+//! NORMAL`: what was acknowledged survives a kill -9 of the process; a power cut may take the last
+//! moments. Keys are written rarely and synchronised by themselves: they survive that too.
 //!
 //! Deliberately absent: what the records mean, who may read them, and any other database than
-//! SQLite; no second writer within the process.
+//! SQLite.
 
 mod audit;
 mod conversations;
 mod error;
 mod journal;
+mod keys;
 mod location;
 mod schema;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! answers into responses; who may do what is decided below.
 
 mod http;
+pub mod keys;
 mod mcp;
 pub mod observe;
 pub mod serve;

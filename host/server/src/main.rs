@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use remit_server::{
+    keys,
     observe::LogFormat,
     serve::{self, Options},
 };
@@ -20,6 +21,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Makes, lists and revokes the keys that let people and programs in.
+    ///
+    /// A host without any key is open to whoever reaches it, and listens on loopback alone. With the
+    /// first key every request needs one.
+    Keys {
+        #[command(flatten)]
+        at: keys::Where,
+        #[command(subcommand)]
+        verb: keys::Verb,
+    },
     /// Serves chat, MCP and tools until SIGINT or SIGTERM.
     Serve {
         /// The operator's settings.
@@ -53,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Serve { config, profile, listen, state, log_format } => {
             run(Options { config, profile, listen, state, log_format }).map(|()| true)
         }
+        Verb::Keys { at, verb } => on_keys(at, verb).map(|()| true),
         Verb::Check { root } => check::run(&root),
     };
     match done {
@@ -63,6 +75,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn on_keys(at: keys::Where, verb: keys::Verb) -> anyhow::Result<()> {
+    keys::run(at, verb).await
 }
 
 #[tokio::main]

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use axum::serve::ListenerExt;
 use remit_config::{Environment, Host};
+use remit_domain::access::Keys as _;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -50,13 +51,6 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
         host.relocate_state(state);
     }
     host.listen = options.listen.unwrap_or(host.listen);
-    if !host.listen.ip().is_loopback() {
-        bail!(
-            "{} is not a loopback address: a host without keys is open to whoever reaches it, so it listens on \
-             127.0.0.1 or [::1] alone",
-            host.listen
-        );
-    }
     let filter = env.plain("RUST_LOG").map(str::to_owned);
     let endpoint = host.otlp_endpoint.as_ref().map(ToString::to_string);
     let telemetry = Telemetry::start(options.log_format, filter.as_deref(), endpoint.as_deref())?;
@@ -78,6 +72,13 @@ async fn run(
     let listener = TcpListener::bind(host.listen).await.with_context(|| format!("cannot listen on {}", host.listen))?;
     let address = listener.local_addr()?;
     let app = wire::build(host.clone(), env, figures).await?;
+    if !host.listen.ip().is_loopback() && !app.journal.any().await? {
+        bail!(
+            "{} is not a loopback address: a host without keys is open to whoever reaches it, so it listens on \
+             127.0.0.1 or [::1] alone; `remit keys create --role operator` makes a key",
+            host.listen
+        );
+    }
     let _watch = Watch::start(&app, &host)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use remit_config::{Contexts, Environment, Host};
-use remit_domain::{Catalogue, clock::SystemClock, data::Sources, model::Models, tenant::Tenants};
+use remit_domain::{Catalogue, access::Keys, clock::SystemClock, data::Sources, model::Models, tenant::Tenants};
 use remit_journal::Journal;
 use remit_sandbox::{Limits, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
@@ -84,15 +84,19 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
 
     let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
-    let gate = gate(&host);
+    let open = host.listen.ip().is_loopback();
+    let keys: Arc<dyn Keys> = journal.clone();
+    let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), open);
+    let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), ..gate(&host) };
     let (ends, under_way) = (gate.ends.clone(), gate.under_way.clone());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
         chat: Arc::new(chat),
+        keys,
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
         mcp: mcp::Door::new(catalogue.clone(), ends.clone()),
         gate,
-    });
+    })?;
     let plugins_dir = host.plugins_dir.clone();
     Ok(App { router, catalogue, contexts, registry, journal, ends, under_way, plugins_dir })
 }

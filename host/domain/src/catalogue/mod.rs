@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::{
     AgentName, Error, PluginName, RequestId, TenantId,
+    access::Principal,
     audit::{AuditLog, Door},
     clock::Clock,
     data::Sources,
@@ -37,6 +38,8 @@ pub struct Caller {
     pub agent: AgentName,
     /// Through which door.
     pub door: Door,
+    /// Who asks, as the host knows it.
+    pub principal: Principal,
     /// Who asked, in the tenant's own terms.
     pub user: Option<String>,
     /// The request.
@@ -48,10 +51,31 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller whom nobody watches. Errors: [`Error::UnknownAgent`].
-    pub fn new(context: Arc<Context>, agent: &str, door: Door, request: RequestId) -> Result<Self, Error> {
+    /// A caller whom nobody watches.
+    ///
+    /// Errors: [`Error::NotYourTenant`]; [`Error::UnknownAgent`]; [`Error::NotYourAgent`].
+    pub fn new(
+        principal: Principal,
+        context: Arc<Context>,
+        agent: &str,
+        door: Door,
+        request: RequestId,
+    ) -> Result<Self, Error> {
+        if principal.tenant().is_some_and(|own| *own != context.tenant) {
+            return Err(Error::NotYourTenant);
+        }
         let agent = context.agent(agent)?.0.clone();
-        Ok(Self { context, agent, door, user: None, request, idempotency_key: None, observer: Arc::new(Unobserved) })
+        principal.speak_for(&agent)?;
+        Ok(Self {
+            context,
+            agent,
+            door,
+            principal,
+            user: None,
+            request,
+            idempotency_key: None,
+            observer: Arc::new(Unobserved),
+        })
     }
 
     fn mapping(&self) -> Option<&Mapping> {

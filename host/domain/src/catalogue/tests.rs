@@ -273,7 +273,7 @@ fn story_with(
 
 impl Story {
     fn caller(&self) -> Caller {
-        Caller::new(self.tenants.now(), "sales", Door::Console, RequestId::random()).unwrap()
+        Caller::new(Principal::anyone(), self.tenants.now(), "sales", Door::Console, RequestId::random()).unwrap()
     }
 
     async fn call(&self) -> Result<Value, &'static str> {

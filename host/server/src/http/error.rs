@@ -77,7 +77,12 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         | Error::UnknownAgent { .. }
         | Error::UnknownTool { .. }
         | Error::UnknownResource { .. } => StatusCode::NOT_FOUND,
-        Error::Denied(_) | Error::Source { cause: data::Error::Denied(_), .. } => StatusCode::FORBIDDEN,
+        Error::BadKey => StatusCode::UNAUTHORIZED,
+        Error::Denied(_)
+        | Error::Source { cause: data::Error::Denied(_), .. }
+        | Error::RoleTooLow { .. }
+        | Error::NotYourAgent(_)
+        | Error::NotYourTenant => StatusCode::FORBIDDEN,
         Error::InvalidArguments(_) | Error::Refused(_) | Error::Source { cause: data::Error::Limit { .. }, .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
@@ -150,6 +155,10 @@ pub(crate) fn report(error: &Error, status: StatusCode) {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"remit\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         if let Some(wait_ms) = self.retry_after_ms {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
         }

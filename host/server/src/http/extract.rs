@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRef, FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
 };
 use futures::StreamExt as _;
 use remit_domain::{
-    Catalogue, Error, RequestId, TenantId, audit::Door, catalogue::Caller, schema::Problem, tenant::Context,
+    Catalogue, Error, RequestId, TenantId, access::Principal, audit::Door, catalogue::Caller, schema::Problem,
+    tenant::Context,
 };
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -22,13 +23,14 @@ pub(crate) const CONTEXT_HEADER: &str = "x-context";
 /// The tenant that a request names, as its context is now.
 pub(crate) struct Tenant {
     pub(crate) context: Arc<Context>,
+    pub(crate) principal: Principal,
     pub(crate) request: RequestId,
 }
 
 impl Tenant {
-    /// One of the tenant's agents as the caller of this request. Errors: [`Error::UnknownAgent`].
+    /// One of the tenant's agents as the caller of this request. Errors: as [`Caller::new`].
     pub(crate) fn caller(&self, agent: &str, door: Door) -> Result<Caller, Error> {
-        Caller::new(self.context.clone(), agent, door, self.request.clone())
+        Caller::new(self.principal.clone(), self.context.clone(), agent, door, self.request.clone())
     }
 }
 
@@ -40,23 +42,38 @@ where
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let mut given = parts.headers.get_all(CONTEXT_HEADER).iter();
-        let named = given.next().ok_or_else(|| {
-            Failure::new(StatusCode::BAD_REQUEST, "missing_header", "the header X-Context is missing")
-                .hint("it names the tenant, such as `X-Context: techstart`")
-        })?;
-        if given.any(|other| other != named) {
-            return Err(Failure::new(StatusCode::BAD_REQUEST, "bad_request", "X-Context names several tenants"));
-        }
-        let context = named
-            .to_str()
-            .ok()
-            .and_then(|name| TenantId::new(name).ok())
-            .ok_or_else(|| Error::UnknownTenant(printable(named.as_bytes())))
-            .and_then(|tenant| Catalogue::from_ref(state).context(&tenant))?;
+        let principal = principal(&parts.extensions)?;
+        let tenant = named(&parts.headers, &principal)?;
+        let context = Catalogue::from_ref(state).context(&tenant)?;
         let request = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::random);
-        Ok(Self { context, request })
+        Ok(Self { context, principal, request })
     }
+}
+
+/// Who asks, as the gate found. Errors: [`Error::BadKey`] if nobody was let in.
+pub(crate) fn principal(extensions: &Extensions) -> Result<Principal, Error> {
+    extensions.get::<Principal>().cloned().ok_or(Error::BadKey)
+}
+
+/// The tenant that a request is for: the one that its key belongs to, else the one that it names.
+fn named(headers: &HeaderMap, principal: &Principal) -> Result<TenantId, Failure> {
+    let mut given = headers.get_all(CONTEXT_HEADER).iter();
+    let named = match (given.next(), principal.tenant()) {
+        (Some(named), _) => named,
+        (None, Some(own)) => return Ok(own.clone()),
+        (None, None) => {
+            let missing = Failure::new(StatusCode::BAD_REQUEST, "missing_header", "the header X-Context is missing");
+            return Err(missing.hint("it names the tenant, such as `X-Context: techstart`"));
+        }
+    };
+    if given.any(|other| other != named) {
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "bad_request", "X-Context names several tenants"));
+    }
+    if principal.tenant().is_some_and(|own| own.as_str().as_bytes() != named.as_bytes()) {
+        return Err(Error::NotYourTenant.into());
+    }
+    let tenant = named.to_str().ok().and_then(|name| TenantId::new(name).ok());
+    Ok(tenant.ok_or_else(|| Error::UnknownTenant(printable(named.as_bytes())))?)
 }
 
 fn printable(bytes: &[u8]) -> String {

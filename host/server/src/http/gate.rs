@@ -1,7 +1,8 @@
 //! What every request passes first: its id, its span, and whether the browser behind it may ask.
 //!
-//! Deliberately absent: keys. A host without keys listens on loopback alone; what protects it there
-//! from web pages is this gate (Host against DNS rebinding, Origin against cross-site requests).
+//! A host without keys listens on loopback alone; what protects it there from web pages is this gate
+//! (Host against DNS rebinding, Origin against cross-site requests). Deliberately absent: which route
+//! takes which key ([`super::access`]).
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,20 +12,22 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use remit_domain::RequestId;
+use remit_domain::{RequestId, access::Principal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use super::error::Failure;
+use super::{access::Doorkeeper, error::Failure};
 
 /// The header that carries a request's id, both ways.
 pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// Which browsers may ask, and until when anyone.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Gate {
     /// Host names (without port) by which this host is known, beside loopback's.
     pub(crate) hosts: Vec<String>,
+    /// Reads keys. Without one nobody is let in.
+    pub(crate) doorkeeper: Option<Arc<Doorkeeper>>,
     /// Origins of web pages that may ask, beside the host's own.
     pub(crate) origins: Vec<String>,
     /// Cancelled when requests under way must end, whatever they are at.
@@ -55,6 +58,21 @@ impl Gate {
         Err(refused.hint("list the origin under `cors.origins` in host.yaml"))
     }
 
+    /// Who asks. Errors: as [`Self::admit`] and [`Doorkeeper::admit`].
+    async fn let_in(
+        &self,
+        headers: &HeaderMap,
+        authority: Option<&str>,
+        method: &Method,
+        route: Option<&str>,
+    ) -> Result<Option<Principal>, Failure> {
+        self.admit(headers, authority)?;
+        // What is no route is answered so, whoever asks.
+        let Some(route) = route else { return Ok(None) };
+        let doorkeeper = self.doorkeeper.as_ref().ok_or(remit_domain::Error::BadKey)?;
+        doorkeeper.admit(method, route, headers).await.map(Some)
+    }
+
     fn knows(&self, name: &str) -> bool {
         let loopback = name.eq_ignore_ascii_case("localhost")
             || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
@@ -75,14 +93,18 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let given = request.headers().get(REQUEST_ID_HEADER).and_then(|id| id.to_str().ok());
     let id = given.and_then(RequestId::from_client).unwrap_or_else(RequestId::random);
     request.extensions_mut().insert(id.clone());
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let span = tracing::info_span!("request", %id, %method, route);
     let began = Instant::now();
     let _under_way = gate.under_way.token();
-    let mut response = match gate.admit(request.headers(), request.uri().authority().map(Authority::as_str)) {
-        Ok(()) => tokio::select! {
-            response = next.run(request).instrument(span.clone()) => response,
+    let authority = request.uri().authority().map(Authority::as_str);
+    let known_route = matched.as_ref().map(MatchedPath::as_str);
+    let let_in = gate.let_in(request.headers(), authority, &method, known_route);
+    let mut response = match let_in.instrument(span.clone()).await {
+        Ok(principal) => tokio::select! {
+            response = next.run(known_as(request, principal)).instrument(span.clone()) => response,
             // Dropped where it is: its guest stops, and its call is recorded as cancelled.
             () = gate.ends.cancelled() => ending().into_response(),
         },
@@ -98,6 +120,13 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     metrics::counter!("remit_http_requests_total", &labels).increment(1);
     metrics::histogram!("remit_http_request_seconds", "route" => labels[1].1.clone()).record(elapsed.as_secs_f64());
     response
+}
+
+fn known_as(mut request: Request, principal: Option<Principal>) -> Request {
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+    }
+    request
 }
 
 fn ending() -> Failure {

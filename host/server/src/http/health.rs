@@ -54,7 +54,7 @@ struct Agent {
 pub(crate) async fn mcp(State(catalogue): State<Catalogue>, tenant: Tenant) -> Result<Json<Agents>, Failure> {
     let mut agents = BTreeMap::new();
     for (name, agent) in &tenant.context.agents {
-        if agent.mapping.is_none() {
+        if agent.mapping.is_none() || tenant.principal.speak_for(name).is_err() {
             continue;
         }
         let health = catalogue.health(&tenant.caller(name.as_str(), Door::Console)?);
@@ -112,6 +112,7 @@ pub(crate) async fn data_sources(
     Path(agent): Path<String>,
 ) -> Result<Json<DataSources>, Failure> {
     let (name, configured) = tenant.context.agent(&agent)?;
+    tenant.principal.speak_for(name)?;
     let mapped = configured.mapping.iter().flat_map(|mapping| &mapping.order);
     let probes = mapped.map(async |source| {
         let permission = permitted(&tenant.context, name, source);

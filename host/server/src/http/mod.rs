@@ -1,11 +1,13 @@
 //! The HTTP API: one file a noun, each router holding what it needs and no more.
 
+mod access;
 pub(crate) mod chat;
 mod debug;
 pub(crate) mod error;
 pub(crate) mod extract;
 mod gate;
 mod health;
+mod keys;
 mod operations;
 mod resources;
 mod tools;
@@ -18,11 +20,12 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
-use remit_domain::Catalogue;
+use remit_domain::{Catalogue, access::Keys};
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use access::Doorkeeper;
 pub(crate) use gate::Gate;
 pub(crate) use operations::Operations;
 
@@ -36,6 +39,7 @@ pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
 pub(crate) struct Parts {
     pub(crate) catalogue: Catalogue,
     pub(crate) chat: Arc<remit_agent::Chat>,
+    pub(crate) keys: Arc<dyn Keys>,
     pub(crate) operations: Operations,
     pub(crate) mcp: mcp::Door,
     pub(crate) gate: Gate,
@@ -52,17 +56,21 @@ pub(crate) struct Parts {
 struct Description;
 
 /// All routes. The OpenAPI description is made from the same list, so the two can't disagree.
-pub(crate) fn router(parts: Parts) -> Router {
+///
+/// Errors: a route without a role, or a role without its route.
+pub(crate) fn router(parts: Parts) -> anyhow::Result<Router> {
     let text = operations::Description::default();
     let (routes, description) = documented(&parts, text.clone()).split_for_parts();
+    access::agree(&description)?;
     text.set(&description);
-    routes
+    let routes = routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(cors(&parts.gate))
         // Within the gate, so that a broken request has its id and is counted like any other.
         .layer(CatchPanicLayer::custom(broken))
-        .layer(middleware::from_fn_with_state(Arc::new(parts.gate), gate::pass))
+        .layer(middleware::from_fn_with_state(Arc::new(parts.gate), gate::pass));
+    Ok(routes)
 }
 
 fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
@@ -83,12 +91,17 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
         .with_state(parts.operations.clone());
+    let keys = OpenApiRouter::new()
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .with_state(keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle)).with_state(parts.mcp.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(with_catalogue)
         .merge(chat)
         .merge(operations)
+        .merge(keys)
         .merge(mcp)
         .merge(description)
 }
@@ -100,7 +113,7 @@ fn cors(gate: &Gate) -> CorsLayer {
         ["accept", "authorization", "content-type", "mcp-protocol-version", "x-context", gate::REQUEST_ID_HEADER];
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(request.map(HeaderName::from_static))
         .expose_headers([HeaderName::from_static(gate::REQUEST_ID_HEADER)])
 }

@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use remit_domain::{Catalogue, Error, RequestId, TenantId, audit, catalogue::Caller};
+use remit_domain::{Catalogue, Error, RequestId, TenantId, access::Principal, audit, catalogue::Caller};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
@@ -46,9 +46,14 @@ impl Door {
         Self { catalogue, service }
     }
 
-    fn caller(&self, tenant: &str, agent: &str, request: RequestId) -> Result<Caller, Error> {
-        let id = TenantId::new(tenant).map_err(|_| Error::UnknownTenant(tenant.chars().take(64).collect()))?;
-        Caller::new(self.catalogue.context(&id)?, agent, audit::Door::Mcp, request)
+    fn caller(&self, principal: Principal, tenant: &str, agent: &str, request: RequestId) -> Result<Caller, Error> {
+        let unknown = || Error::UnknownTenant(tenant.chars().take(64).collect());
+        let id = TenantId::new(tenant).map_err(|_| unknown())?;
+        // Whether there is another tenant of this name is none of a key's business.
+        if principal.tenant().is_some_and(|own| *own != id) {
+            return Err(unknown());
+        }
+        Caller::new(principal, self.catalogue.context(&id)?, agent, audit::Door::Mcp, request)
     }
 }
 
@@ -70,7 +75,8 @@ pub(crate) async fn handle(
         let data = json!({ "code": "context_mismatch", "hint": "X-Context and the path must name one tenant" });
         return rpc_error(StatusCode::FORBIDDEN, INVALID_REQUEST, "X-Context names another tenant than the path", data);
     }
-    match door.caller(&tenant, &agent, id) {
+    let caller = extract::principal(request.extensions());
+    match caller.and_then(|principal| door.caller(principal, &tenant, &agent, id)) {
         Ok(caller) => request.extensions_mut().insert(caller),
         Err(error) => {
             let status = error::status(&error);

@@ -1,0 +1,206 @@
+//! Who may come in: keys, roles, and what a role may do.
+//!
+//! A key says whose it is and how much it may do; what an agent may do with a source is another
+//! question, which [`crate::grant`] answers. Deliberately absent: where keys are stored, and how a
+//! request carries one.
+
+mod token;
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+pub use token::{Digest, Token};
+
+use crate::{AgentName, Error, TenantId};
+
+/// What somebody may do, each role all that those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads health, tools, resources' names and executions.
+    Viewer,
+    /// Chats, calls tools and runs workflows, of the agents that its key names.
+    Agent,
+    /// Manages its tenant's plugins and keys.
+    Admin,
+    /// Manages all tenants.
+    Operator,
+}
+
+impl Role {
+    /// All of them, the least first.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Agent, Self::Admin, Self::Operator];
+
+    /// Its name in commands, answers and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Agent => "agent",
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The role of a name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+}
+
+/// A key's public name: what lists, logs and audit events call it by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(Arc<str>);
+
+impl KeyId {
+    /// How many characters it has.
+    pub const LENGTH: usize = 16;
+
+    /// Checks a text: [`Self::LENGTH`] letters and digits.
+    pub fn new(text: &str) -> Option<Self> {
+        let fit = text.len() == Self::LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        fit.then(|| Self(text.into()))
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is known of a key. Nothing in it lets anybody in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its public name.
+    pub id: KeyId,
+    /// Whose it is; an operator's key is nobody's.
+    pub tenant: Option<TenantId>,
+    /// What it may do.
+    pub role: Role,
+    /// The agents that it may speak for; all of the tenant's without it.
+    pub agents: Option<BTreeSet<AgentName>>,
+    /// What people call it by.
+    pub label: Option<String>,
+    /// When it was made.
+    pub created: OffsetDateTime,
+    /// From when on it lets nobody in.
+    pub expires: Option<OffsetDateTime>,
+    /// Since when it lets nobody in, whatever `expires` says.
+    pub revoked: Option<OffsetDateTime>,
+}
+
+impl Key {
+    /// Whether it lets anybody in at a moment.
+    pub fn is_valid(&self, now: OffsetDateTime) -> bool {
+        self.revoked.is_none() && self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+/// Port: the keys there are.
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// Keeps a key with the digest of its token. Lasting, against a power cut too, once this returns.
+    ///
+    /// Errors: [`Error::Journal`].
+    async fn add(&self, key: &Key, digest: &Digest) -> Result<(), Error>;
+
+    /// A key with its token's digest, as they are this moment. Errors: [`Error::Journal`].
+    async fn find(&self, id: &KeyId) -> Result<Option<(Key, Digest)>, Error>;
+
+    /// A tenant's keys, or all, the newest first. Errors: [`Error::Journal`].
+    async fn list(&self, tenant: Option<&TenantId>) -> Result<Vec<Key>, Error>;
+
+    /// Revokes a key of a tenant, or any. False if there is none, or it was revoked before. Lasting as
+    /// with [`Self::add`]. Errors: [`Error::Journal`].
+    async fn revoke(&self, tenant: Option<&TenantId>, id: &KeyId, at: OffsetDateTime) -> Result<bool, Error>;
+
+    /// Whether there is a key at all, valid or not. Errors: [`Error::Journal`].
+    async fn any(&self) -> Result<bool, Error>;
+}
+
+/// Who a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    key: Option<KeyId>,
+    tenant: Option<TenantId>,
+    role: Role,
+    agents: Option<BTreeSet<AgentName>>,
+}
+
+impl Principal {
+    /// Anybody, on a host without keys: whoever reaches it may do all.
+    pub fn anyone() -> Self {
+        Self { key: None, tenant: None, role: Role::Operator, agents: None }
+    }
+
+    /// Somebody of whom nothing is asked and who may do nothing that is asked for.
+    pub fn nobody() -> Self {
+        Self { agents: Some(BTreeSet::new()), role: Role::Viewer, ..Self::anyone() }
+    }
+
+    /// Whoever holds a key.
+    pub fn of(key: Key) -> Self {
+        Self { key: Some(key.id), tenant: key.tenant, role: key.role, agents: key.agents }
+    }
+
+    /// The key, where there is one.
+    pub fn key(&self) -> Option<&KeyId> {
+        self.key.as_ref()
+    }
+
+    /// The one tenant that it belongs to.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
+    }
+
+    /// The only agents that it speaks for; `None`: all.
+    pub fn agents(&self) -> Option<&BTreeSet<AgentName>> {
+        self.agents.as_ref()
+    }
+
+    /// What logs call it by: its key, or `anyone`.
+    pub fn name(&self) -> &str {
+        self.key.as_ref().map_or("anyone", KeyId::as_str)
+    }
+
+    /// What it may do.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Asks for a role. Errors: [`Error::RoleTooLow`].
+    pub fn require(&self, needed: Role) -> Result<(), Error> {
+        if self.role >= needed { Ok(()) } else { Err(Error::RoleTooLow { needed, has: self.role }) }
+    }
+
+    /// Asks to speak for an agent. Errors: [`Error::NotYourAgent`].
+    pub fn speak_for(&self, agent: &AgentName) -> Result<(), Error> {
+        match &self.agents {
+            Some(agents) if !agents.contains(agent) => Err(Error::NotYourAgent(agent.clone())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Lets a token in: finds its key, compares digests in constant time, and looks at the clock.
+///
+/// Errors: [`Error::BadKey`], the same for every reason, so that nobody learns which keys there are;
+/// [`Error::Journal`].
+pub async fn admit(keys: &dyn Keys, presented: &str, now: OffsetDateTime) -> Result<Principal, Error> {
+    let token = Token::parse(presented).ok_or(Error::BadKey)?;
+    match keys.find(token.id()).await? {
+        Some((key, digest)) if token.has(&digest) && key.is_valid(now) => Ok(Principal::of(key)),
+        _ => Err(Error::BadKey),
+    }
+}
+
+#[cfg(test)]
+mod tests;

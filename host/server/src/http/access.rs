@@ -1,0 +1,188 @@
+//! Who may ask for what: the one table of routes and roles, and the reading of keys.
+//!
+//! A route that does not stand in the table is not served, and the host does not start if the table
+//! and the routes differ: none is open because somebody forgot it. Deliberately absent: what an agent
+//! may do with a source, which is decided further in.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use remit_domain::{
+    Error,
+    access::{self, Keys, Principal, Role},
+    clock::Clock,
+};
+use utoipa::openapi::OpenApi;
+
+use super::error::Failure;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Whoever reaches the host: what proxies, clients and monitors ask before they have a key.
+    Open,
+    /// Holders of a key with this role or a higher one.
+    Role(Role),
+}
+
+/// Each route with who may use it.
+const ROUTES: &[(Method, &str, Rule)] = &[
+    (Method::GET, "/healthz", Rule::Open),
+    (Method::GET, "/readyz", Rule::Open),
+    (Method::GET, "/openapi.json", Rule::Open),
+    // It names all tenants.
+    (Method::GET, "/metrics", Rule::Role(Role::Operator)),
+    (Method::GET, "/api/health/mcp", Rule::Role(Role::Viewer)),
+    (Method::GET, "/api/health/datasources/{agent}", Rule::Role(Role::Viewer)),
+    (Method::GET, "/api/mcp/tools/{agent}", Rule::Role(Role::Viewer)),
+    (Method::GET, "/api/mcp/resources/{agent}", Rule::Role(Role::Viewer)),
+    // Reading one runs a guest on the tenant's data.
+    (Method::GET, "/api/mcp/resources/{agent}/{name}", Rule::Role(Role::Agent)),
+    (Method::POST, "/api/mcp/test", Rule::Role(Role::Agent)),
+    (Method::POST, "/api/{agent}/chat", Rule::Role(Role::Agent)),
+    (Method::POST, "/mcp/{tenant}/{agent}", Rule::Role(Role::Agent)),
+    // It shows the whole context.
+    (Method::GET, "/api/debug/context", Rule::Role(Role::Admin)),
+    (Method::GET, "/api/keys", Rule::Role(Role::Admin)),
+    (Method::POST, "/api/keys", Rule::Role(Role::Admin)),
+    (Method::DELETE, "/api/keys/{id}", Rule::Role(Role::Admin)),
+];
+
+/// Who may use a route; `None` for one that stands in no table.
+fn rule(method: &Method, route: &str) -> Option<Rule> {
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    ROUTES.iter().find(|(of, path, _)| of == method && *path == route).map(|(_, _, rule)| *rule)
+}
+
+/// Sees to it that the table and the routes are the same list.
+///
+/// Errors: the first route that stands in one of the two alone.
+pub(super) fn agree(description: &OpenApi) -> anyhow::Result<()> {
+    let mut served = Vec::new();
+    for (path, item) in &description.paths.paths {
+        for (method, operation) in [
+            (Method::GET, &item.get),
+            (Method::POST, &item.post),
+            (Method::PUT, &item.put),
+            (Method::DELETE, &item.delete),
+            (Method::PATCH, &item.patch),
+        ] {
+            if operation.is_some() {
+                ensure!(rule(&method, path).is_some(), "{method} {path} has no role: add it to the table");
+                served.push((method, path.as_str()));
+            }
+        }
+    }
+    for (method, path, _) in ROUTES {
+        ensure!(served.contains(&(method.clone(), *path)), "{method} {path} has a role and is not served");
+    }
+    Ok(())
+}
+
+/// How long until a host without keys sees the first one.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads keys, and knows whether there are any.
+pub(crate) struct Doorkeeper {
+    keys: Arc<dyn Keys>,
+    clock: Arc<dyn Clock>,
+    /// Whether a key is asked for: from the first key on, for good.
+    keyed: AtomicBool,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl Doorkeeper {
+    /// `open` lets anybody in for as long as there are no keys.
+    pub(crate) fn new(keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, open: bool) -> Self {
+        Self { keys, clock, keyed: AtomicBool::new(!open), looked: Mutex::default() }
+    }
+
+    /// Who asks, if they may use the route.
+    ///
+    /// Errors: 401 without a key that lets in; 403 for one of a lesser role; 405 and 403 for what is no
+    /// route; 503 if the keys can't be read.
+    pub(super) async fn admit(&self, method: &Method, route: &str, headers: &HeaderMap) -> Result<Principal, Failure> {
+        // What browsers ask before they ask: answered by CORS, and by no handler.
+        if *method == Method::OPTIONS {
+            return Ok(Principal::nobody());
+        }
+        match rule(method, route) {
+            Some(Rule::Open) => Ok(Principal::nobody()),
+            Some(Rule::Role(needed)) => {
+                let principal = self.principal(headers).await?;
+                principal.require(needed)?;
+                Ok(principal)
+            }
+            None if ROUTES.iter().any(|(_, path, _)| *path == route) => {
+                let text = format!("{route} does not take {method}");
+                Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text))
+            }
+            None => Err(Failure::new(StatusCode::FORBIDDEN, "role_too_low", "nobody may use this route")),
+        }
+    }
+
+    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Error> {
+        if !self.keyed().await? {
+            return Ok(Principal::anyone());
+        }
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(one), None) = (given.next(), given.next()) else { return Err(Error::BadKey) };
+        let token = one.to_str().ok().and_then(bearer).ok_or(Error::BadKey)?;
+        access::admit(self.keys.as_ref(), token, self.clock.now()).await
+    }
+
+    async fn keyed(&self) -> Result<bool, Error> {
+        if self.keyed.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        {
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+                return Ok(false);
+            }
+            *looked = Some(Instant::now());
+        }
+        let any = self.keys.any().await?;
+        if any {
+            tracing::info!("there is a key now: every request needs one");
+            self.keyed.store(true, Ordering::Release);
+        }
+        Ok(any)
+    }
+}
+
+/// The token of `Bearer <token>`; the scheme's name is of any case.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_no_table_has_no_rule() {
+        assert_eq!(rule(&Method::GET, "/healthz"), Some(Rule::Open));
+        assert_eq!(rule(&Method::HEAD, "/metrics"), Some(Rule::Role(Role::Operator)));
+        for (method, route) in [(Method::POST, "/healthz"), (Method::TRACE, "/api/keys"), (Method::GET, "/other")] {
+            assert_eq!(rule(&method, route), None, "{method} {route}");
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_is_what_follows_the_scheme() {
+        assert_eq!(bearer("Bearer x"), Some("x"));
+        assert_eq!(bearer("bearer  x "), Some("x"));
+        for none in ["", "x", "Basic x", "Bearer"] {
+            assert_eq!(bearer(none), None, "{none}");
+        }
+    }
+}

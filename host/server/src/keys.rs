@@ -1,0 +1,208 @@
+//! `remit keys`: keys made, listed and revoked on the machine itself, whether or not a host serves.
+//!
+//! Whoever may write the journal may do so; there is no other proof, and there has to be a first key.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Subcommand};
+use remit_config::{Contexts, Environment, Host};
+use remit_domain::{
+    AgentName, Error, TenantId,
+    access::{Key, KeyId, Keys as _, Role, Token},
+    clock::{Clock as _, SystemClock, rfc3339},
+    tenant::Tenants as _,
+};
+use remit_journal::Journal;
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Which host's keys.
+#[derive(Debug, Args)]
+pub struct Where {
+    /// The operator's settings.
+    #[arg(long, value_name = "FILE", default_value = "configs/host.yaml", global = true)]
+    config: PathBuf,
+    /// Patches settings and contexts with the files of profiles/NAME beside the settings.
+    #[arg(long, value_name = "NAME", global = true)]
+    profile: Option<String>,
+    /// Finds state here instead of where the settings say.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    state: Option<PathBuf>,
+}
+
+/// What is done with keys.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Makes a key and prints it on standard output, this once.
+    Create {
+        /// Whose it is. An operator's key is of no tenant.
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        /// What it may do: viewer, agent, admin or operator, each all that those before it may.
+        #[arg(long, value_name = "ROLE")]
+        role: String,
+        /// The agents that it may speak for, with commas between them; all of the tenant's without it.
+        #[arg(long, value_name = "AGENTS", value_delimiter = ',')]
+        agents: Vec<String>,
+        /// Until when it lets anybody in: days, such as 90d, or an instant in RFC 3339; for ever without it.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        /// What people call it by.
+        #[arg(long, value_name = "TEXT")]
+        label: Option<String>,
+    },
+    /// Lists keys, the newest first, without what lets anybody in.
+    List {
+        /// Those of one tenant.
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+    },
+    /// Revokes a key: the next request that presents it is refused.
+    Revoke {
+        /// The key's id, as `list` shows it.
+        id: String,
+    },
+}
+
+/// Carries out one verb. Errors: what can't be read or written; a tenant, agent or key that is not there.
+pub async fn run(at: Where, verb: Verb) -> anyhow::Result<()> {
+    let env = Environment::from_process(Some(Path::new(".env")))?;
+    let mut host = Host::load(Path::new("."), &at.config, at.profile.as_deref(), &env)?;
+    if let Some(state) = &at.state {
+        host.relocate_state(state);
+    }
+    let host = Arc::new(host);
+    let journal =
+        Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
+    let done = carry_out(&journal, host, env, verb).await;
+    journal.close().await;
+    done
+}
+
+async fn carry_out(journal: &Journal, host: Arc<Host>, env: Environment, verb: Verb) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    match verb {
+        Verb::Create { tenant, role, agents, expires, label } => {
+            let role = Role::of(&role).with_context(|| format!("no role `{role}`: viewer, agent, admin, operator"))?;
+            let (tenant, agents) = whose(host, env, tenant.as_deref(), role, &agents)?;
+            let expires = expires.map(|text| until(&text, now)).transpose()?;
+            let token = Token::random().map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+            let key = Key { id: token.id().clone(), tenant, role, agents, label, created: now, expires, revoked: None };
+            journal.add(&key, &token.digest()).await?;
+            say(&token.reveal())?;
+            note(&format!("key {} of the role {} is made; it is not shown again", key.id, role.as_str()));
+        }
+        Verb::List { tenant } => {
+            let tenant = tenant.as_deref().map(TenantId::new).transpose()?;
+            for key in journal.list(tenant.as_ref()).await? {
+                say(&line(&key, now))?;
+            }
+        }
+        Verb::Revoke { id } => {
+            let key =
+                KeyId::new(&id).with_context(|| format!("`{id}` is no key's id: `remit keys list` shows them"))?;
+            ensure!(
+                journal.find(&key).await?.is_some(),
+                "there is no key {key}: `remit keys list` shows those there are"
+            );
+            match journal.revoke(None, &key, now).await? {
+                true => note(&format!("key {key} is revoked")),
+                false => note(&format!("key {key} was revoked before")),
+            }
+        }
+    }
+    Ok(())
+}
+
+type Whose = (Option<TenantId>, Option<BTreeSet<AgentName>>);
+
+/// The tenant and the agents that a key is for, which have to be there.
+fn whose(
+    host: Arc<Host>,
+    env: Environment,
+    tenant: Option<&str>,
+    role: Role,
+    agents: &[String],
+) -> anyhow::Result<Whose> {
+    let Some(tenant) = tenant else {
+        ensure!(role == Role::Operator, "a key of the role {} is a tenant's: --tenant", role.as_str());
+        ensure!(agents.is_empty(), "an operator's key speaks for all agents");
+        return Ok((None, None));
+    };
+    if role == Role::Operator {
+        bail!("an operator's key is of no tenant: leave --tenant out, or take the role admin");
+    }
+    let tenant = TenantId::new(tenant)?;
+    let (contexts, _) = Contexts::load(host, env)?;
+    let agents: BTreeSet<AgentName> = match contexts.get(&tenant) {
+        Ok(context) => {
+            agents.iter().map(|name| context.agent(name).map(|(agent, _)| agent.clone())).collect::<Result<_, _>>()?
+        }
+        // Such as where this shell has not the credentials that the host has: a key is no worse for it.
+        Err(Error::TenantUnavailable { .. }) => {
+            agents.iter().map(|name| AgentName::new(name)).collect::<Result<_, _>>()?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok((Some(tenant), (!agents.is_empty()).then_some(agents)))
+}
+
+/// `90d`, or an instant in RFC 3339 that is still to come.
+fn until(text: &str, now: OffsetDateTime) -> anyhow::Result<OffsetDateTime> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok());
+    let until = match days {
+        Some(days) => now + Duration::days(days.into()),
+        None => OffsetDateTime::parse(text, &Rfc3339)
+            .with_context(|| format!("`{text}` is neither days, such as 90d, nor an instant in RFC 3339"))?,
+    };
+    ensure!(until > now, "`{text}` is past");
+    Ok(until)
+}
+
+fn line(key: &Key, now: OffsetDateTime) -> String {
+    let tenant = key.tenant.as_ref().map_or("*", TenantId::as_str);
+    let agents = key
+        .agents
+        .as_ref()
+        .map_or_else(|| "*".to_owned(), |agents| agents.iter().map(AgentName::as_str).collect::<Vec<_>>().join(","));
+    let state = match (key.revoked, key.expires) {
+        (Some(at), _) => format!("revoked {}", rfc3339(at)),
+        (None, Some(at)) if at <= now => format!("expired {}", rfc3339(at)),
+        (None, Some(at)) => format!("until {}", rfc3339(at)),
+        (None, None) => "valid".to_owned(),
+    };
+    let label = key.label.as_deref().unwrap_or_default();
+    format!("{}\t{tenant}\t{}\t{agents}\t{}\t{state}\t{label}", key.id, key.role.as_str(), rfc3339(key.created))
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout().lock(), "{line}")
+}
+
+/// For people: what programs read is on standard output alone.
+#[expect(clippy::print_stderr, reason = "a command line speaks to people")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn an_end_is_days_or_an_instant_to_come() {
+        let now = datetime!(2026-01-01 12:00 UTC);
+        assert_eq!(until("90d", now).ok(), Some(datetime!(2026-04-01 12:00 UTC)));
+        assert_eq!(until("2026-02-01T00:00:00Z", now).ok(), Some(datetime!(2026-02-01 0:00 UTC)));
+        for bad in ["", "0d", "-1d", "90", "2025-01-01T00:00:00Z", "tomorrow"] {
+            assert!(until(bad, now).is_err(), "{bad}");
+        }
+    }
+}
