@@ -169,6 +169,13 @@ impl Host {
         body["result"].clone()
     }
 
+    /// The memory that its process has, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kilobytes.unwrap().parse::<u64>().unwrap() << 10
+    }
+
     /// The journal's audit rows, newest first, read from its file.
     pub(crate) async fn audit(&self) -> Vec<remit_journal::Row> {
         let file = self.root.path().join("var/remit.db");

@@ -1,13 +1,13 @@
-//! Running other programs, and where things lie.
+//! Where things lie in the checkout, and programs that run there.
 //!
-//! Nothing is run through a shell but the sending of signals.
+//! How a program is run is the same as for authors of plugins.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::Result;
+
+pub(crate) use remit_author::command::{WASM, output, program, run, succeeds, workspace};
 
 /// The checkout's root.
 pub(crate) fn root() -> PathBuf {
@@ -17,100 +17,12 @@ pub(crate) fn root() -> PathBuf {
 
 /// The cargo that runs this, in the checkout's root.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root());
+    let mut command = remit_author::command::cargo(arguments);
+    command.current_dir(root());
     command
 }
 
-/// Runs to the end, with its output passed on. Fails unless it succeeds.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let shown = shown(command);
-    eprintln!("$ {shown}");
-    let status = command.status().with_context(|| format!("cannot run {shown}"))?;
-    if status.success() { Ok(()) } else { bail!("`{shown}` ended with {status}") }
-}
-
-/// Runs to the end and gives its standard output. Fails unless it succeeds.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let shown = shown(command);
-    let output = command.output().with_context(|| format!("cannot run {shown}"))?;
-    if !output.status.success() {
-        bail!("`{shown}` ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    }
-    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something else than text"))
-}
-
-/// Whether it can be run and succeeds; its output is thrown away.
-pub(crate) fn succeeds(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
-}
-
-/// Where a program lies, searching `PATH` and the folders of administrators.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let administrators = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(administrators).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
-fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
-    let words: Vec<_> = std::iter::once(program).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
-    words.join(" ")
-}
-
-/// A workspace as cargo describes it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Workspace {
-    /// Its packages.
-    pub(crate) packages: Vec<Package>,
-    /// Where it builds to.
-    pub(crate) target_directory: PathBuf,
-}
-
-/// A package.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Package {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its `Cargo.toml`.
-    pub(crate) manifest_path: PathBuf,
-    /// What it builds.
-    pub(crate) targets: Vec<Target>,
-}
-
-/// Something that a package builds.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Target {
-    /// Its name.
-    pub(crate) name: String,
-    /// `lib`, `cdylib`, `bin`…
-    pub(crate) kind: Vec<String>,
-}
-
-/// Asks cargo about the workspace of a manifest.
-pub(crate) fn workspace(manifest: &Path) -> Result<Workspace> {
-    let mut command = cargo(&["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]);
-    let text = output(command.arg(manifest))?;
-    serde_json::from_str(&text).context("cargo metadata gave something unexpected")
-}
-
-/// The target that plugins are compiled to.
-pub(crate) const WASM: &str = "wasm32-wasip2";
-
 /// Makes sure that plugins can be compiled, adding the target where it is missing.
 pub(crate) fn ensure_wasm_target() -> Result<()> {
-    let mut rustc = Command::new("rustc");
-    rustc.args(["--print", "target-libdir", "--target", WASM]).current_dir(root());
-    let folder = output(&mut rustc).with_context(|| format!("this Rust does not know the target {WASM}"))?;
-    if Path::new(folder.trim()).is_dir() {
-        return Ok(());
-    }
-    let add = format!("rustup target add {WASM}");
-    let advice = format!(
-        "plugins need the Rust target {WASM}, which is missing and could not be added: run `{add}` where the network can be reached"
-    );
-    if program("rustup").is_none() {
-        bail!("{advice}, or install your distribution's package of Rust's {WASM} library (there is no rustup here)");
-    }
-    run(Command::new("rustup").args(["target", "add", WASM]).current_dir(root())).with_context(|| advice)
+    remit_author::command::ensure_wasm_target(&root())
 }

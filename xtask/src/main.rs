@@ -9,9 +9,11 @@ mod bench;
 mod build_plugin;
 mod check;
 mod command;
-mod component;
 mod demo;
+mod forge;
+mod fuzz;
 mod new_plugin;
+mod plugin;
 mod schema;
 mod test;
 mod tidy;
@@ -49,20 +51,24 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
-    /// Builds plugins into plugins/dist/ and prints their size, digest and imports.
-    BuildPlugin {
-        /// The plugins' names, or paths of folders that hold one; without any, all of plugins/.
-        #[arg(value_name = "NAME|PATH")]
-        plugins: Vec<String>,
-        /// Builds all of plugins/, as without a name.
-        #[arg(long, conflicts_with = "plugins")]
-        all: bool,
-    },
+    /// Builds plugins into plugins/dist/, all of plugins/ without a name, and prints what they are.
+    ///
+    /// Size, digest, tools with their needs, and imports. Plugins whose toolchain is missing are skipped, and said.
+    BuildPlugin(remit_author::Build),
     /// Makes a new plugin in plugins/ from the template.
     NewPlugin {
         /// The name: small letters, digits and hyphens, beginning with a letter.
         name: String,
+        /// Steps for workflows instead of tools for agents.
+        #[arg(long)]
+        node: bool,
     },
+    /// Runs one tool of a built plugin in the sandbox, against sources from a small file.
+    TestPlugin(remit_author::Test),
+    /// Signs a built plugin: a file beside the component holds the signature.
+    SignPlugin(remit_author::Sign),
+    /// Sends a built plugin to a host.
+    UploadPlugin(remit_author::Upload),
     /// Checks the rules of the house: edges between crates, file lengths, names, module documentation.
     Tidy,
     /// Writes the JSON Schemas of configuration files into configs/schema/.
@@ -71,6 +77,14 @@ enum Verb {
     ///
     /// Names of tools are checked against the components in plugins/dist/, as far as these are built.
     Check,
+    /// Feeds random input to what reads the input of strangers, for a bounded time, and stops at what it finds.
+    Fuzz {
+        /// What to fuzz: `upload`, `context` or `value`; without it, each in turn.
+        target: Option<String>,
+        /// For how long each is fuzzed.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Measures calls, cold starts and memory with an optimised build, and prints medians.
     Bench,
 }
@@ -79,11 +93,15 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Demo { listen, fresh, release } => demo::run(demo::Options { listen, fresh, release }),
         Verb::Test { all } => test::run(all),
-        Verb::BuildPlugin { plugins, all: _ } => build_plugin::run(&plugins),
-        Verb::NewPlugin { name } => new_plugin::run(&name),
+        Verb::BuildPlugin(asked) => build_plugin::run(&asked),
+        Verb::NewPlugin { name, node } => new_plugin::run(&name, node),
+        Verb::TestPlugin(asked) => plugin::run(remit_author::Verb::Test(asked)),
+        Verb::SignPlugin(asked) => plugin::run(remit_author::Verb::Sign(asked)),
+        Verb::UploadPlugin(asked) => plugin::run(remit_author::Verb::Upload(asked)),
         Verb::Tidy => tidy::run(),
         Verb::Schema => schema::run(),
         Verb::Check => check::run(),
+        Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Verb::Bench => bench::run(),
     };
     done.unwrap_or_else(|error| {

@@ -126,6 +126,8 @@ impl World {
             sources: BTreeMap::from([(primary, Arc::new(definition))]),
             ceilings: BTreeMap::new(),
             settings: BTreeMap::new(),
+            limits: remit_domain::limits::Limits::default(),
+            uploads: remit_domain::limits::Tier::Small,
             model: None,
             authored: Value::Null,
         });

@@ -124,7 +124,7 @@ impl Chat {
             Ok(result) => result,
             Err(_) => {
                 let allowed_ms = u64::try_from(self.settings.reply_time.as_millis()).unwrap_or(u64::MAX);
-                Err(Error::Deadline { allowed_ms })
+                Err(Error::Deadline { limit: "the time for a reply", allowed_ms })
             }
         };
         measure.end(&result);

@@ -94,14 +94,30 @@ pub enum Error {
         unit: &'static str,
     },
     /// The call took longer than it may.
-    #[error("the call took longer than {allowed_ms} ms")]
+    #[error("the call took longer than {limit} allows ({allowed_ms} ms)")]
     Deadline {
+        /// Which limit, as the settings name it.
+        limit: &'static str,
         /// How long it may take.
         allowed_ms: u64,
     },
-    /// Too many calls at once.
-    #[error("too many calls at once")]
+    /// An uploaded component is none that this host takes.
+    #[error("the component is not fit: {reason}")]
+    Unfit {
+        /// What is wrong with it, the limit that it met included.
+        reason: String,
+        /// The limit, as `host.yaml` names it, with its value and unit, if it is one that it met.
+        limit: Option<(&'static str, u64, &'static str)>,
+    },
+    /// Too much at once.
+    #[error("too much at once: {limit} allows {allowed} {unit}")]
     Busy {
+        /// Which limit, as the settings name it.
+        limit: &'static str,
+        /// Its value.
+        allowed: u64,
+        /// The unit of the value.
+        unit: &'static str,
         /// When to come back.
         retry_after_ms: u32,
     },
@@ -185,6 +201,7 @@ impl Error {
             Self::BadAnswer { .. } => "plugin_bad_answer",
             Self::Limit { .. } => "plugin_limit",
             Self::Deadline { .. } => "deadline",
+            Self::Unfit { .. } => "plugin_unfit",
             Self::Busy { .. } => "busy",
             Self::ConversationBusy(_) => "conversation_busy",
             Self::NoModel => "no_model",
@@ -225,6 +242,9 @@ impl Error {
             Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } => {
                 "the same request may be sent again".to_owned()
             }
+            Self::Unfit { limit: Some((limit, ..)), .. } => {
+                format!("make it smaller, or ask the operator, whose settings hold `{limit}` under `limits`")
+            }
             // A call is recorded once it is over: its effects are there, whatever became of the record.
             Self::Journal(_) => "the request may have taken effect: look before sending it again".to_owned(),
             _ => return None,
@@ -250,7 +270,7 @@ impl Error {
             Self::Source { cause: data::Error::Throttled(wait) | data::Error::Unavailable(wait), .. } => {
                 wait.retry_after_ms
             }
-            Self::Busy { retry_after_ms } => Some(*retry_after_ms),
+            Self::Busy { retry_after_ms, .. } => Some(*retry_after_ms),
             Self::ModelUnavailable { retry_after_ms, .. } => *retry_after_ms,
             _ => None,
         }

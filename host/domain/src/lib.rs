@@ -13,9 +13,11 @@ pub mod data;
 mod error;
 pub mod grant;
 mod id;
+pub mod limits;
 pub mod model;
 pub mod plugin;
 pub mod schema;
+pub mod signature;
 pub mod source;
 pub mod tenant;
 

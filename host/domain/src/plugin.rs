@@ -303,3 +303,34 @@ pub trait Plugins: Send + Sync {
     /// The plugin that a tenant means by a name: its own before the operator's.
     fn find(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>>;
 }
+
+/// Port: the plugins there are, with those that are a tenant's own. Who keeps the versions decides which
+/// of them stands here.
+#[async_trait]
+pub trait Shelf: Plugins {
+    /// Puts a tenant's plugin where [`Plugins::find`] finds it, for that tenant alone, in place of the one
+    /// of that name. Calls in flight end with the version they began with; the next find this one.
+    fn place(&self, tenant: &TenantId, plugin: Arc<dyn Plugin>);
+
+    /// Takes a tenant's plugin away; calls in flight end. The operator's of that name is found again. Says
+    /// whether there was one.
+    fn withdraw(&self, tenant: &TenantId, name: &PluginName) -> bool;
+
+    /// Changes whenever a tenant finds something else than before.
+    fn generation(&self, tenant: &TenantId) -> u64;
+
+    /// Waits until the generation is another than `since`, and gives it. Cancel: nothing is lost.
+    async fn changed(&self, tenant: &TenantId, since: u64) -> u64;
+}
+
+/// Port: makes plugins of what tenants upload.
+#[async_trait]
+pub trait Workshop: Send + Sync {
+    /// Examines a component under the limits of a tenant and its tier: scans it, compiles it where it can
+    /// do no harm, links it, instantiates it, checks the types of what it exports, and lets it describe
+    /// itself without any grant. It is not put on any shelf.
+    ///
+    /// Errors: [`Error::Unfit`] for whatever the component is not; [`Error::Busy`] while the tenant's
+    /// uploads or calls take all that it may have; [`Error::Internal`]. Cancel: compiling is stopped.
+    async fn examine(&self, context: &Arc<Context>, wasm: Vec<u8>) -> Result<Arc<dyn Plugin>, Error>;
+}

@@ -9,7 +9,12 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{AgentName, Error, PluginName, SourceName, TenantId, grant::Permission, source};
+use crate::{
+    AgentName, Error, PluginName, SourceName, TenantId,
+    grant::Permission,
+    limits::{Limits, Tier},
+    source,
+};
 
 /// Everything the host knows of one tenant at one moment.
 #[derive(Debug)]
@@ -26,6 +31,10 @@ pub struct Context {
     pub ceilings: BTreeMap<SourceName, Permission>,
     /// Settings for plugins, without secrets: a JSON object for each plugin's name.
     pub settings: BTreeMap<PluginName, serde_json::Value>,
+    /// What its calls may use: the operator's limits, with what the tenant lowered.
+    pub limits: Limits,
+    /// How large its uploads may be.
+    pub uploads: Tier,
     /// The language model it uses instead of the host's.
     pub model: Option<ModelChoice>,
     /// The context as it was written, merged and with nothing secret in it, for `/api/debug/context`.

@@ -118,6 +118,8 @@ fn context(model: Option<ModelChoice>) -> Result<Context> {
         sources: BTreeMap::new(),
         ceilings: BTreeMap::new(),
         settings: BTreeMap::new(),
+        limits: remit_domain::limits::Limits::default(),
+        uploads: remit_domain::limits::Tier::Small,
         model,
         authored: Value::Null,
     })

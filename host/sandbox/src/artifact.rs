@@ -1,4 +1,4 @@
-//! A component's bytes, checked and compiled, before anything of it runs.
+//! A component that is compiled, before anything of it runs.
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre};
@@ -11,6 +11,8 @@ use crate::{
     state::State,
 };
 
+const RESOURCES: &str = "remit:plugin/resources@0.1.0";
+
 /// A component that links, with what it exports.
 pub(crate) struct Artifact {
     /// `sha256:<hex>`.
@@ -20,20 +22,27 @@ pub(crate) struct Artifact {
     pub(crate) resources: Option<resources::GuestIndices>,
 }
 
+/// The SHA-256 of a component, in hex.
+pub(crate) fn digest(wasm: &[u8]) -> String {
+    Sha256::digest(wasm).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Artifact {
-    /// Compiles a component (or takes its code from the cache) and links it. Blocks for as long as
-    /// compiling takes.
+    /// Links a component whose digest is this. Whether the types of its exports fit shows when it is
+    /// instantiated.
     ///
-    /// Errors: [`Error::NotAComponent`]; [`Error::UnknownImport`] naming the interface and version;
-    /// [`Error::NoTools`]; [`Error::Misfit`] where its types differ from the contract's.
-    pub(crate) fn prepare(sandbox: &Sandbox, wasm: &[u8]) -> Result<Self, Error> {
-        let digest: String = Sha256::digest(wasm).iter().map(|byte| format!("{byte:02x}")).collect();
-        let component = sandbox.cache.load(&sandbox.engine, &digest, wasm)?;
-        check_imports(sandbox, &component)?;
+    /// Errors: [`Error::UnknownImport`] naming the interface and version; [`Error::NoTools`],
+    /// [`Error::OtherVersion`]; [`Error::Misfit`] where its types differ from the contract's.
+    pub(crate) fn link(sandbox: &Sandbox, digest: &str, component: &Component) -> Result<Self, Error> {
+        check_imports(sandbox, component)?;
         let misfit = |error: wasmtime::Error| Error::Misfit(error.root_cause().to_string());
-        let pre = sandbox.linker.instantiate_pre(&component).map_err(misfit)?;
-        let tools = tools::GuestIndices::new(&pre).map_err(|_| Error::NoTools)?;
-        let resources = resources::GuestIndices::new(&pre).ok();
+        let pre = sandbox.linker.instantiate_pre(component).map_err(misfit)?;
+        let tools = tools::GuestIndices::new(&pre).map_err(|error| without_tools(sandbox, component, &error))?;
+        // One that exports resources must export them whole.
+        let resources = match component.get_export_index(None, RESOURCES) {
+            Some(_) => Some(resources::GuestIndices::new(&pre).map_err(misfit)?),
+            None => None,
+        };
         Ok(Self { digest: format!("sha256:{digest}"), pre, tools, resources })
     }
 }
@@ -49,6 +58,19 @@ fn check_imports(sandbox: &Sandbox, component: &Component) -> Result<(), Error> 
     }
     Ok(())
 }
+
+/// Why a component has no tools: it exports none, those of another version, or others than the contract's.
+fn without_tools(sandbox: &Sandbox, component: &Component, error: &wasmtime::Error) -> Error {
+    let exported = component.component_type();
+    let mut tools = exported.exports(&sandbox.engine).map(|(name, _)| name).filter(|name| name.starts_with(TOOLS));
+    match tools.next() {
+        None => Error::NoTools,
+        Some(name) if name.ends_with("@0.1.0") => Error::Misfit(error.root_cause().to_string()),
+        Some(name) => Error::OtherVersion(name.to_owned()),
+    }
+}
+
+const TOOLS: &str = "remit:plugin/tools@";
 
 /// The packages of WASI 0.2 that the linker has.
 fn is_linked_wasi(name: &str) -> bool {

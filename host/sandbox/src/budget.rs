@@ -13,9 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use remit_domain::limits::{Limit, Limits};
 use wasmtime::UpdateDeadline;
-
-use crate::engine::Limits;
 
 /// Measures one call. Shared by the future that drives the guest and the epoch callback in it.
 #[derive(Debug)]
@@ -34,8 +33,8 @@ impl Meter {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             began: Instant::now(),
-            wall: limits.wall_time,
-            cpu: limits.cpu_time,
+            wall: limits.time(Limit::WallTime),
+            cpu: limits.time(Limit::CpuTime),
             ran: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             exhausted: AtomicBool::new(false),

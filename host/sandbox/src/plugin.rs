@@ -6,17 +6,23 @@ use async_trait::async_trait;
 use remit_domain::{
     AgentName, Error,
     grant::Grants,
+    limits::{Limit, Limits},
     plugin::{Description, Invocation, Outcome, Plugin, ResourceContents},
 };
-use wasmtime::{Store, Trap};
+use wasmtime::{
+    Store,
+    component::{Instance, Resource},
+};
 
 use crate::{
     artifact::Artifact,
-    bindings::{exports::remit::plugin::tools as wit_tools, remit::plugin::types::CallError},
+    bindings::remit::plugin::types::CallError,
+    capability::{Bag, invocation},
     convert::{self, Wrong},
     describe,
+    end::End,
     engine::Sandbox,
-    state::{Purpose, Refused, State, host_call_bytes},
+    state::{Purpose, State},
 };
 
 /// A component that is ready to be called.
@@ -27,73 +33,102 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Compiles, links and describes a component. The description is taken in a store of its own,
-    /// under the limits of a call and without any grant.
+    /// Lets a component describe itself, in a store of its own, under these limits and without any grant.
     ///
-    /// Errors: [`crate::Error`] at whatever the component is not.
-    pub(crate) async fn new(sandbox: Arc<Sandbox>, wasm: Vec<u8>) -> Result<Self, crate::Error> {
-        let compiling = sandbox.clone();
-        let prepared = tokio::task::spawn_blocking(move || Artifact::prepare(&compiling, &wasm)).await;
-        let artifact = prepared.map_err(|error| crate::Error::Misfit(error.to_string()))??;
-        let mut store = sandbox.store();
+    /// Errors: [`crate::Error::Misfit`] where the types of what it exports differ from the contract's;
+    /// [`crate::Error::Undescribed`], [`crate::Error::Limit`], [`crate::Error::BadDescription`].
+    pub(crate) async fn describe(
+        sandbox: Arc<Sandbox>,
+        artifact: Artifact,
+        limits: &Limits,
+    ) -> Result<Self, crate::Error> {
+        let mut store = sandbox.store(limits);
         let meter = store.data().meter.clone();
-        let described: Option<wasmtime::Result<_>> = meter
+        let misfit = |error: wasmtime::Error| crate::Error::Misfit(error.root_cause().to_string());
+        let described: Option<wasmtime::Result<Result<_, crate::Error>>> = meter
             .drive(async {
                 let instance = artifact.pre.instantiate_async(&mut store).await?;
-                let tools = artifact.tools.load(&mut store, &instance)?.call_describe(&mut store).await?;
-                let resources = match &artifact.resources {
-                    Some(resources) => Some(resources.load(&mut store, &instance)?.call_describe(&mut store).await?),
+                // Linking compares the types of imports; those of exports are compared here.
+                let tools = match artifact.tools.load(&mut store, &instance) {
+                    Ok(tools) => tools,
+                    Err(error) => return Ok(Err(misfit(error))),
+                };
+                let resources = artifact.resources.as_ref().map(|resources| resources.load(&mut store, &instance));
+                let resources = match resources.transpose() {
+                    Ok(resources) => resources,
+                    Err(error) => return Ok(Err(misfit(error))),
+                };
+                let tools = tools.call_describe(&mut store).await?;
+                let resources = match resources {
+                    Some(resources) => Some(resources.call_describe(&mut store).await?),
                     None => None,
                 };
-                wasmtime::Result::Ok((tools, resources))
+                Ok(Ok((tools, resources)))
             })
             .await;
         let (tools, resources) = match described {
-            Some(Ok(described)) => described,
-            Some(Err(error)) => return Err(crate::Error::Undescribed(error.root_cause().to_string())),
-            None => return Err(crate::Error::Undescribed("it took too long".to_owned())),
+            Some(Ok(described)) => described?,
+            Some(Err(error)) => return Err(End::of(Some(error), &store).undescribed(limits)),
+            None => return Err(End::Deadline.undescribed(limits)),
         };
         let description = Arc::new(describe::check(tools, resources, &artifact.digest)?);
         Ok(Self { sandbox, artifact, description })
     }
 
-    /// Why a call has no answer: a limit if one was met, else the guest's own fault.
-    fn judge(&self, ended: Option<wasmtime::Error>, store: &Store<State>) -> Error {
-        let limits = &self.sandbox.limits;
-        let plugin = self.description.name.clone();
-        let limit = |limit, allowed: u128, unit| Error::Limit {
-            plugin: plugin.clone(),
-            limit,
-            allowed: u64::try_from(allowed).unwrap_or(u64::MAX),
-            unit,
-        };
-        let Some(error) = ended else {
-            return Error::Deadline { allowed_ms: u64::try_from(limits.wall_time.as_millis()).unwrap_or(u64::MAX) };
-        };
-        if store.data().meter.exhausted() {
-            return limit("cpuTimeMs", limits.cpu_time.as_millis(), "ms");
-        }
-        let last_words = store.data().last_words();
-        tracing::warn!(%plugin, cause = %error.root_cause(), last_words, "a guest trapped");
-        match (store.data().memory.refused(), error.downcast_ref::<Trap>()) {
-            (Some(Refused::Memory), _) => limit("memoryBytes", limits.memory_bytes as u128, "bytes"),
-            (Some(Refused::Table), _) => limit("tableElements", limits.table_elements as u128, "elements"),
-            (None, Some(Trap::StackOverflow)) => limit("stackBytes", 512 << 10, "bytes"),
-            (None, None) if error.root_cause().to_string().contains(HOSTCALL_FUEL) => {
-                limit("hostCallBytes", host_call_bytes(limits) as u128, "bytes")
-            }
-            (None, _) => Error::Trapped { plugin, cause: error.to_string().into() },
+    /// Runs a guest for one call: takes a place, makes the store, instantiates, hands over, and drives what
+    /// `guest` does under the limits of the tenant.
+    async fn run<T>(
+        &self,
+        grants: Grants,
+        invocation: Invocation,
+        guest: impl AsyncFnOnce(
+            &mut Store<State>,
+            &Instance,
+            Resource<Bag>,
+            Resource<invocation::Invocation>,
+        ) -> wasmtime::Result<Result<T, CallError>>,
+    ) -> Result<T, Error> {
+        let agent = invocation.agent.clone();
+        let context = invocation.context.clone();
+        let limits = &context.limits;
+        let _place = self.sandbox.place(&context.tenant, limits).await?;
+        let mut store = self.sandbox.store(limits);
+        let meter = store.data().meter.clone();
+        let ended = meter.drive(async {
+            let instance = self.artifact.pre.instantiate_async(&mut store).await?;
+            let (bag, invocation) = store.data_mut().hand_over(Purpose { grants, invocation }, &self.description)?;
+            guest(&mut store, &instance, bag, invocation).await
+        });
+        let ended = ended.await;
+        metrics::counter!("remit_sandbox_calls_total").increment(1);
+        metrics::histogram!("remit_sandbox_cpu_seconds").record(meter.ran().as_secs_f64());
+        match ended {
+            Some(Ok(Ok(answer))) => Ok(answer),
+            Some(Ok(Err(error))) => Err(self.failed(error, &agent, &store)),
+            Some(Err(error)) => Err(self.judge(Some(error), &store)),
+            None => Err(self.judge(None, &store)),
         }
     }
 
-    fn wrong(&self, wrong: Wrong) -> Error {
-        let plugin = self.description.name.clone();
+    /// Why a call has no answer.
+    fn judge(&self, ended: Option<wasmtime::Error>, store: &Store<State>) -> Error {
+        let (limits, plugin) = (&store.data().limits, &self.description.name);
+        if let Some(error) = &ended {
+            let last_words = store.data().last_words();
+            tracing::warn!(%plugin, cause = %error.root_cause(), last_words, "a guest trapped");
+        }
+        match End::of(ended, store) {
+            End::Deadline => Error::Deadline { limit: Limit::WallTime.key(), allowed_ms: limits.get(Limit::WallTime) },
+            End::Limit(limit) => limits.reached(limit, plugin),
+            End::Trapped(error) => Error::Trapped { plugin: plugin.clone(), cause: error.to_string().into() },
+        }
+    }
+
+    fn wrong(&self, wrong: Wrong, limits: &Limits) -> Error {
+        let plugin = &self.description.name;
         match wrong {
-            Wrong::TooLarge => {
-                let allowed = u64::try_from(self.sandbox.limits.output_bytes).unwrap_or(u64::MAX);
-                Error::Limit { plugin, limit: "outputBytes", allowed, unit: "bytes" }
-            }
-            Wrong::Malformed(reason) => Error::BadAnswer { plugin, reason },
+            Wrong::TooLarge => limits.reached(Limit::OutputBytes, plugin),
+            Wrong::Malformed(reason) => Error::BadAnswer { plugin: plugin.clone(), reason },
         }
     }
 
@@ -102,20 +137,13 @@ impl Loaded {
     fn failed(&self, error: CallError, agent: &AgentName, store: &Store<State>) -> Error {
         match convert::call_error(error, &self.description.name, agent) {
             Error::Cancelled if store.data().meter.remaining().is_zero() => self.judge(None, store),
-            Error::Cancelled => self.wrong(Wrong::Malformed("it says that the call was cancelled".to_owned())),
+            Error::Cancelled => {
+                let lie = Wrong::Malformed("it says that the call was cancelled".to_owned());
+                self.wrong(lie, &store.data().limits)
+            }
             failed => failed,
         }
     }
-}
-
-/// What wasmtime says when a guest makes the host copy too much at once. Its error has no public type;
-/// the version is pinned, and a story fails should the words change.
-const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls";
-
-/// Counts a finished call.
-fn observe(store: &Store<State>) {
-    metrics::counter!("remit_sandbox_calls_total").increment(1);
-    metrics::histogram!("remit_sandbox_cpu_seconds").record(store.data().meter.ran().as_secs_f64());
 }
 
 #[async_trait]
@@ -131,55 +159,33 @@ impl Plugin for Loaded {
         grants: Grants,
         invocation: Invocation,
     ) -> Result<Outcome, Error> {
-        let agent = invocation.agent.clone();
-        let _place = self.sandbox.places.take(&invocation.context.tenant).await?;
-        let mut store = self.sandbox.store();
-        let meter = store.data().meter.clone();
-        let ended = meter.drive(async {
-            let instance = self.artifact.pre.instantiate_async(&mut store).await?;
-            let guest = self.artifact.tools.load(&mut store, &instance)?;
-            let (bag, invocation) = store.data_mut().hand_over(Purpose { grants, invocation }, &self.description)?;
-            guest.call_call(&mut store, tool, arguments, bag, invocation).await
-        });
-        let ended: Option<wasmtime::Result<Result<wit_tools::Outcome, _>>> = ended.await;
-        observe(&store);
-        match ended {
-            Some(Ok(Ok(outcome))) => {
-                convert::outcome(outcome, self.sandbox.limits.output_bytes).map_err(|wrong| self.wrong(wrong))
-            }
-            Some(Ok(Err(error))) => Err(self.failed(error, &agent, &store)),
-            Some(Err(error)) => Err(self.judge(Some(error), &store)),
-            None => Err(self.judge(None, &store)),
-        }
+        let context = invocation.context.clone();
+        let outcome = self
+            .run(grants, invocation, async |store, instance, bag, invocation| {
+                let guest = self.artifact.tools.load(&mut *store, instance)?;
+                guest.call_call(store, tool, arguments, bag, invocation).await
+            })
+            .await?;
+        let checked = convert::outcome(outcome, context.limits.size(Limit::OutputBytes));
+        checked.map_err(|wrong| self.wrong(wrong, &context.limits))
     }
 
     async fn read(&self, uri: &str, grants: Grants, invocation: Invocation) -> Result<Vec<ResourceContents>, Error> {
-        let agent = invocation.agent.clone();
-        let Some(resources) = &self.artifact.resources else {
-            return Err(Error::UnknownResource { agent, resource: uri.chars().take(128).collect() });
-        };
-        let _place = self.sandbox.places.take(&invocation.context.tenant).await?;
-        let mut store = self.sandbox.store();
-        let meter = store.data().meter.clone();
-        let ended = meter.drive(async {
-            let instance = self.artifact.pre.instantiate_async(&mut store).await?;
-            let guest = resources.load(&mut store, &instance)?;
-            let (bag, invocation) = store.data_mut().hand_over(Purpose { grants, invocation }, &self.description)?;
-            guest.call_read(&mut store, uri, bag, invocation).await
-        });
-        let ended = ended.await;
-        observe(&store);
-        match ended {
-            Some(Ok(Ok(contents))) => {
-                convert::contents(contents, self.sandbox.limits.output_bytes).map_err(|wrong| self.wrong(wrong))
-            }
-            // To a tool an unknown name is its own; to a resource it is one that is not there.
-            Some(Ok(Err(CallError::Unknown(_)))) => {
-                Err(Error::UnknownResource { agent, resource: uri.chars().take(128).collect() })
-            }
-            Some(Ok(Err(error))) => Err(self.failed(error, &agent, &store)),
-            Some(Err(error)) => Err(self.judge(Some(error), &store)),
-            None => Err(self.judge(None, &store)),
-        }
+        let (agent, context) = (invocation.agent.clone(), invocation.context.clone());
+        let unknown = || Error::UnknownResource { agent, resource: uri.chars().take(128).collect() };
+        let Some(resources) = &self.artifact.resources else { return Err(unknown()) };
+        let read = self
+            .run(grants, invocation, async |store, instance, bag, invocation| {
+                let guest = resources.load(&mut *store, instance)?;
+                Ok(match guest.call_read(store, uri, bag, invocation).await? {
+                    // To a tool an unknown name is its own; to a resource it is one that is not there.
+                    Err(CallError::Unknown(_)) => Ok(None),
+                    answer => answer.map(Some),
+                })
+            })
+            .await?;
+        let Some(contents) = read else { return Err(unknown()) };
+        let checked = convert::contents(contents, context.limits.size(Limit::OutputBytes));
+        checked.map_err(|wrong| self.wrong(wrong, &context.limits))
     }
 }

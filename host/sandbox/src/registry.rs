@@ -1,27 +1,50 @@
-//! The plugins there are. Now: the operator's, from one folder.
+//! The plugins there are: the operator's, from one folder, and those that tenants put on shelves of their
+//! own.
+//!
+//! Deliberately absent: where tenants' plugins are kept, and which version of them is active.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use async_trait::async_trait;
 use remit_domain::{
     PluginName, TenantId,
-    plugin::{Description, Plugin, Plugins},
+    plugin::{Description, Plugin, Plugins, Shelf},
 };
+use tokio::sync::watch;
 
 use crate::{Error, engine::Sandbox, plugin::Loaded};
 
 /// The plugins there are.
 pub struct Registry {
     sandbox: Arc<Sandbox>,
-    operators: RwLock<BTreeMap<PluginName, Arc<dyn Plugin>>>,
+    shelves: RwLock<Shelves>,
     loaded: AtomicBool,
+    /// Told of every change.
+    changes: watch::Sender<()>,
+}
+
+type Plugs = BTreeMap<PluginName, Arc<dyn Plugin>>;
+
+#[derive(Default)]
+struct Shelves {
+    operators: Own,
+    tenants: HashMap<TenantId, Own>,
+}
+
+/// What one owner has.
+#[derive(Default)]
+struct Own {
+    plugins: Plugs,
+    /// How often this changed. It stays when the last plugin goes.
+    changes: u64,
 }
 
 /// A file that is not a plugin.
@@ -36,7 +59,8 @@ pub struct Fault {
 impl Registry {
     /// An empty registry.
     pub fn new(sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox, operators: RwLock::default(), loaded: AtomicBool::new(false) }
+        let changes = watch::Sender::new(());
+        Self { sandbox, shelves: RwLock::default(), loaded: AtomicBool::new(false), changes }
     }
 
     /// Takes in every `*.wasm` of a folder, replacing what was taken in before: calls in flight end
@@ -46,7 +70,7 @@ impl Registry {
     /// Errors: [`Error::Io`] if the folder can't be read.
     pub async fn load(&self, folder: &Path) -> Result<Vec<Fault>, Error> {
         let mut faults = Vec::new();
-        let mut plugins = BTreeMap::new();
+        let mut plugins = Plugs::new();
         for path in wasm_files(folder)? {
             match self.load_file(&path).await {
                 Ok(loaded) => {
@@ -60,7 +84,14 @@ impl Registry {
                 }
             }
         }
-        *self.operators.write().unwrap_or_else(PoisonError::into_inner) = plugins;
+        let digests = |plugins: &Plugs| -> Vec<String> {
+            plugins.values().map(|plugin| plugin.description().digest.clone()).collect()
+        };
+        self.change(|shelves| {
+            let operators = &mut shelves.operators;
+            operators.changes += u64::from(digests(&operators.plugins) != digests(&plugins));
+            operators.plugins = plugins;
+        });
         self.loaded.store(true, Ordering::Release);
         Ok(faults)
     }
@@ -70,10 +101,9 @@ impl Registry {
         self.loaded.load(Ordering::Acquire)
     }
 
-    /// Descriptions of all plugins, in order of name.
+    /// Descriptions of the operator's plugins, in order of name.
     pub fn all(&self) -> Vec<Description> {
-        let operators = self.operators.read().unwrap_or_else(PoisonError::into_inner);
-        operators.values().map(|plugin| plugin.description().clone()).collect()
+        self.read().operators.plugins.values().map(|plugin| plugin.description().clone()).collect()
     }
 
     /// The sandbox that the plugins run in.
@@ -84,7 +114,7 @@ impl Registry {
     async fn load_file(&self, path: &Path) -> Result<Arc<dyn Plugin>, Error> {
         let wasm =
             fs::read(path).map_err(|cause| Error::Io { what: format!("cannot read {}", path.display()), cause })?;
-        let loaded = Loaded::new(self.sandbox.clone(), wasm).await?;
+        let loaded = Loaded::of_operator(self.sandbox.clone(), wasm).await?;
         let name = &loaded.description().name;
         if path.file_stem().and_then(|stem| stem.to_str()) != Some(name.as_str()) {
             return Err(Error::BadDescription(format!("it calls itself `{name}`, unlike its file")));
@@ -94,14 +124,69 @@ impl Registry {
 
     fn earlier(&self, path: &Path) -> Option<(PluginName, Arc<dyn Plugin>)> {
         let name = path.file_stem()?.to_str()?;
-        let operators = self.operators.read().unwrap_or_else(PoisonError::into_inner);
-        operators.get_key_value(name).map(|(name, plugin)| (name.clone(), plugin.clone()))
+        self.read().operators.plugins.get_key_value(name).map(|(name, plugin)| (name.clone(), plugin.clone()))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shelves> {
+        self.shelves.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Shelves) -> T) -> T {
+        let mut shelves: RwLockWriteGuard<'_, Shelves> = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut shelves);
+        drop(shelves);
+        self.changes.send_replace(());
+        changed
     }
 }
 
 impl Plugins for Registry {
-    fn find(&self, _: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
-        self.operators.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    fn find(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
+        let shelves = self.read();
+        let own = shelves.tenants.get(tenant).and_then(|own| own.plugins.get(name));
+        own.or_else(|| shelves.operators.plugins.get(name)).cloned()
+    }
+}
+
+#[async_trait]
+impl Shelf for Registry {
+    fn place(&self, tenant: &TenantId, plugin: Arc<dyn Plugin>) {
+        let name = plugin.description().name.clone();
+        self.change(|shelves| {
+            let own = shelves.tenants.entry(tenant.clone()).or_default();
+            own.plugins.insert(name, plugin);
+            own.changes += 1;
+        });
+    }
+
+    fn withdraw(&self, tenant: &TenantId, name: &PluginName) -> bool {
+        self.change(|shelves| {
+            let Some(own) = shelves.tenants.get_mut(tenant) else { return false };
+            let there = own.plugins.remove(name).is_some();
+            own.changes += u64::from(there);
+            there
+        })
+    }
+
+    fn generation(&self, tenant: &TenantId) -> u64 {
+        let shelves = self.read();
+        let own = shelves.tenants.get(tenant).map_or(0, |own| own.changes);
+        shelves.operators.changes + own
+    }
+
+    async fn changed(&self, tenant: &TenantId, since: u64) -> u64 {
+        // Looked at first, so that a change right after it is noticed.
+        let mut changes = self.changes.subscribe();
+        loop {
+            let now = self.generation(tenant);
+            if now != since {
+                return now;
+            }
+            if changes.changed().await.is_err() {
+                // The registry itself holds the other end.
+                return now;
+            }
+        }
     }
 }
 
@@ -117,3 +202,6 @@ fn wasm_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     files.sort();
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests;

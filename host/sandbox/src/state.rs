@@ -6,7 +6,9 @@ use std::{
 };
 
 use remit_domain::{
+    data,
     grant::Grants,
+    limits::{Limit, Limits},
     plugin::{Description, Invocation},
 };
 use wasmtime::{ResourceLimiter, Store, component::Resource, component::ResourceTable};
@@ -15,9 +17,11 @@ use wasmtime_wasi::{
 };
 
 use crate::{
+    bindings::remit::data::common::Error as WitError,
     budget::Meter,
-    capability::{Bag, invocation},
-    engine::{Limits, Sandbox},
+    capability::{Bag, common, invocation},
+    engine::Sandbox,
+    traffic::{Size, Traffic},
 };
 
 /// What stands behind one call.
@@ -26,6 +30,7 @@ pub(crate) struct State {
     pub(crate) meter: Arc<Meter>,
     pub(crate) limits: Limits,
     pub(crate) memory: Memory,
+    traffic: Traffic,
     /// Whether a transaction is open, by source.
     pub(crate) transactions: HashMap<String, Arc<AtomicBool>>,
     /// Operations under way, against `max-pending`.
@@ -44,8 +49,8 @@ pub(crate) struct Purpose {
 const STDERR_BYTES: usize = 8 << 10;
 
 impl Sandbox {
-    /// A store for one call, under all limits.
-    pub(crate) fn store(&self) -> Store<State> {
+    /// A store for one call, under these limits.
+    pub(crate) fn store(&self, limits: &Limits) -> Store<State> {
         let stderr = MemoryOutputPipe::new(STDERR_BYTES);
         let mut wasi = WasiCtxBuilder::new();
         wasi.stderr(stderr.clone())
@@ -56,17 +61,18 @@ impl Sandbox {
             .wall_clock(CoarseClock)
             .monotonic_clock(CoarseClock::since_now());
         let mut table = ResourceTable::new();
-        table.set_max_capacity(self.limits.handles);
-        let meter = Arc::new(Meter::new(&self.limits));
+        table.set_max_capacity(limits.size(Limit::Handles));
+        let meter = Arc::new(Meter::new(limits));
         let state = State {
             table,
             meter: meter.clone(),
             memory: Memory {
-                limit: self.limits.memory_bytes,
-                table_limit: self.limits.table_elements,
+                limit: limits.size(Limit::Memory),
+                table_limit: limits.size(Limit::TableElements),
                 ..Memory::default()
             },
-            limits: self.limits.clone(),
+            traffic: Traffic::new(limits),
+            limits: limits.clone(),
             transactions: HashMap::new(),
             pending: Arc::new(()),
             stderr,
@@ -76,16 +82,10 @@ impl Sandbox {
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| Ok(meter.at_tick()));
-        store.set_hostcall_fuel(host_call_bytes(&self.limits));
-        store.set_max_component_handles(self.limits.handles);
+        store.set_hostcall_fuel(limits.size(Limit::HostCallBytes));
+        store.set_max_component_handles(limits.size(Limit::Handles));
         store
     }
-}
-
-/// What a guest can make the host copy in one host call, in bytes: twice its answer, which itself is
-/// held to `output_bytes` once it is here.
-pub(crate) fn host_call_bytes(limits: &Limits) -> usize {
-    limits.output_bytes.saturating_mul(2)
 }
 
 impl State {
@@ -97,9 +97,32 @@ impl State {
     ) -> wasmtime::Result<(Resource<Bag>, Resource<invocation::Invocation>)> {
         let bag = self.table.push(Bag(purpose.grants))?;
         let settings = purpose.invocation.context.settings.get(&description.name).cloned();
-        let invocation =
-            self.table.push(invocation::Invocation::new(purpose.invocation, settings, self.limits.log_bytes))?;
+        let invocation = self.table.push(invocation::Invocation::new(
+            purpose.invocation,
+            settings,
+            self.limits.size(Limit::LogBytes),
+        ))?;
         Ok((bag, invocation))
+    }
+
+    /// Counts a call of one of the host's functions with its arguments. Every function of the host begins
+    /// with it. Errors: the trap of a guest that went over a limit.
+    pub(crate) fn enter(&mut self, arguments: &impl Size) -> wasmtime::Result<()> {
+        Ok(self.traffic.enter(arguments.size())?)
+    }
+
+    /// Counts what is given to the guest. Errors as [`Self::enter`].
+    pub(crate) fn leave<T: Size>(&mut self, given: T) -> wasmtime::Result<T> {
+        self.traffic.pass(given.size())?;
+        Ok(given)
+    }
+
+    /// As [`Self::leave`], of what a source gave.
+    pub(crate) fn answer<T: Size>(&mut self, given: Result<T, data::Error>) -> wasmtime::Result<Result<T, WitError>> {
+        match given {
+            Ok(given) => self.leave(given).map(Ok),
+            Err(failure) => Ok(Err(common::error(failure))),
+        }
     }
 
     /// What the guest said of its own end, for the operator's log.

@@ -12,7 +12,8 @@ use std::{
 
 use anyhow::Context as _;
 use remit_config::{Environment, Fault, Report, Sets, Spot, check, shown};
-use remit_sandbox::{Limits, Registry, Sandbox};
+use remit_domain::limits::Limits;
+use remit_sandbox::{Compiler, Registry, Sandbox};
 use tempfile::TempDir;
 
 /// Prints every fault. Whether everything is in order.
@@ -95,7 +96,8 @@ impl Components {
         }
         // Under a name of its own that only this user can read: what lies there is run.
         let folder = tempfile::tempdir().context("no folder could be made for compiled components")?;
-        let sandbox = Sandbox::new(Limits::default(), &folder.path().join("cache"), &folder.path().join("secrets"))?;
+        let (cache, secrets) = (folder.path().join("cache"), folder.path().join("secrets"));
+        let sandbox = Sandbox::new(Limits::default(), Compiler::this_program()?, &cache, &secrets)?;
         let sandbox = Arc::new(sandbox);
         self.sandbox = Some((sandbox.clone(), folder));
         Ok(sandbox)

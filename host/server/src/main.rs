@@ -1,10 +1,12 @@
 //! The program `remit`.
 
 mod check;
+mod plugin;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use remit_sandbox::Bounds;
 use remit_server::{
     keys,
     observe::LogFormat,
@@ -57,6 +59,18 @@ enum Verb {
         #[arg(default_value = ".", value_name = "FOLDER")]
         root: PathBuf,
     },
+    /// Begins, builds, tries, signs and uploads plugins.
+    Plugin(remit_author::Arguments),
+    /// Compiles a component from standard input to standard output, within limits: the host starts it.
+    #[command(name = remit_sandbox::VERB, hide = true)]
+    Compile {
+        /// Seconds of computing.
+        cpu_seconds: u64,
+        /// Bytes of address space.
+        memory_bytes: u64,
+        /// Bytes that are read.
+        component_bytes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,6 +80,10 @@ fn main() -> ExitCode {
         }
         Verb::Keys { at, verb } => on_keys(at, verb).map(|()| true),
         Verb::Check { root } => check::run(&root),
+        Verb::Plugin(arguments) => plugin::run(arguments),
+        Verb::Compile { cpu_seconds, memory_bytes, component_bytes } => {
+            return remit_sandbox::compile_as_child(Bounds { cpu_seconds, memory_bytes, component_bytes });
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

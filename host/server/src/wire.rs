@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use remit_config::{Contexts, Environment, Host};
 use remit_domain::{Catalogue, access::Keys, clock::SystemClock, data::Sources, model::Models, tenant::Tenants};
 use remit_journal::Journal;
-use remit_sandbox::{Limits, Registry, Sandbox};
+use remit_sandbox::{Compiler, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -102,17 +102,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
-    let limits = Limits {
-        wall_time: host.limits.wall_time,
-        cpu_time: host.limits.cpu_time,
-        memory_bytes: usize::try_from(host.limits.memory_bytes).unwrap_or(usize::MAX).min(Limits::MAX_MEMORY_BYTES),
-        output_bytes: usize::try_from(host.limits.output_bytes).unwrap_or(usize::MAX),
-        log_bytes: usize::try_from(host.limits.log_bytes).unwrap_or(usize::MAX),
-        handles: usize::try_from(host.limits.max_handles).unwrap_or(usize::MAX),
-        concurrent_calls: usize::try_from(host.limits.concurrent_calls).unwrap_or(usize::MAX),
-        ..Limits::default()
-    };
-    let sandbox = Sandbox::new(limits, &host.state_dir.join("cache"), &host.state_dir.join("secrets"))?;
+    let (cache, secrets) = (host.state_dir.join("cache"), host.state_dir.join("secrets"));
+    let sandbox = Sandbox::new(host.limits.clone(), Compiler::this_program()?, &cache, &secrets)?;
     let registry = Arc::new(Registry::new(Arc::new(sandbox)));
     load_plugins(&registry, &host.plugins_dir).await;
     Ok(registry)

@@ -17,3 +17,4 @@ mod sqlite;
 
 pub use pools::Pools;
 pub use settings::Settings;
+pub use sqlite::make_sqlite;

@@ -46,3 +46,21 @@ pub mod prompting {
         },
     });
 }
+
+/// Bindings of `remit:plugin/nodes`.
+pub mod stepping {
+    wit_bindgen::generate!({
+        inline: "package remit:sdk@0.1.0; world stepping { export remit:plugin/nodes@0.1.0; }",
+        path: "../../wit",
+        world: "remit:sdk/stepping",
+        pub_export_macro: true,
+        export_macro_name: "export_nodes",
+        additional_derives: [PartialEq],
+        with: {
+            "remit:data/common@0.1.0": crate::bindings::remit::data::common,
+            "remit:plugin/types@0.1.0": crate::bindings::remit::plugin::types,
+            "remit:plugin/context@0.1.0": crate::bindings::remit::plugin::context,
+            "remit:plugin/invocation@0.1.0": crate::bindings::remit::plugin::invocation,
+        },
+    });
+}

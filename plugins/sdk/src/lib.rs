@@ -31,7 +31,9 @@
 //! On the author's own machine the same functions run natively against the fakes of `testing`.
 //!
 //! What it deliberately lacks: a way to reach a source that the call was not handed, a clock other
-//! than the call's, state that outlasts a call, and workflow nodes, which have no builder yet.
+//! than the call's, and state that outlasts a call.
+//!
+//! Steps of workflows are made alike, of [`Node`]s, by [`node_set!`].
 
 mod answer;
 #[doc(hidden)]
@@ -41,6 +43,7 @@ mod error;
 mod handles;
 mod macros;
 mod money;
+mod node;
 mod pending;
 mod prompt;
 mod resource;
@@ -63,11 +66,14 @@ pub use bindings::remit::{
     plugin::{
         context::{CallContext, Company, Door, MappedSource},
         invocation::{AskError, Level, Message, Role, Sample, Sampling},
-        types::{CallError as Error, Content, Permission, Problem, ResourceBody, ResourceContents, SourceFailure},
+        types::{
+            CallError as Error, Content, Need, Permission, Problem, ResourceBody, ResourceContents, SourceFailure,
+        },
     },
 };
 pub use call::{Answered, Call};
 pub use money::Money;
+pub use node::{Branched, Node, NodeSet, Output};
 pub use pending::{Join, Pending, join};
 pub use prompt::Prompt;
 pub use resource::Resource;
@@ -83,8 +89,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Call, Cause, Error, JsonSchema, Level, Money, NoArguments, Permission, Prompt, Reply, Resource, Result,
-        Timestamp, Tool, join, json, params, schemars,
+        Branched, Call, Cause, Error, JsonSchema, Level, Money, Need, NoArguments, Node, Permission, Problem, Prompt,
+        Reply, Resource, Result, Timestamp, Tool, join, json, node_set, params, schemars,
         source::{Api, Database, DocumentStore, Request, Selection, Value},
         tool_set,
     };

@@ -1,4 +1,4 @@
-//! The macros that an author writes: [`tool_set!`] and [`params!`].
+//! The macros that an author writes: [`tool_set!`], [`node_set!`] and [`params!`].
 
 /// Lists a plugin's tools, and makes the component when compiled for `wasm32-wasip2`. Name and version
 /// are the crate's own.
@@ -48,6 +48,64 @@ macro_rules! tool_set {
     };
     ($($tool:expr),+ $(,)?) => {
         $crate::tool_set! { tools: [$($tool),+] }
+    };
+}
+
+/// Lists a plugin's kinds of step, and makes the component when compiled for `wasm32-wasip2`. Name and
+/// version are the crate's own. A crate may have both this and [`tool_set!`].
+///
+/// ```
+/// # use remit_sdk::{prelude::*, serde_json::Value};
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Shout {
+///     text: String,
+/// }
+///
+/// node_set![
+///     Node::new("shout", "Writes a text in capitals.", |config: Shout, _: Value, _: &Call| {
+///         Ok(json!({ "text": config.text.to_uppercase() }))
+///     })
+///     .harmless_to_repeat()
+/// ];
+/// # fn main() {}
+/// ```
+///
+/// The crate has a function `node_set()`, for native tests.
+#[macro_export]
+macro_rules! node_set {
+    ($($node:expr),+ $(,)?) => {
+        /// The steps that this plugin has.
+        #[must_use]
+        pub fn node_set() -> $crate::NodeSet {
+            $crate::NodeSet::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), vec![$($node),+])
+        }
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Component;
+
+            impl $crate::bindings::stepping::exports::remit::plugin::nodes::Guest for Component {
+                fn describe() -> $crate::bindings::stepping::exports::remit::plugin::nodes::Description {
+                    node_set().describe()
+                }
+
+                fn validate(node: String, config: String) -> $crate::Result<Vec<$crate::Need>, Vec<$crate::Problem>> {
+                    node_set().validate(&node, &config)
+                }
+
+                fn execute(
+                    node: String,
+                    config: String,
+                    input: String,
+                    grants: $crate::bindings::remit::data::common::Grants,
+                    invocation: $crate::bindings::remit::plugin::invocation::Invocation,
+                ) -> $crate::Result<$crate::bindings::stepping::exports::remit::plugin::nodes::Outcome> {
+                    node_set().execute(&node, &config, &input, &$crate::Call::of_host(grants, invocation))
+                }
+            }
+
+            $crate::bindings::stepping::export_nodes!(Component with_types_in $crate::bindings::stepping);
+        };
     };
 }
 

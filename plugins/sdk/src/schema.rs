@@ -32,6 +32,11 @@ pub(crate) fn of_answer<T: JsonSchema>() -> Option<Map<String, Value>> {
     }
 }
 
+/// The schema of a step's output, as it is.
+pub(crate) fn of_output<T: JsonSchema>() -> Map<String, Value> {
+    of::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
 /// Whether a tagged enum's variants are all objects.
 fn all_objects(schema: &Map<String, Value>) -> bool {
     let variants = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array);

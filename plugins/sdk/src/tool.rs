@@ -155,7 +155,7 @@ impl Need {
 
 /// The host has checked arguments against the schema; what is left is what a schema lets through and
 /// the type does not, such as `10.0` for an integer.
-fn parsed<A: DeserializeOwned>(arguments: &str) -> Result<A> {
+pub(crate) fn parsed<A: DeserializeOwned>(arguments: &str) -> Result<A> {
     serde_json::from_str(arguments).or_else(|error| {
         let mut value = serde_json::from_str(arguments).map_err(|_| Error::invalid("", error.to_string()))?;
         whole_numbers(&mut value);

@@ -56,7 +56,7 @@ pub(crate) fn run(all: bool) -> Result<ExitCode> {
     steps.run("plugins can be compiled", || command::ensure_wasm_target().map(|()| Outcome::Passed));
     steps.run("lints of plugins as components", || lints("plugins/Cargo.toml", &["--target", WASM]));
     steps.run("unit tests of plugins", plugin_tests);
-    steps.run("a plugin from the template", || new_plugin::try_template().map(|()| Outcome::Passed));
+    steps.run("plugins from the templates", || new_plugin::try_templates().map(|()| Outcome::Passed));
     steps.run("building plugins", || build_plugin::all().map(|_built| Outcome::Passed));
     steps.run("building the host", || demo::build_host(false).map(|_file| Outcome::Passed));
     // By the host itself, and against the components: after both are built.

@@ -17,10 +17,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("remit-journal", &["remit-domain"]),
     ("remit-workflow", &["remit-config", "remit-domain"]),
     ("remit-agent", &["remit-config", "remit-domain"]),
+    ("remit-author", &["remit-domain"]),
     ("remit-server", &["*"]),
     ("remit-tests", &["*"]),
     ("remit-upstreams", &[]),
-    ("xtask", &["remit-config", "remit-upstreams", "remit-workflow"]),
+    ("xtask", &["remit-author", "remit-config", "remit-upstreams", "remit-workflow"]),
 ];
 
 /// The crate of stand-ins, which the tests of every crate may use.
@@ -30,17 +31,17 @@ const STAND_INS: &str = "remit-upstreams";
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("async-openai", &["remit-models"]),
     ("axum", &["remit-server", "remit-tests", "remit-upstreams"]),
-    ("clap", &["remit-server", "xtask"]),
+    ("clap", &["remit-author", "remit-server", "xtask"]),
     ("dotenvy", &["remit-config"]),
     ("hyper*", &[]),
     ("libsqlite3-sys", &["remit-sources"]),
     ("mongodb", &["remit-sources"]),
     ("opentelemetry*", &["remit-server"]),
-    ("reqwest", &["remit-models", "remit-sources", "remit-tests"]),
+    ("reqwest", &["remit-author", "remit-models", "remit-sources", "remit-tests"]),
     ("rmcp", &["remit-server"]),
     ("rusqlite", &[]),
     ("sqlx", &["remit-journal", "remit-sources", "remit-upstreams"]),
-    ("wasmparser", &["remit-sandbox", "xtask"]),
+    ("wasmparser", &["remit-author", "remit-sandbox"]),
     ("wasmtime*", &["remit-sandbox"]),
 ];
 

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use remit_author::component::Digest;
+
 use super::{Fault, Tree};
-use crate::component::digest;
 
 const RELEASED: &str = "wit/released/";
 const DIGESTS: &str = "wit/released/digests.sha256";
@@ -22,7 +23,7 @@ pub(super) fn faults(tree: &Tree) -> Vec<Fault> {
     for file in tree.ending("wit") {
         let Some(path) = file.path.strip_prefix(RELEASED) else { continue };
         match listed.remove(path) {
-            Some((_, expected)) if expected == digest(file.text.as_bytes()) => {}
+            Some((_, expected)) if expected == Digest::of(file.text.as_bytes()).hex() => {}
             Some(_) => faults.push(Fault::new(file, 1, "a released version is frozen: make a new one beside it")),
             None => faults.push(Fault::new(file, 1, format!("its digest is missing in {DIGESTS}"))),
         }
@@ -36,7 +37,7 @@ pub(super) fn faults(tree: &Tree) -> Vec<Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DIGESTS, Tree, digest, faults};
+    use super::{DIGESTS, Digest, Tree, faults};
 
     const FILE: &str = "wit/released/data@0.1.0/sql.wit";
 
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn what_is_released_is_frozen() {
-        let digests = format!("{}  data@0.1.0/sql.wit\n", digest(b"package a:b;"));
+        let digests = format!("{}  data@0.1.0/sql.wit\n", Digest::of(b"package a:b;").hex());
         check(&[(FILE, "package a:b;"), (DIGESTS, &digests)], &[]);
         check(
             &[(FILE, "package a:c;"), (DIGESTS, &digests)],

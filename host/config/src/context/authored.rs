@@ -41,6 +41,8 @@ pub(crate) struct Context {
     pub settings: BTreeMap<String, Map<String, Value>>,
     /// The language model that this tenant uses instead of the host's.
     pub model: Option<Model>,
+    /// What this tenant's calls of plugins may use, where that is less than the operator allows.
+    pub limits: Option<super::limits::Limits>,
 }
 
 /// Who a tenant is.

@@ -5,6 +5,7 @@
 
 mod agents;
 pub(crate) mod authored;
+mod limits;
 mod redact;
 mod sources;
 mod state;
@@ -116,6 +117,8 @@ impl Reader<'_> {
             agents: self.agents(&authored),
             ceilings: self.around.host.rules(self.tenant).ceilings,
             settings: self.settings(authored.settings),
+            limits: self.limits(authored.limits.as_ref()),
+            uploads: self.around.host.rules(self.tenant).uploads,
             model: authored.model.map(|model| self.model(&model)),
             authored: redact::authored(self.located.value()),
         }

@@ -282,3 +282,25 @@ fn names_of_tools_are_checked_where_their_sets_are_built() -> Outcome {
     assert_eq!(lines(&loaded.warnings), "c.json:5:89: MCP server class not found: cmr (did you mean `crm`?)\n");
     Ok(())
 }
+
+#[test]
+fn a_tenant_lowers_its_limits_and_raises_none() -> Outcome {
+    use remit_domain::limits::{Limit, Tier};
+    let context =
+        r#"{"company": {"name": "A"}, "limits": {"wallTimeMs": 100, "concurrentCalls": 32, "queuedCalls": 0}}"#;
+    let context = read(context, None, &[], None)?.context.ok_or("faulty")?;
+    let of = |limit| context.limits.get(limit);
+    assert_eq!((of(Limit::WallTime), of(Limit::ConcurrentCalls), of(Limit::QueuedCalls)), (100, 32, 0));
+    assert_eq!((of(Limit::CpuTime), context.uploads), (5_000, Tier::Small));
+    check(
+        r#"{"company": {"name": "A"}, "limits": {
+  "memoryBytes": 134217729, "concurrentCalls": 33, "hostCalls": 1, "stackBytes": 65536,
+  "rows": 10001, "queueTimeMs": 5000
+}}"#,
+        "c.json:2:18: more than the operator allows, which is 134217728 bytes (`limits.memoryBytes` in host.yaml)\n\
+         c.json:2:48: more than the operator allows, which is 32 calls (half of `limits.concurrentCalls` in host.yaml)\n\
+         c.json:2:65: less than 10\n\
+         c.json:2:68: unknown key `stackBytes`\n\
+         c.json:3:11: more than 10000\n",
+    )
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use remit_domain::limits::{self, Limit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ pub(crate) struct Host {
     pub contexts_dir: String,
     /// Where workflows lie.
     pub workflows_dir: String,
-    /// What one call of a plugin may use.
+    /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
     /// Where the host may connect to.
     pub network: Network,
@@ -76,7 +77,8 @@ impl Default for Host {
     }
 }
 
-/// What one call of a plugin may use.
+/// What calls of plugins may use, and what uploads may be. Each is a ceiling: a tenant's context may ask
+/// for less.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Limits {
@@ -86,35 +88,156 @@ pub(crate) struct Limits {
     /// How long a call may compute, in milliseconds, waiting not included.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub cpu_time_ms: u64,
-    /// The memory of one instance, in bytes; at most 1 GiB, which is what the pool reserves for each.
+    /// All memories of one instance together, in bytes; at most 1 GiB, which is what the pool reserves for
+    /// each.
     #[schemars(range(min = 1_048_576, max = 1_073_741_824))]
     pub memory_bytes: u64,
+    /// The elements of all tables of one instance together.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub table_elements: u64,
+    /// The stack of a guest's own calls, in bytes. A tenant can't lower it.
+    #[schemars(range(min = 65_536, max = 8_388_608))]
+    pub stack_bytes: u64,
+    /// The handles that one call may hold at once.
+    #[schemars(range(min = 8, max = 1_000_000))]
+    pub handles: u64,
+    /// The operations that one call may have under way at once.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub pending: u64,
+    /// How often one call may call the host.
+    #[schemars(range(min = 10, max = 1_000_000_000))]
+    pub host_calls: u64,
+    /// What one call of the host may take in or give out, in bytes.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
+    pub host_call_bytes: u64,
+    /// What all calls of the host that one call makes may take in and give out together, in bytes.
+    #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
+    pub transfer_bytes: u64,
+    /// The rows or documents that one query may give; at most 10,000, which is the sources' own bound.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub rows: u64,
+    /// What one call may log, in bytes; more is dropped.
+    #[schemars(range(max = 1_073_741_824))]
+    pub log_bytes: u64,
     /// The answer of one call, in bytes.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub output_bytes: u64,
-    /// What one call may log, in bytes.
-    #[schemars(range(max = 1_073_741_824))]
-    pub log_bytes: u64,
-    /// The handles that one call may hold at once.
-    #[schemars(range(min = 8, max = 1_000_000))]
-    pub handles: u32,
-    /// The calls under way at once on this host. At most 1,000: each reserves address space for
-    /// the memories that a component may have, and more than that a process can't be sure to get.
+    /// The calls under way at once on this host, of which one tenant may have half. At most 1,000: each
+    /// reserves address space for the memories that a component may have, and more than that a process
+    /// can't be sure to get.
     #[schemars(range(min = 1, max = 1_000))]
-    pub concurrent_calls: u32,
+    pub concurrent_calls: u64,
+    /// The calls of one tenant that may wait for a place.
+    #[schemars(range(max = 100_000))]
+    pub queued_calls: u64,
+    /// How long a call may wait for a place, in milliseconds.
+    #[schemars(range(max = 3_600_000))]
+    pub queue_time_ms: u64,
+    /// What tenants may upload.
+    pub uploads: Uploads,
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let limits = limits::Limits::default();
         Self {
-            wall_time_ms: 30_000,
-            cpu_time_ms: 5_000,
-            memory_bytes: 128 << 20,
-            output_bytes: 4 << 20,
-            log_bytes: 64 << 10,
-            handles: 1_000,
-            concurrent_calls: 64,
+            wall_time_ms: limits.get(Limit::WallTime),
+            cpu_time_ms: limits.get(Limit::CpuTime),
+            memory_bytes: limits.get(Limit::Memory),
+            table_elements: limits.get(Limit::TableElements),
+            stack_bytes: limits.get(Limit::Stack),
+            handles: limits.get(Limit::Handles),
+            pending: limits.get(Limit::Pending),
+            host_calls: limits.get(Limit::HostCalls),
+            host_call_bytes: limits.get(Limit::HostCallBytes),
+            transfer_bytes: limits.get(Limit::TransferBytes),
+            rows: limits.get(Limit::Rows),
+            log_bytes: limits.get(Limit::LogBytes),
+            output_bytes: limits.get(Limit::OutputBytes),
+            concurrent_calls: limits.get(Limit::ConcurrentCalls),
+            queued_calls: limits.get(Limit::QueuedCalls),
+            queue_time_ms: limits.get(Limit::QueueTime),
+            uploads: Uploads::default(),
         }
+    }
+}
+
+impl From<&Limits> for limits::Limits {
+    fn from(authored: &Limits) -> Self {
+        let mut made = Self::default()
+            .with(Limit::WallTime, authored.wall_time_ms)
+            .with(Limit::CpuTime, authored.cpu_time_ms)
+            .with(Limit::Memory, authored.memory_bytes)
+            .with(Limit::TableElements, authored.table_elements)
+            .with(Limit::Stack, authored.stack_bytes)
+            .with(Limit::Handles, authored.handles)
+            .with(Limit::Pending, authored.pending)
+            .with(Limit::HostCalls, authored.host_calls)
+            .with(Limit::HostCallBytes, authored.host_call_bytes)
+            .with(Limit::TransferBytes, authored.transfer_bytes)
+            .with(Limit::Rows, authored.rows)
+            .with(Limit::LogBytes, authored.log_bytes)
+            .with(Limit::OutputBytes, authored.output_bytes)
+            .with(Limit::ConcurrentCalls, authored.concurrent_calls)
+            .with(Limit::QueuedCalls, authored.queued_calls)
+            .with(Limit::QueueTime, authored.queue_time_ms);
+        authored.uploads.small.apply(&mut made.uploads.small);
+        authored.uploads.large.apply(&mut made.uploads.large);
+        made
+    }
+}
+
+/// What tenants may upload.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Uploads {
+    /// A tenant of whom `tenants` says nothing else: 8 MiB, bodies of 256 KiB, 20,000 functions, 16 core
+    /// modules, 5 seconds and 1 GiB to compile, which components from Rust and QuickJS pass with room.
+    pub small: Upload,
+    /// A tenant with `uploads: large`: 32 MiB, bodies of 1 MiB, 100,000 functions, 32 core modules, 30
+    /// seconds and 2 GiB to compile, for components that bring Python or a whole JavaScript engine.
+    pub large: Upload,
+}
+
+/// What an upload may be; a key that is left out is as the tier says.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Upload {
+    /// The component, in bytes.
+    #[schemars(range(min = 1024, max = 268_435_456))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component_bytes: Option<u64>,
+    /// The body of one function, in bytes.
+    #[schemars(range(min = 1024, max = 7_654_321))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<u64>,
+    /// The functions of all core modules together.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub functions: Option<u64>,
+    /// The core modules; at most 32, which is what an instance has room for.
+    #[schemars(range(min = 1, max = 32))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_modules: Option<u64>,
+    /// How long compiling may compute, in seconds.
+    #[schemars(range(min = 1, max = 600))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compile_cpu_seconds: Option<u64>,
+    /// The address space of the compiling process, in bytes.
+    #[schemars(range(min = 268_435_456, max = 68_719_476_736_u64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compile_memory_bytes: Option<u64>,
+}
+
+impl Upload {
+    fn apply(&self, made: &mut limits::Upload) {
+        let set = |value: &mut u64, given: Option<u64>| *value = given.unwrap_or(*value);
+        set(&mut made.component_bytes, self.component_bytes);
+        set(&mut made.body_bytes, self.body_bytes);
+        set(&mut made.functions, self.functions);
+        set(&mut made.core_modules, self.core_modules);
+        set(&mut made.compile_cpu_seconds, self.compile_cpu_seconds);
+        set(&mut made.compile_memory_bytes, self.compile_memory_bytes);
     }
 }
 
@@ -160,6 +283,17 @@ pub(crate) struct Tenant {
     #[schemars(inner(regex(pattern = r"^[A-Z][A-Z0-9_]*_$")))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential_prefixes: Option<Vec<String>>,
+    /// How large the tenant's uploads may be: `limits.uploads` has the figures.
+    pub uploads: Tier,
+}
+
+/// How large uploads may be.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Tier {
+    #[default]
+    Small,
+    Large,
 }
 
 /// A permission.

@@ -14,7 +14,12 @@ use std::{
 };
 
 use ipnet::IpNet;
-use remit_domain::{SourceName, TenantId, grant::Permission, tenant::ModelChoice};
+use remit_domain::{
+    SourceName, TenantId,
+    grant::Permission,
+    limits::{Limits, Tier},
+    tenant::ModelChoice,
+};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -43,7 +48,7 @@ pub struct Host {
     pub contexts_dir: PathBuf,
     /// Where workflows lie.
     pub workflows_dir: PathBuf,
-    /// What one call of a plugin may use.
+    /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
     /// What may be reached although it is private.
     pub network: Network,
@@ -69,45 +74,6 @@ pub struct Host {
     pub(crate) own_prefixes: Vec<String>,
 }
 
-/// What one call of a plugin may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// How long it may take in all, waiting included.
-    pub wall_time: Duration,
-    /// How long it may compute.
-    pub cpu_time: Duration,
-    /// The memory of one instance.
-    pub memory_bytes: u64,
-    /// Its answer.
-    pub output_bytes: u64,
-    /// What it may log.
-    pub log_bytes: u64,
-    /// The handles that it may hold at once.
-    pub max_handles: u32,
-    /// The calls under way at once on this host.
-    pub concurrent_calls: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        (&authored::Limits::default()).into()
-    }
-}
-
-impl From<&authored::Limits> for Limits {
-    fn from(limits: &authored::Limits) -> Self {
-        Self {
-            wall_time: Duration::from_millis(limits.wall_time_ms),
-            cpu_time: Duration::from_millis(limits.cpu_time_ms),
-            memory_bytes: limits.memory_bytes,
-            output_bytes: limits.output_bytes,
-            log_bytes: limits.log_bytes,
-            max_handles: limits.handles,
-            concurrent_calls: limits.concurrent_calls,
-        }
-    }
-}
-
 /// What may be reached although it is private.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Network {
@@ -124,6 +90,8 @@ pub struct Rules {
     pub ceilings: BTreeMap<SourceName, Permission>,
     /// The beginnings of the credential names that it may use; none: its own name's.
     pub credential_prefixes: Option<Vec<String>>,
+    /// How large its uploads may be.
+    pub uploads: Tier,
 }
 
 impl Host {
@@ -293,7 +261,12 @@ impl Checker<'_> {
             }
             match TenantId::new(&name) {
                 Ok(id) => {
-                    drop(made.insert(id, Rules { ceilings, credential_prefixes: tenant.credential_prefixes }));
+                    let uploads = match tenant.uploads {
+                        authored::Tier::Small => Tier::Small,
+                        authored::Tier::Large => Tier::Large,
+                    };
+                    let credential_prefixes = tenant.credential_prefixes;
+                    drop(made.insert(id, Rules { ceilings, credential_prefixes, uploads }));
                 }
                 Err(invalid) => self.faults.push(self.located.at_key(&pointer, invalid.to_string())),
             }

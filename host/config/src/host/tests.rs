@@ -1,6 +1,9 @@
 //! `host.yaml`: defaults, patches, and faults with their places.
 
-use remit_domain::tenant::ModelChoice;
+use remit_domain::{
+    limits::{Limit, Upload, Uploads},
+    tenant::ModelChoice,
+};
 
 use super::*;
 
@@ -35,8 +38,8 @@ fn an_empty_file_gives_the_defaults() -> Outcome {
     assert_eq!(host.state_dir, host.root.join("var"));
     assert_eq!(host.journal, host.root.join("var/remit.db"));
     assert_eq!(host.limits, Limits::default());
-    assert_eq!(host.limits.wall_time, Duration::from_secs(30));
-    assert_eq!(host.limits.memory_bytes, 134_217_728);
+    assert_eq!(host.limits.time(Limit::WallTime), Duration::from_secs(30));
+    assert_eq!(host.limits.get(Limit::Memory), 134_217_728);
     let ModelChoice { name, base_url, key } = &host.model;
     assert_eq!((name.as_deref(), base_url.as_deref(), key.is_some()), (Some("gpt-4o"), None, false));
     assert_eq!(host.network, Network::default());
@@ -52,7 +55,7 @@ fn what_is_written_is_read() -> Outcome {
     let env = [("OPENAI_API_KEY", "sk"), ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1/")];
     let host = load(text, Some("offlineModel: true\nlimits:\n  handles: 10\nenv: [ADMIN_URL]\n"), &env)?;
     assert_eq!(host.listen.to_string(), "[::1]:0");
-    assert_eq!((host.limits.wall_time, host.limits.max_handles), (Duration::from_millis(100), 10));
+    assert_eq!((host.limits.get(Limit::WallTime), host.limits.get(Limit::Handles)), (100, 10));
     assert_eq!(host.network.hosts, BTreeSet::from(["db.internal".to_owned()]));
     assert_eq!(host.network.ranges.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
     assert!(host.offline_model && host.env.contains("ADMIN_URL"));
@@ -62,6 +65,31 @@ fn what_is_written_is_read() -> Outcome {
     assert_eq!(rules.ceilings, BTreeMap::from([(SourceName::new("primary")?, Permission::Read)]));
     assert_eq!(rules.credential_prefixes, Some(vec!["TS_".to_owned()]));
     assert_eq!(host.rules(&TenantId::new("other")?), Rules::default());
+    Ok(())
+}
+
+#[test]
+fn every_limit_is_read_and_a_tier_keeps_what_is_not_written() -> Outcome {
+    let written = Limit::ALL.into_iter().enumerate().map(|(at, limit)| (limit, 65_536 + at as u64));
+    let written = written.map(|(limit, value)| match limit {
+        Limit::Memory => (limit, 2 << 20),
+        Limit::Pending | Limit::ConcurrentCalls => (limit, 7),
+        Limit::Rows => (limit, 9_999),
+        _ => (limit, value),
+    });
+    let written: Vec<(Limit, u64)> = written.collect();
+    let lines: String = written.iter().map(|(limit, value)| format!("  {}: {value}\n", limit.key())).collect();
+    let tiers = "  uploads:\n    small: {componentBytes: 2048, bodyBytes: 2000, functions: 3, coreModules: 4}\n    \
+         large: {compileCpuSeconds: 60, compileMemoryBytes: 4294967296}\n";
+    let host = load(&format!("limits:\n{lines}{tiers}tenants: {{a: {{uploads: large}}, b: {{}}}}\n"), None, &[])?;
+    for (limit, value) in written {
+        assert_eq!(host.limits.get(limit), value, "{limit:?}");
+    }
+    let small = Upload { component_bytes: 2048, body_bytes: 2000, functions: 3, core_modules: 4, ..Upload::SMALL };
+    let large = Upload { compile_cpu_seconds: 60, compile_memory_bytes: 4 << 30, ..Upload::LARGE };
+    assert_eq!(host.limits.uploads, Uploads { small, large });
+    let tier = |name: &str| TenantId::new(name).map(|tenant| host.rules(&tenant).uploads);
+    assert_eq!((tier("a")?, tier("b")?, tier("c")?), (Tier::Large, Tier::Small, Tier::Small));
     Ok(())
 }
 

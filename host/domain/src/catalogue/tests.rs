@@ -215,6 +215,8 @@ fn context(mapped: &[(&str, Permission)]) -> Context {
         sources: ["primary", "crm"].into_iter().map(source).collect(),
         ceilings: BTreeMap::from([(name("crm"), Read)]),
         settings: BTreeMap::new(),
+        limits: crate::limits::Limits::default(),
+        uploads: crate::limits::Tier::Small,
         model: None,
         authored: Value::Null,
     }

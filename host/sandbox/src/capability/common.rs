@@ -110,7 +110,9 @@ impl wit::Host for State {}
 
 impl wit::HostGrants for State {
     async fn names(&mut self, grants: Resource<Bag>) -> wasmtime::Result<Vec<String>> {
-        Ok(self.table.get(&grants)?.0.names().map(ToString::to_string).collect())
+        self.enter(&())?;
+        let names: Vec<String> = self.table.get(&grants)?.0.names().map(ToString::to_string).collect();
+        self.leave(names)
     }
 
     async fn drop(&mut self, grants: Resource<Bag>) -> wasmtime::Result<()> {
@@ -125,12 +127,14 @@ impl wit::HostReader for State {
         reader: Resource<Reader>,
         max: u32,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, wit::Error>> {
+        self.enter(&())?;
         let max = usize::try_from(max).unwrap_or(usize::MAX).clamp(1, MAX_CHUNK_BYTES);
         let reader = self.table.get_mut(&reader)?;
-        if let Err(revoked) = reader.permit.read() {
-            return Ok(Err(error(revoked)));
-        }
-        Ok(reader.body.read(max).await.map_err(error))
+        let read = match reader.permit.read() {
+            Ok(_) => reader.body.read(max).await,
+            Err(revoked) => Err(revoked),
+        };
+        self.answer(read)
     }
 
     async fn drop(&mut self, reader: Resource<Reader>) -> wasmtime::Result<()> {

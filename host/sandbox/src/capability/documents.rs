@@ -5,6 +5,7 @@ use std::sync::Arc;
 use remit_domain::{
     data::{Error, Handle, documents},
     grant::{Permission, Permit},
+    limits::Limit,
 };
 use wasmtime::component::Resource;
 
@@ -12,6 +13,7 @@ use super::{Bag, Pending, common::error, pending::collect, sql::wrong_family};
 use crate::{
     bindings::remit::data::{common::Error as WitError, documents as wit},
     state::State,
+    traffic::Size,
 };
 
 type Answer<T> = wasmtime::Result<Result<T, WitError>>;
@@ -67,6 +69,7 @@ impl wit::Host for State {}
 
 impl wit::HostDocumentStore for State {
     async fn take(&mut self, grants: Resource<Bag>, name: String) -> Answer<Resource<DocumentStore>> {
+        self.enter(&name)?;
         let bag = self.table.get(&grants)?.0.clone();
         Ok(match bag.open(&name).await {
             Ok((permit, Handle::Documents(port))) => Ok(self.table.push(DocumentStore { permit, port })?),
@@ -81,8 +84,10 @@ impl wit::HostDocumentStore for State {
         collection: String,
         selection: wit::Selection,
     ) -> Answer<Vec<String>> {
+        self.enter(&(&collection, &selection))?;
         let store = self.table.get(&store)?.clone();
-        Ok(store.find(&collection, &chosen(selection)).await.map_err(error))
+        let found = store.find(&collection, &chosen(selection)).await;
+        self.documents(found)
     }
 
     async fn start_find(
@@ -91,15 +96,17 @@ impl wit::HostDocumentStore for State {
         collection: String,
         selection: wit::Selection,
     ) -> wasmtime::Result<Resource<PendingDocuments>> {
+        self.enter(&(&collection, &selection))?;
         let store = self.table.get(&store)?.start(Permission::Read);
         let operation = async move { store?.find(&collection, &chosen(selection)).await };
-        let pending = Pending::start(&self.pending, self.limits.pending, operation);
+        let pending = Pending::start(&self.pending, self.limits.size(Limit::Pending), operation);
         Ok(self.table.push(PendingDocuments(pending))?)
     }
 
     async fn count(&mut self, store: Resource<DocumentStore>, collection: String, filter: String) -> Answer<u64> {
+        self.enter(&(&collection, &filter))?;
         let store = self.table.get(&store)?.clone();
-        Ok(store.count(&collection, &filter).await.map_err(error))
+        self.answer(store.count(&collection, &filter).await)
     }
 
     async fn aggregate(
@@ -108,8 +115,10 @@ impl wit::HostDocumentStore for State {
         collection: String,
         pipeline: String,
     ) -> Answer<Vec<String>> {
+        self.enter(&(&collection, &pipeline))?;
         let store = self.table.get(&store)?.clone();
-        Ok(store.aggregate(&collection, &pipeline).await.map_err(error))
+        let found = store.aggregate(&collection, &pipeline).await;
+        self.documents(found)
     }
 
     async fn start_aggregate(
@@ -118,9 +127,10 @@ impl wit::HostDocumentStore for State {
         collection: String,
         pipeline: String,
     ) -> wasmtime::Result<Resource<PendingDocuments>> {
+        self.enter(&(&collection, &pipeline))?;
         let store = self.table.get(&store)?.start(Permission::Read);
         let operation = async move { store?.aggregate(&collection, &pipeline).await };
-        let pending = Pending::start(&self.pending, self.limits.pending, operation);
+        let pending = Pending::start(&self.pending, self.limits.size(Limit::Pending), operation);
         Ok(self.table.push(PendingDocuments(pending))?)
     }
 
@@ -130,8 +140,9 @@ impl wit::HostDocumentStore for State {
         collection: String,
         documents: Vec<String>,
     ) -> Answer<Vec<String>> {
+        self.enter(&(&collection, &documents))?;
         let store = self.table.get(&store)?.clone();
-        Ok(store.insert(&collection, &documents).await.map_err(error))
+        self.answer(store.insert(&collection, &documents).await)
     }
 
     async fn update(
@@ -142,18 +153,20 @@ impl wit::HostDocumentStore for State {
         update: String,
         upsert: bool,
     ) -> Answer<wit::UpdateCount> {
+        self.enter(&(&collection, &filter, &update))?;
         let store = self.table.get(&store)?.clone();
         let count = |count: documents::UpdateCount| wit::UpdateCount {
             matched: count.matched,
             modified: count.modified,
             upserted_id: count.upserted_id,
         };
-        Ok(store.update(&collection, &filter, &update, upsert).await.map(count).map_err(error))
+        self.answer(store.update(&collection, &filter, &update, upsert).await.map(count))
     }
 
     async fn delete(&mut self, store: Resource<DocumentStore>, collection: String, filter: String) -> Answer<u64> {
+        self.enter(&(&collection, &filter))?;
         let store = self.table.get(&store)?.clone();
-        Ok(store.delete(&collection, &filter).await.map_err(error))
+        self.answer(store.delete(&collection, &filter).await)
     }
 
     async fn drop(&mut self, store: Resource<DocumentStore>) -> wasmtime::Result<()> {
@@ -164,17 +177,44 @@ impl wit::HostDocumentStore for State {
 
 impl wit::HostPendingDocuments for State {
     async fn ready(&mut self, pending: Resource<PendingDocuments>) -> wasmtime::Result<bool> {
+        self.enter(&())?;
         Ok(self.table.get(&pending)?.0.ready())
     }
 
     async fn get(&mut self, pending: Resource<PendingDocuments>) -> Answer<Vec<String>> {
+        self.enter(&())?;
         let underway = self.table.get_mut(&pending)?.0.take();
-        Ok(collect(underway).await?.map_err(error))
+        let found = collect(underway).await?;
+        self.documents(found)
     }
 
     async fn drop(&mut self, pending: Resource<PendingDocuments>) -> wasmtime::Result<()> {
         self.table.delete(pending)?;
         Ok(())
+    }
+}
+
+impl State {
+    /// Documents on their way to the guest, if they are no more than a query may give.
+    fn documents(&mut self, found: Result<Vec<String>, Error>) -> Answer<Vec<String>> {
+        let most = self.limits.size(Limit::Rows);
+        let fits = found.and_then(|documents| match documents.len() {
+            count if count > most => Err(Error::Limit { name: "max-documents", allowed: self.limits.get(Limit::Rows) }),
+            _ => Ok(documents),
+        });
+        self.answer(fits)
+    }
+}
+
+impl Size for wit::Selection {
+    fn size(&self) -> usize {
+        (&self.filter, &self.projection, &self.sort).size()
+    }
+}
+
+impl Size for wit::UpdateCount {
+    fn size(&self) -> usize {
+        (self.matched, self.modified, &self.upserted_id).size()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use remit_domain::{
     data::{Error, Handle, http_api},
     grant::Permit,
+    limits::Limit,
 };
 use wasmtime::component::Resource;
 
@@ -12,6 +13,7 @@ use super::{Bag, Pending, Reader, common::error, pending::collect, sql::wrong_fa
 use crate::{
     bindings::remit::data::{common::Error as WitError, http_api as wit},
     state::State,
+    traffic::Size,
 };
 
 type Answer<T> = wasmtime::Result<Result<T, WitError>>;
@@ -45,6 +47,7 @@ impl wit::Host for State {}
 
 impl wit::HostApi for State {
     async fn take(&mut self, grants: Resource<Bag>, name: String) -> Answer<Resource<Api>> {
+        self.enter(&name)?;
         let bag = self.table.get(&grants)?.0.clone();
         Ok(match bag.open(&name).await {
             Ok((permit, Handle::Api(port))) => Ok(self.table.push(Api { permit, port })?),
@@ -54,8 +57,10 @@ impl wit::HostApi for State {
     }
 
     async fn send(&mut self, api: Resource<Api>, asked: wit::Request) -> Answer<wit::Response> {
+        self.enter(&asked)?;
         let api = self.table.get(&api)?.clone();
-        Ok(api.send(&request(asked)).await.map(response).map_err(error))
+        let answered = api.send(&request(asked)).await;
+        self.answer(answered.map(response))
     }
 
     async fn start_send(
@@ -63,27 +68,28 @@ impl wit::HostApi for State {
         api: Resource<Api>,
         asked: wit::Request,
     ) -> wasmtime::Result<Resource<PendingResponse>> {
+        self.enter(&asked)?;
         let asked = request(asked);
         let api = self.table.get(&api)?.start(&asked);
         let operation = async move { api?.send(&asked).await };
-        let pending = Pending::start(&self.pending, self.limits.pending, operation);
+        let pending = Pending::start(&self.pending, self.limits.size(Limit::Pending), operation);
         Ok(self.table.push(PendingResponse(pending))?)
     }
 
     async fn open(&mut self, api: Resource<Api>, asked: wit::Request) -> Answer<wit::ResponseHead> {
+        self.enter(&asked)?;
         let asked = request(asked);
         // The pieces of the body are read under the permit of the request, and not noted each.
         let api = match self.table.get(&api)?.start(&asked) {
             Ok(api) => api,
             Err(refused) => return Ok(Err(error(refused))),
         };
-        Ok(match api.open(&asked).await {
-            Ok(head) => {
-                let body = self.table.push(Reader { permit: api.permit, body: head.body })?;
-                Ok(wit::ResponseHead { status: head.status, headers: head.headers, body })
-            }
-            Err(failure) => Err(error(failure)),
-        })
+        let head = match api.open(&asked).await {
+            Ok(head) => head,
+            Err(failure) => return Ok(Err(error(failure))),
+        };
+        let body = self.table.push(Reader { permit: api.permit, body: head.body })?;
+        self.answer(Ok(wit::ResponseHead { status: head.status, headers: head.headers, body }))
     }
 
     async fn drop(&mut self, api: Resource<Api>) -> wasmtime::Result<()> {
@@ -94,17 +100,38 @@ impl wit::HostApi for State {
 
 impl wit::HostPendingResponse for State {
     async fn ready(&mut self, pending: Resource<PendingResponse>) -> wasmtime::Result<bool> {
+        self.enter(&())?;
         Ok(self.table.get(&pending)?.0.ready())
     }
 
     async fn get(&mut self, pending: Resource<PendingResponse>) -> Answer<wit::Response> {
+        self.enter(&())?;
         let underway = self.table.get_mut(&pending)?.0.take();
-        Ok(collect(underway).await?.map(response).map_err(error))
+        let answered = collect(underway).await?;
+        self.answer(answered.map(response))
     }
 
     async fn drop(&mut self, pending: Resource<PendingResponse>) -> wasmtime::Result<()> {
         self.table.delete(pending)?;
         Ok(())
+    }
+}
+
+impl Size for wit::Request {
+    fn size(&self) -> usize {
+        ((&self.path, &self.query, &self.headers), &self.body, &self.idempotency_key).size()
+    }
+}
+
+impl Size for wit::Response {
+    fn size(&self) -> usize {
+        (&self.headers, &self.body).size()
+    }
+}
+
+impl Size for wit::ResponseHead {
+    fn size(&self) -> usize {
+        (&self.headers, &self.body).size()
     }
 }
 

@@ -14,6 +14,7 @@ use wasmtime::component::Resource;
 use crate::{
     bindings::remit::plugin::{context as wit_context, invocation as wit, types as wit_types},
     state::State,
+    traffic::Size,
 };
 
 /// The most bytes of one log line, and of its fields; the rest is cut (4 KiB by contract).
@@ -121,6 +122,15 @@ fn cut(text: &str, most: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
+impl Size for wit_context::CallContext {
+    fn size(&self) -> usize {
+        let sources = self.sources.iter().map(|source| source.source.len()).fold(0, usize::saturating_add);
+        let company = (&self.company.name, &self.company.industry, &self.company.website);
+        let about = (&self.tenant, &self.agent, (&self.sets, &self.settings, &self.user));
+        (company, about).size().saturating_add(sources)
+    }
+}
+
 impl wit_types::Host for State {}
 
 impl wit_context::Host for State {}
@@ -129,7 +139,9 @@ impl wit::Host for State {}
 
 impl wit::HostInvocation for State {
     async fn context(&mut self, invocation: Resource<Invocation>) -> wasmtime::Result<wit::CallContext> {
-        Ok(self.table.get(&invocation)?.context())
+        self.enter(&())?;
+        let context = self.table.get(&invocation)?.context();
+        self.leave(context)
     }
 
     async fn progress(
@@ -139,6 +151,7 @@ impl wit::HostInvocation for State {
         total: Option<f64>,
         message: Option<String>,
     ) -> wasmtime::Result<()> {
+        self.enter(&message)?;
         self.table.get_mut(&invocation)?.progress(done, total, message.as_deref());
         Ok(())
     }
@@ -150,6 +163,7 @@ impl wit::HostInvocation for State {
         message: String,
         fields: Option<String>,
     ) -> wasmtime::Result<()> {
+        self.enter(&(&message, &fields))?;
         let level = match level {
             wit::Level::Debug => Level::Debug,
             wit::Level::Info => Level::Info,
@@ -162,11 +176,13 @@ impl wit::HostInvocation for State {
 
     /// A cancelled call is stopped at once by dropping it, so a guest that still runs is not.
     async fn cancelled(&mut self, invocation: Resource<Invocation>) -> wasmtime::Result<bool> {
+        self.enter(&())?;
         self.table.get(&invocation)?;
         Ok(self.meter.remaining().is_zero())
     }
 
     async fn remaining_ms(&mut self, invocation: Resource<Invocation>) -> wasmtime::Result<u32> {
+        self.enter(&())?;
         self.table.get(&invocation)?;
         Ok(u32::try_from(self.meter.remaining().as_millis()).unwrap_or(u32::MAX))
     }
@@ -177,6 +193,7 @@ impl wit::HostInvocation for State {
         invocation: Resource<Invocation>,
         _: wit::Question,
     ) -> wasmtime::Result<Result<wit::Answer, wit::AskError>> {
+        self.enter(&())?;
         self.table.get(&invocation)?;
         Ok(Err(wit::AskError::Unsupported))
     }
@@ -187,12 +204,14 @@ impl wit::HostInvocation for State {
         invocation: Resource<Invocation>,
         _: wit::Sampling,
     ) -> wasmtime::Result<Result<wit::Sample, wit::AskError>> {
+        self.enter(&())?;
         self.table.get(&invocation)?;
         Ok(Err(wit::AskError::Unsupported))
     }
 
     /// No door has subscribers yet.
     async fn resource_updated(&mut self, invocation: Resource<Invocation>, _: String) -> wasmtime::Result<()> {
+        self.enter(&())?;
         self.table.get(&invocation)?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use remit_domain::{
     data::{Error, Handle, sql},
     grant::{Permission, Permit},
+    limits::Limit,
 };
 use serde_json::Value as Json;
 use wasmtime::component::Resource;
@@ -17,6 +18,7 @@ use super::{Bag, Pending, common::error, pending::collect};
 use crate::{
     bindings::remit::data::{common::Error as WitError, sql as wit},
     state::State,
+    traffic::Size,
 };
 
 type Answer<T> = wasmtime::Result<Result<T, WitError>>;
@@ -109,6 +111,7 @@ impl wit::Host for State {}
 
 impl wit::HostDatabase for State {
     async fn take(&mut self, grants: Resource<Bag>, name: String) -> Answer<Resource<Database>> {
+        self.enter(&name)?;
         let bag = self.table.get(&grants)?.0.clone();
         Ok(match bag.open(&name).await {
             Ok((permit, Handle::Sql(port))) => {
@@ -121,6 +124,7 @@ impl wit::HostDatabase for State {
     }
 
     async fn dialect(&mut self, database: Resource<Database>) -> wasmtime::Result<String> {
+        self.enter(&())?;
         Ok(self.table.get(&database)?.port.dialect().as_str().to_owned())
     }
 
@@ -130,8 +134,10 @@ impl wit::HostDatabase for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> Answer<wit::RowSet> {
+        self.enter(&(&statement, &parameters))?;
         let database = self.table.get(&database)?.clone();
-        Ok(database.query(&statement, &values(parameters)).await.map(row_set).map_err(error))
+        let rows = database.query(&statement, &values(parameters)).await;
+        self.rows(rows)
     }
 
     async fn query_json(
@@ -140,9 +146,11 @@ impl wit::HostDatabase for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> Answer<String> {
+        self.enter(&(&statement, &parameters))?;
         let database = self.table.get(&database)?.clone();
         let rows = database.query(&statement, &values(parameters)).await;
-        Ok(rows.and_then(|rows| json(&rows)).map_err(error))
+        let most = self.limits.get(Limit::Rows);
+        self.answer(rows.and_then(|rows| few(rows, most)).and_then(|rows| json(&rows)))
     }
 
     async fn start_query(
@@ -151,9 +159,10 @@ impl wit::HostDatabase for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> wasmtime::Result<Resource<PendingRows>> {
+        self.enter(&(&statement, &parameters))?;
         let database = self.table.get(&database)?.start(Permission::Read);
         let operation = async move { database?.query(&statement, &values(parameters)).await };
-        let pending = Pending::start(&self.pending, self.limits.pending, operation);
+        let pending = Pending::start(&self.pending, self.limits.size(Limit::Pending), operation);
         Ok(self.table.push(PendingRows(pending))?)
     }
 
@@ -163,8 +172,10 @@ impl wit::HostDatabase for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> Answer<wit::Change> {
+        self.enter(&(&statement, &parameters))?;
         let database = self.table.get(&database)?.clone();
-        Ok(database.execute(&statement, &values(parameters)).await.map(change).map_err(error))
+        let changed = database.execute(&statement, &values(parameters)).await;
+        self.answer(changed.map(change))
     }
 
     async fn start_execute(
@@ -173,13 +184,15 @@ impl wit::HostDatabase for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> wasmtime::Result<Resource<PendingChange>> {
+        self.enter(&(&statement, &parameters))?;
         let database = self.table.get(&database)?.start(Permission::Write);
         let operation = async move { database?.execute(&statement, &values(parameters)).await };
-        let pending = Pending::start(&self.pending, self.limits.pending, operation);
+        let pending = Pending::start(&self.pending, self.limits.size(Limit::Pending), operation);
         Ok(self.table.push(PendingChange(pending))?)
     }
 
     async fn begin(&mut self, database: Resource<Database>) -> Answer<Resource<Transaction>> {
+        self.enter(&())?;
         let database = self.table.get(&database)?.clone();
         Ok(match database.begin().await {
             Ok(transaction) => Ok(self.table.push(transaction)?),
@@ -200,8 +213,10 @@ impl wit::HostTransaction for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> Answer<wit::RowSet> {
+        self.enter(&(&statement, &parameters))?;
         let transaction = self.table.get_mut(&transaction)?;
-        Ok(transaction.query(&statement, &values(parameters)).await.map(row_set).map_err(error))
+        let rows = transaction.query(&statement, &values(parameters)).await;
+        self.rows(rows)
     }
 
     async fn execute(
@@ -210,16 +225,22 @@ impl wit::HostTransaction for State {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> Answer<wit::Change> {
+        self.enter(&(&statement, &parameters))?;
         let transaction = self.table.get_mut(&transaction)?;
-        Ok(transaction.execute(&statement, &values(parameters)).await.map(change).map_err(error))
+        let changed = transaction.execute(&statement, &values(parameters)).await;
+        self.answer(changed.map(change))
     }
 
     async fn commit(&mut self, transaction: Resource<Transaction>) -> Answer<()> {
-        Ok(self.table.get_mut(&transaction)?.commit().await.map_err(error))
+        self.enter(&())?;
+        let ended = self.table.get_mut(&transaction)?.commit().await;
+        self.answer(ended)
     }
 
     async fn rollback(&mut self, transaction: Resource<Transaction>) -> Answer<()> {
-        Ok(self.table.get_mut(&transaction)?.rollback().await.map_err(error))
+        self.enter(&())?;
+        let ended = self.table.get_mut(&transaction)?.rollback().await;
+        self.answer(ended)
     }
 
     async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
@@ -230,12 +251,15 @@ impl wit::HostTransaction for State {
 
 impl wit::HostPendingRows for State {
     async fn ready(&mut self, pending: Resource<PendingRows>) -> wasmtime::Result<bool> {
+        self.enter(&())?;
         Ok(self.table.get(&pending)?.0.ready())
     }
 
     async fn get(&mut self, pending: Resource<PendingRows>) -> Answer<wit::RowSet> {
+        self.enter(&())?;
         let underway = self.table.get_mut(&pending)?.0.take();
-        Ok(collect(underway).await?.map(row_set).map_err(error))
+        let rows = collect(underway).await?;
+        self.rows(rows)
     }
 
     async fn drop(&mut self, pending: Resource<PendingRows>) -> wasmtime::Result<()> {
@@ -246,17 +270,66 @@ impl wit::HostPendingRows for State {
 
 impl wit::HostPendingChange for State {
     async fn ready(&mut self, pending: Resource<PendingChange>) -> wasmtime::Result<bool> {
+        self.enter(&())?;
         Ok(self.table.get(&pending)?.0.ready())
     }
 
     async fn get(&mut self, pending: Resource<PendingChange>) -> Answer<wit::Change> {
+        self.enter(&())?;
         let underway = self.table.get_mut(&pending)?.0.take();
-        Ok(collect(underway).await?.map(change).map_err(error))
+        let changed = collect(underway).await?;
+        self.answer(changed.map(change))
     }
 
     async fn drop(&mut self, pending: Resource<PendingChange>) -> wasmtime::Result<()> {
         self.table.delete(pending)?;
         Ok(())
+    }
+}
+
+impl State {
+    /// Rows on their way to the guest, if they are no more than a query may give.
+    fn rows(&mut self, rows: Result<sql::RowSet, Error>) -> Answer<wit::RowSet> {
+        let most = self.limits.get(Limit::Rows);
+        self.answer(rows.and_then(|rows| few(rows, most)).map(row_set))
+    }
+}
+
+fn few(set: sql::RowSet, most: u64) -> Result<sql::RowSet, Error> {
+    match u64::try_from(set.rows.len()) {
+        Ok(count) if count <= most => Ok(set),
+        _ => Err(Error::Limit { name: "max-rows", allowed: most }),
+    }
+}
+
+impl Size for wit::Value {
+    fn size(&self) -> usize {
+        /// Even a NULL is a value of some bytes, here and in the guest.
+        const EACH: usize = 16;
+        EACH + match self {
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Real(_) => 0,
+            Self::Blob(bytes) => bytes.len(),
+            Self::Decimal(text)
+            | Self::Text(text)
+            | Self::Date(text)
+            | Self::Time(text)
+            | Self::Timestamp(text)
+            | Self::Uuid(text)
+            | Self::Json(text) => text.len(),
+        }
+    }
+}
+
+impl Size for wit::RowSet {
+    fn size(&self) -> usize {
+        let columns = self.columns.iter().map(|column| column.name.len() + column.data_type.len());
+        columns.fold(0, usize::saturating_add).saturating_add(self.rows.size())
+    }
+}
+
+impl Size for wit::Change {
+    fn size(&self) -> usize {
+        self.rows_affected.size()
     }
 }
 

@@ -83,9 +83,10 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         | Error::RoleTooLow { .. }
         | Error::NotYourAgent(_)
         | Error::NotYourTenant => StatusCode::FORBIDDEN,
-        Error::InvalidArguments(_) | Error::Refused(_) | Error::Source { cause: data::Error::Limit { .. }, .. } => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        Error::InvalidArguments(_)
+        | Error::Refused(_)
+        | Error::Unfit { .. }
+        | Error::Source { cause: data::Error::Limit { .. }, .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Source { cause, .. } => match cause {
             data::Error::Throttled(_) | data::Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             data::Error::Cancelled => CLIENT_CLOSED_REQUEST.unwrap_or(StatusCode::BAD_REQUEST),
@@ -185,7 +186,11 @@ mod tests {
             remit_domain::SourceName::new("crm").map(|source_name| Error::Source { source_name, cause: throttled });
         let cases = [
             (throttled.ok(), 503, Some("3")),
-            (Some(Error::Busy { retry_after_ms: 1_000 }), 429, Some("1")),
+            (
+                Some(Error::Busy { limit: "queuedCalls", allowed: 1, unit: "calls", retry_after_ms: 1_000 }),
+                429,
+                Some("1"),
+            ),
             // What it did is there, though it is not on record.
             (Some(Error::Journal("full".into())), 503, None),
             (Some(Error::NoModel), 503, None),

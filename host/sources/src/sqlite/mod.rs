@@ -13,6 +13,7 @@
 mod declared;
 pub(crate) mod error;
 mod raw;
+mod script;
 mod values;
 mod watch;
 
@@ -34,6 +35,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
+pub use self::script::make_sqlite;
 use self::{declared::Declared, watch::Watch};
 use crate::{
     Settings,

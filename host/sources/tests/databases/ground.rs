@@ -170,6 +170,8 @@ fn context(tenant: &TenantId, agent: &AgentName, definition: &Arc<Definition>) -
         sources: BTreeMap::from([(name, definition.clone())]),
         ceilings: BTreeMap::new(),
         settings: BTreeMap::new(),
+        limits: remit_domain::limits::Limits::default(),
+        uploads: remit_domain::limits::Tier::Small,
         model: None,
         authored: serde_json::Value::Null,
     })

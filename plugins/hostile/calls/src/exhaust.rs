@@ -61,6 +61,87 @@ pub(crate) fn trap(_: NoArguments, _: &Call) -> Result<()> {
     panic!("a panic on purpose, with secrets in its message")
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct End {
+    how: How,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum How {
+    Panic,
+    Abort,
+    Unreachable,
+    ExitWell,
+    ExitBadly,
+    OutOfBounds,
+}
+
+#[expect(clippy::panic, clippy::indexing_slicing, reason = "the attack")]
+pub(crate) fn end(args: End, _: &Call) -> Result<u8> {
+    match args.how {
+        How::Panic => panic!("a panic on purpose"),
+        How::Abort => std::process::abort(),
+        #[cfg(target_arch = "wasm32")]
+        How::Unreachable => std::arch::wasm32::unreachable(),
+        How::ExitWell => std::process::exit(0),
+        How::ExitBadly => std::process::exit(1),
+        _ => Ok(black_box([1_u8, 2].as_slice())[black_box(7)]),
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Shout {
+    what: Loud,
+    bytes: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Loud {
+    Log,
+    Progress,
+    Statement,
+    Parameter,
+    Parameters,
+    Name,
+    Random,
+}
+
+/// Hands the host so many bytes, or asks it for so many.
+pub(crate) fn shout(args: Shout, call: &Call) -> Result<String> {
+    let text = || "x".repeat(args.bytes);
+    let rows = |statement: &str, parameters: &[Value]| {
+        call.database("primary")?.rows::<serde_json::Value>(statement, parameters).map(|rows| format!("{rows:?}"))
+    };
+    let done = match args.what {
+        Loud::Log => {
+            call.log(Level::Warning, &text());
+            Ok("logged".to_owned())
+        }
+        Loud::Progress => {
+            call.progress(1.0, None, Some(&text()));
+            Ok("told".to_owned())
+        }
+        Loud::Statement => rows(&format!("SELECT '{}' AS a", text()), params![]),
+        Loud::Parameter => rows("SELECT length($1) AS a", params![text()]),
+        Loud::Parameters => {
+            let many: Vec<Value> = (0..args.bytes).map(|_| Value::from(1)).collect();
+            rows("SELECT 1 AS a", &many)
+        }
+        Loud::Name => call.database(&text()).map(|_| "taken".to_owned()),
+        Loud::Random => Ok(crate::wasi::random(args.bytes)).map(|bytes| format!("{} bytes", bytes.len())),
+    };
+    Ok(match done {
+        Ok(what) => format!("allowed: {what:.100}"),
+        Err(error) => format!("{error:?}").chars().take(400).collect(),
+    })
+}
+
+pub(crate) fn hoard_timers(args: Count, _: &Call) -> Result<usize> {
+    Ok(crate::wasi::timers(args.count))
+}
+
 pub(crate) fn big_output(args: Mebibytes, _: &Call) -> Result<String> {
     Ok("x".repeat(args.mib.saturating_mul(MIB)))
 }

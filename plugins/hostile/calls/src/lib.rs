@@ -5,8 +5,11 @@
 
 mod escape;
 mod exhaust;
+mod handles;
 mod lie;
 mod reach;
+mod wait;
+mod wasi;
 
 use remit_sdk::prelude::*;
 
@@ -20,14 +23,28 @@ tool_set! {
         Tool::new("trap", "Panics.", exhaust::trap),
         Tool::new("big_output", "Answers at length.", exhaust::big_output),
         Tool::new("deep_output", "Answers with lists in lists.", exhaust::deep_output),
+        Tool::new("end", "Ends in ways that no tool should.", exhaust::end),
+        Tool::new("shout", "Hands the host more than it wants to hear.", exhaust::shout).reads("primary"),
         Tool::new("wait_many", "Has many queries under way at once.", exhaust::wait_many).reads("primary"),
         Tool::new("hoard", "Takes a handle again and again.", exhaust::hoard).reads("primary"),
+        Tool::new("hoard_timers", "Sets timers without end.", exhaust::hoard_timers),
+        Tool::new("wait", "Waits for what never comes.", wait::wait).reads("primary"),
+        Tool::new("abandon", "Begins what it does not end.", wait::abandon).writes("primary"),
         Tool::new("flood", "Logs and reports progress without end.", exhaust::flood),
         Tool::new("bad_output", "Breaks its output schema.", lie::bad_output),
+        Tool::new("bad_error", "Fails in words of others.", lie::bad_error),
+        Tool::new("bad_content", "Answers what is no answer.", lie::bad_content),
+        Tool::new("write_documents", "Writes through a read handle of documents.", escape::write_documents)
+            .reads("analytics"),
         Tool::new("write_read_only", "Writes through a read handle.", escape::write_read_only).reads("primary"),
         Tool::new("escape_api", "Sends to an address of the caller's choice.", escape::escape_api).reads("ecommerce"),
         Tool::new("open_ungranted", "Takes a source that it did not declare.", reach::open_ungranted).reads("primary"),
         Tool::new("environment", "Looks around for what no plugin should see.", reach::environment),
+        Tool::new("clocks", "Looks at the time, as closely as it can.", reach::clocks),
+        Tool::new("random", "Asks for randomness.", reach::random),
+        Tool::new("speak", "Writes and reads where a program would.", reach::speak),
+        Tool::new("misuse", "Uses a handle out of its time.", handles::misuse).reads("primary"),
+        Tool::new("remember", "Keeps what it was handed for the next call.", handles::remember).reads("primary"),
         Tool::new("forge", "Uses a handle that it was not given.", reach::forge).reads("primary"),
     ],
 }

@@ -1,0 +1,101 @@
+//! From a component's bytes to a plugin: of the operator, whose word is taken, and of a tenant, whose is
+//! not.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use remit_domain::{
+    plugin::{Plugin, Workshop},
+    tenant::Context,
+};
+use tokio::task::spawn_blocking;
+use wasmtime::component::Component;
+
+use crate::{
+    Error, Registry,
+    artifact::{Artifact, digest},
+    compile::compile,
+    engine::Sandbox,
+    plugin::Loaded,
+    scan::scan,
+};
+
+impl Loaded {
+    /// Makes a plugin of a component of the operator's, compiling it in this process.
+    ///
+    /// Errors: [`Error`] at whatever the component is not.
+    pub(crate) async fn of_operator(sandbox: Arc<Sandbox>, wasm: Vec<u8>) -> Result<Self, Error> {
+        let preparing = sandbox.clone();
+        let artifact = blocking(move || {
+            let digest = digest(&wasm);
+            let component = match preparing.cache.find(&preparing.engine, &digest) {
+                Some(component) => component,
+                None => {
+                    let code = compile(&preparing.engine, &wasm)?;
+                    preparing.cache.adopt(&preparing.engine, &digest, &code)?
+                }
+            };
+            Artifact::link(&preparing, &digest, &component)
+        });
+        let artifact = artifact.await?;
+        let limits = sandbox.limits.clone();
+        let describing = sandbox.clone();
+        let _alone = describing.describing.lock().await;
+        Self::describe(sandbox, artifact, &limits).await
+    }
+
+    /// Makes a plugin of what a tenant uploaded. It runs in one of the tenant's own places.
+    ///
+    /// Errors: [`Error`] at whatever the component is not; [`Error::Busy`]. Cancel: nothing is left running.
+    async fn of_tenant(sandbox: Arc<Sandbox>, context: &Context, wasm: Vec<u8>) -> Result<Self, Error> {
+        let tier = *context.limits.uploads.of(context.uploads);
+        let wasm = Arc::new(wasm);
+        let (scanning, scanned) = (sandbox.clone(), wasm.clone());
+        let (digest, known) = blocking(move || {
+            // First: what a smaller tier forbids is not let in by another tenant's having uploaded it.
+            scan(&scanned, &tier)?;
+            let digest = digest(&scanned);
+            let known = scanning.cache.find(&scanning.engine, &digest);
+            Ok((digest, known))
+        })
+        .await?;
+        let code = match known {
+            Some(component) => Compiled::Known(component),
+            None => Compiled::New(sandbox.compiler.compile(&context.tenant, &tier, wasm).await?),
+        };
+        let linking = sandbox.clone();
+        let artifact = blocking(move || {
+            let component = match code {
+                Compiled::Known(component) => component,
+                Compiled::New(code) => linking.cache.adopt(&linking.engine, &digest, &code)?,
+            };
+            Artifact::link(&linking, &digest, &component)
+        });
+        let artifact = artifact.await?;
+        let _place = sandbox.place(&context.tenant, &context.limits).await.map_err(Error::Busy)?;
+        Self::describe(sandbox.clone(), artifact, &context.limits).await
+    }
+}
+
+enum Compiled {
+    Known(Component),
+    New(Vec<u8>),
+}
+
+/// What takes its time, off the threads that serve. A parser that panics breaks nothing but this.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(broken) => {
+            tracing::error!(%broken, "a component broke what reads it");
+            Err(Error::NotAComponent("it can't be read".to_owned()))
+        }
+    }
+}
+
+#[async_trait]
+impl Workshop for Registry {
+    async fn examine(&self, context: &Arc<Context>, wasm: Vec<u8>) -> Result<Arc<dyn Plugin>, remit_domain::Error> {
+        Ok(Arc::new(Loaded::of_tenant(self.sandbox().clone(), context, wasm).await?))
+    }
+}

@@ -1,0 +1,49 @@
+//! Schemas that are none, that reach outside themselves, or that cost more than they say.
+
+use std::fmt::Write as _;
+
+/// The schema that a lie tells, if it is one of a schema.
+pub(crate) fn of(lie: &str) -> Option<String> {
+    let schema = match lie {
+        "schema-of-no-json" => r#"{"type":"#.to_owned(),
+        "schema-of-nothing" => String::new(),
+        "schema-of-a-list" => r#"{"type":"array"}"#.to_owned(),
+        "schema-of-a-number" => r#"{"type":7}"#.to_owned(),
+        "schema-in-yaml" => "type: object".to_owned(),
+        "schema-elsewhere" => r#"{"type":"object","$ref":"http://169.254.169.254/latest/meta-data"}"#.to_owned(),
+        "schema-in-a-file" => r#"{"type":"object","$ref":"file:///etc/passwd"}"#.to_owned(),
+        "schema-in-a-circle" => {
+            r##"{"type":"object","$ref":"#/$defs/a","$defs":{"a":{"not":{"$ref":"#/$defs/a"}}}}"##.to_owned()
+        }
+        "schema-that-doubles" => doubling(30),
+        "schema-that-is-deep" => {
+            format!(r#"{{"type":"object","not":{}{{}}{}}}"#, r#"{"not":"#.repeat(7_000), "}".repeat(7_000))
+        }
+        "schema-of-a-megabyte" => format!(r#"{{"type":"object","title":"{}"}}"#, "x".repeat(1 << 20)),
+        "schema-of-patterns" => {
+            let patterns: Vec<String> = (0..200).map(|at| format!(r#""^.{{1000}}{at}$":{{}}"#)).collect();
+            format!(r#"{{"type":"object","patternProperties":{{{}}}}}"#, patterns.join(","))
+        }
+        "schema-of-a-huge-pattern" => {
+            r#"{"type":"object","properties":{"a":{"pattern":"((a{1,1000}){1,1000}){1,1000}"}}}"#.to_owned()
+        }
+        // Sound, and as dear to check as a schema may be: each number is looked at four thousand times.
+        "schema-that-is-slow" => {
+            let each = vec![r#"{"minimum":0}"#; 4_000].join(",");
+            format!(r#"{{"type":"object","properties":{{"numbers":{{"type":"array","items":{{"allOf":[{each}]}}}}}}}}"#)
+        }
+        _ => return None,
+    };
+    Some(schema)
+}
+
+/// Each definition refers to the next one twice.
+fn doubling(levels: usize) -> String {
+    let mut schema = r##"{"type":"object","$ref":"#/$defs/a0","$defs":{"##.to_owned();
+    for at in 0..levels {
+        let next = at + 1;
+        let _ = write!(schema, r##""a{at}":{{"allOf":[{{"$ref":"#/$defs/a{next}"}},{{"$ref":"#/$defs/a{next}"}}]}},"##);
+    }
+    let _ = write!(schema, r#""a{levels}":{{}}}}}}"#);
+    schema
+}

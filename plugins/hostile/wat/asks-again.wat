@@ -1,0 +1,8 @@
+  ;; Calls the host without end, and never computes anything itself.
+  (import "remit:plugin/invocation@0.1.0" "[method]invocation.remaining-ms" (func $remaining (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "remit:plugin/tools@0.1.0#call") (param i32 i32 i32 i32 i32 i32) (result i32)
+    (loop $again
+      (drop (call $remaining (local.get 5)))
+      (br $again))
+    unreachable)
