@@ -168,9 +168,55 @@ pub enum Error {
     /// The key is another tenant's than the request names.
     #[error("this key is of another tenant than X-Context names")]
     NotYourTenant,
+    /// The tenant has no plugin of that name, or no such version of it.
+    #[error("this tenant has no {}", version_of(.plugin, *.number))]
+    UnknownVersion {
+        /// The plugin, as asked for.
+        plugin: String,
+        /// The version, if one was asked for.
+        number: Option<u32>,
+    },
+    /// The version serves, or a run depends on it.
+    #[error("version {number} of {plugin} is {}", .by.as_str())]
+    VersionInUse {
+        /// Of which plugin.
+        plugin: PluginName,
+        /// Which.
+        number: u32,
+        /// By what.
+        by: InUse,
+    },
+    /// The upload carries no signature that the tenant trusts.
+    #[error("the upload is refused: {0}")]
+    Untrusted(String),
     /// A bug of the host.
     #[error("internal error")]
     Internal(#[source] Cause),
+}
+
+/// What keeps a version from being removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InUse {
+    /// It serves.
+    Active,
+    /// A run of a workflow goes on with it.
+    Pinned,
+}
+
+impl InUse {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pinned => "pinned by a run",
+        }
+    }
+}
+
+fn version_of(plugin: &str, number: Option<u32>) -> String {
+    match number {
+        Some(number) => format!("version {number} of a plugin {plugin} of its own"),
+        None => format!("plugin {plugin} of its own"),
+    }
 }
 
 impl Error {
@@ -213,6 +259,9 @@ impl Error {
             Self::RoleTooLow { .. } => "role_too_low",
             Self::NotYourAgent(_) => "agent_not_allowed",
             Self::NotYourTenant => "context_mismatch",
+            Self::UnknownVersion { .. } => "version_missing",
+            Self::VersionInUse { .. } => "version_in_use",
+            Self::Untrusted(_) => "signature_refused",
             Self::Internal(_) => "internal",
         }
     }
@@ -237,6 +286,10 @@ impl Error {
             Self::Source { cause, .. } if cause.retriable() => "the same request may be sent again".to_owned(),
             Self::BadKey => {
                 "send `Authorization: Bearer <key>`; the operator makes keys with `remit keys create`".to_owned()
+            }
+            Self::UnknownVersion { .. } => "GET /api/plugins lists the plugins that it has uploaded".to_owned(),
+            Self::VersionInUse { plugin, by: InUse::Active, .. } => {
+                format!("activate another version, or POST /api/plugins/{plugin}/deactivate")
             }
             Self::NoModel => "set OPENAI_API_KEY or OPENAI_BASE_URL, or `model` in the tenant's context".to_owned(),
             Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } => {

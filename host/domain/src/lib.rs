@@ -13,6 +13,7 @@ pub mod data;
 mod error;
 pub mod grant;
 mod id;
+pub mod library;
 pub mod limits;
 pub mod model;
 pub mod plugin;
@@ -22,5 +23,5 @@ pub mod source;
 pub mod tenant;
 
 pub use catalogue::Catalogue;
-pub use error::{Cause, Error};
+pub use error::{Cause, Error, InUse};
 pub use id::{AgentName, CallId, InvalidName, PluginName, RequestId, SourceName, TenantId};

@@ -1,9 +1,10 @@
-//! The journal: what must outlast the process. Audit events, conversations and keys, in one SQLite file.
+//! The journal: what must outlast the process. Audit events, conversations, keys
+//! and the record of tenants' plugins, in one SQLite file.
 //!
 //! What every request writes goes through one task that puts whatever waits into one transaction (group
 //! commit) and answers each waiter after the commit. The file is in WAL mode with `synchronous =
 //! NORMAL`: what was acknowledged survives a kill -9 of the process; a power cut may take the last
-//! moments. Keys are written rarely and synchronised by themselves: they survive that too.
+//! moments. Keys and plugins are written rarely and synchronised by themselves: they survive that too.
 //!
 //! Deliberately absent: what the records mean, who may read them, and any other database than
 //! SQLite.
@@ -17,6 +18,7 @@ mod location;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod writer;
 
 pub use audit::{Filter, Row};

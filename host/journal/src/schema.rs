@@ -10,8 +10,11 @@ use sqlx::{Connection, SqliteConnection};
 use crate::{Error, error::sqlite_code};
 
 /// Each brings the schema from the version before to its own (the first: 1) and sets `user_version`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_keys.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_keys.sql"),
+    include_str!("../migrations/0003_versions.sql"),
+];
 
 /// The schema version that this host writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of files")]

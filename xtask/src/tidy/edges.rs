@@ -15,6 +15,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("remit-sources", &["remit-domain"]),
     ("remit-models", &["remit-domain"]),
     ("remit-journal", &["remit-domain"]),
+    ("remit-artifacts", &["remit-domain"]),
+    ("remit-library", &["remit-domain"]),
     ("remit-workflow", &["remit-config", "remit-domain"]),
     ("remit-agent", &["remit-config", "remit-domain"]),
     ("remit-author", &["remit-domain"]),

@@ -77,6 +77,9 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         | Error::UnknownAgent { .. }
         | Error::UnknownTool { .. }
         | Error::UnknownResource { .. } => StatusCode::NOT_FOUND,
+        Error::UnknownVersion { .. } => StatusCode::NOT_FOUND,
+        Error::VersionInUse { .. } => StatusCode::CONFLICT,
+        Error::Untrusted(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::BadKey => StatusCode::UNAUTHORIZED,
         Error::Denied(_)
         | Error::Source { cause: data::Error::Denied(_), .. }

@@ -80,8 +80,11 @@ fn changed(change: &Change) -> String {
     format!("{} rows changed", change.rows_affected)
 }
 
-fn documents(documents: &[String]) -> String {
-    format!("{} documents", documents.len())
+fn documents<T>(documents: &T) -> String
+where
+    T: AsRef<[String]>,
+{
+    format!("{} documents", documents.as_ref().len())
 }
 
 #[async_trait]
