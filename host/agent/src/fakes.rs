@@ -128,6 +128,7 @@ impl World {
             settings: BTreeMap::new(),
             limits: remit_domain::limits::Limits::default(),
             uploads: remit_domain::limits::Tier::Small,
+            trusted_keys: Vec::new(),
             model: None,
             authored: Value::Null,
         });

@@ -63,10 +63,7 @@ impl Artifacts for Folder {
         let (digest, bytes) = (digest.clone(), bytes.to_vec());
         self.blocking(move |folder| {
             let file = folder.file(&digest);
-            // One that is there and damaged is replaced.
-            if fs::read(&file).is_ok_and(|there| there == bytes) {
-                return Ok(());
-            }
+            // In place of one that is there: it may be damaged, or not on the disk yet.
             let mut new = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&folder.path)?;
             new.write_all(&bytes)?;
             new.as_file().sync_all()?;

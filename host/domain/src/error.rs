@@ -186,6 +186,9 @@ pub enum Error {
         /// By what.
         by: InUse,
     },
+    /// No version served before the present one, or it is no longer kept.
+    #[error("no version of {0} served before this one")]
+    NothingBefore(PluginName),
     /// The upload carries no signature that the tenant trusts.
     #[error("the upload is refused: {0}")]
     Untrusted(String),
@@ -261,6 +264,7 @@ impl Error {
             Self::NotYourTenant => "context_mismatch",
             Self::UnknownVersion { .. } => "version_missing",
             Self::VersionInUse { .. } => "version_in_use",
+            Self::NothingBefore(_) => "nothing_before",
             Self::Untrusted(_) => "signature_refused",
             Self::Internal(_) => "internal",
         }
@@ -288,6 +292,13 @@ impl Error {
                 "send `Authorization: Bearer <key>`; the operator makes keys with `remit keys create`".to_owned()
             }
             Self::UnknownVersion { .. } => "GET /api/plugins lists the plugins that it has uploaded".to_owned(),
+            Self::NothingBefore(plugin) => {
+                format!("GET /api/plugins/{plugin} lists the versions that can be activated")
+            }
+            Self::Untrusted(_) => {
+                "sign it with `remit plugin sign` and a key that the tenant's context lists under plugins.trustedKeys"
+                    .to_owned()
+            }
             Self::VersionInUse { plugin, by: InUse::Active, .. } => {
                 format!("activate another version, or POST /api/plugins/{plugin}/deactivate")
             }

@@ -112,7 +112,7 @@ pub struct Switch {
 #[async_trait]
 pub trait Versions: Send + Sync {
     /// Records an upload as the plugin's next version. The same bytes again are the version that they
-    /// were; false says so.
+    /// were, with the signature that comes with them, if one does; false says so.
     ///
     /// Errors: [`Error::Journal`].
     async fn add(&self, upload: &Upload) -> Result<(Version, bool), Error>;

@@ -312,6 +312,12 @@ pub trait Shelf: Plugins {
     /// of that name. Calls in flight end with the version they began with; the next find this one.
     fn place(&self, tenant: &TenantId, plugin: Arc<dyn Plugin>);
 
+    /// The tenant's own plugin of that name, whatever the operator has.
+    fn own(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>>;
+
+    /// The operator's plugin of that name, whatever tenants have.
+    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>>;
+
     /// Takes a tenant's plugin away; calls in flight end. The operator's of that name is found again. Says
     /// whether there was one.
     fn withdraw(&self, tenant: &TenantId, name: &PluginName) -> bool;

@@ -13,6 +13,7 @@ use crate::{
     AgentName, Error, PluginName, SourceName, TenantId,
     grant::Permission,
     limits::{Limits, Tier},
+    signature::PublicKey,
     source,
 };
 
@@ -35,6 +36,8 @@ pub struct Context {
     pub limits: Limits,
     /// How large its uploads may be.
     pub uploads: Tier,
+    /// Whose signatures its uploads must bear; without any, none is needed.
+    pub trusted_keys: Vec<PublicKey>,
     /// The language model it uses instead of the host's.
     pub model: Option<ModelChoice>,
     /// The context as it was written, merged and with nothing secret in it, for `/api/debug/context`.

@@ -28,7 +28,13 @@ impl Versions for Journal {
     async fn add(&self, upload: &Upload) -> Result<(Version, bool), remit_domain::Error> {
         let offers = serde_json::to_string(&upload.offers).map_err(|cause| Error::Record(cause).into_domain())?;
         let mut change = self.change().await?;
-        if let Some(version) = same(&mut change, upload).await? {
+        if let Some(mut version) = same(&mut change, upload).await? {
+            // A signature that comes later is worth keeping; the version stays what it was.
+            if upload.signer.is_some() && version.upload.signer != upload.signer {
+                sign(&mut change, &version, upload.signer.as_deref()).await?;
+                change.commit().await.map_err(unwritten)?;
+                version.upload.signer.clone_from(&upload.signer);
+            }
             return Ok((version, false));
         }
         let number: u32 = sqlx::query_scalar(
@@ -171,6 +177,22 @@ async fn same(change: &mut SqliteConnection, upload: &Upload) -> Result<Option<V
         .await
         .map_err(unwritten)?;
     row.as_ref().map(read).transpose()
+}
+
+async fn sign(
+    change: &mut SqliteConnection,
+    version: &Version,
+    signer: Option<&str>,
+) -> Result<(), remit_domain::Error> {
+    sqlx::query("UPDATE versions SET signer = ?4 WHERE tenant = ?1 AND plugin = ?2 AND number = ?3")
+        .bind(version.upload.tenant.as_str())
+        .bind(version.upload.plugin.as_str())
+        .bind(version.number)
+        .bind(signer)
+        .execute(change)
+        .await
+        .map_err(unwritten)?;
+    Ok(())
 }
 
 /// The active version; the outer `None` if there is no such plugin.

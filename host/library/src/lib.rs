@@ -16,9 +16,12 @@ use remit_domain::{
     clock::Clock,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
     plugin::{Plugin, Shelf, Workshop},
+    signature,
+    signature::{PublicKey, Signature},
     tenant::{Context, Tenants},
 };
 use tokio::sync::Mutex;
+use tracing::Instrument as _;
 
 pub use offers::{Change, Offer, Offers, Reach};
 
@@ -46,12 +49,29 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Tenants' own plugins.
-pub struct Library {
+/// Tenants' own plugins. A clone is the same library.
+#[derive(Clone)]
+pub struct Library(Arc<Inner>);
+
+/// What changes together: in tasks of its own, so that a client that goes away leaves nothing half done.
+struct Inner {
     ports: Ports,
     settings: Settings,
     /// Held while record and bytes, or record and shelf, change together.
     changing: Mutex<()>,
+}
+
+/// A component as it comes.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its bytes.
+    pub wasm: Vec<u8>,
+    /// The signature that came with it, as [`remit_domain::signature`] writes it.
+    pub signature: Option<String>,
+    /// By which key, or `anyone`.
+    pub by: String,
+    /// Whether it is to serve at once.
+    pub activate: bool,
 }
 
 /// What became of an upload.
@@ -63,12 +83,15 @@ pub struct Stored {
     pub new: bool,
     /// What it offers.
     pub offers: Offers,
-    /// What differs from the version that serves, or from the newest before it if none does.
+    /// What differs from the version that serves; if none does, from the newest before it, or else from
+    /// the operator's plugin of that name.
     pub changes: Vec<Change>,
     /// What each agent could do with it.
     pub reach: Vec<Reach>,
     /// What was switched, if it was to be activated.
     pub switched: Option<Switch>,
+    /// Whether the operator has a plugin of that name, in whose place it serves this tenant.
+    pub shadows: bool,
 }
 
 /// What became of an activation.
@@ -96,143 +119,89 @@ pub struct Unrestored {
 impl Library {
     /// Joins the ports. Nothing is on the shelf before [`Self::restore`].
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        Self { ports, settings, changing: Mutex::default() }
+        Self(Arc::new(Inner { ports, settings, changing: Mutex::default() }))
     }
 
     /// Puts each active version on the shelf that is not there. To be called at the start, and whenever a
-    /// tenant comes back that could not be served.
+    /// tenant may have come back that could not be served.
     ///
     /// Errors: [`Error::Journal`]. What can't be restored is returned, and stops nobody else.
     pub async fn restore(&self) -> Result<Vec<Unrestored>, Error> {
         let mut failed = Vec::new();
-        let versions = self.ports.versions.list(None, None).await?;
+        let versions = self.0.ports.versions.list(None, None).await?;
         for version in versions.into_iter().filter(|version| version.active) {
-            let Upload { tenant, plugin, digest, .. } = &version.upload;
-            // A tenant that is not served has no calls that could find it.
-            let Ok(context) = self.ports.tenants.get(tenant) else { continue };
-            let there = self.ports.shelf.find(tenant, plugin);
-            if there.is_some_and(|there| there.description().digest == digest.as_str()) {
-                continue;
-            }
-            let restored = async {
-                let made = self.make(&context, &version).await?;
-                let _changing = self.changing.lock().await;
-                // Somebody may have switched meanwhile, and has put that on the shelf.
-                if self.active(tenant, plugin).await?.is_some_and(|now| now.number == version.number) {
-                    self.ports.shelf.place(tenant, made);
-                }
-                Ok(())
-            };
-            if let Err(error) = restored.await {
-                failed.push(Unrestored {
-                    tenant: tenant.clone(),
-                    plugin: plugin.clone(),
-                    number: version.number,
-                    error,
-                });
+            if let Err(error) = self.0.restore(&version).await {
+                let Upload { tenant, plugin, .. } = version.upload;
+                failed.push(Unrestored { tenant, plugin, number: version.number, error });
             }
         }
         Ok(failed)
     }
 
-    /// Removes bytes that no record names: what a crash left. To be called at the start.
+    /// Removes bytes that no record names: what a crash left. Says how many components that were.
     ///
     /// Errors: [`Error::Journal`], [`Error::Internal`].
     pub async fn sweep(&self) -> Result<usize, Error> {
-        let _changing = self.changing.lock().await;
+        let _changing = self.0.changing.lock().await;
+        let ports = &self.0.ports;
         let named: BTreeSet<Digest> =
-            self.ports.versions.list(None, None).await?.into_iter().map(|version| version.upload.digest).collect();
+            ports.versions.list(None, None).await?.into_iter().map(|version| version.upload.digest).collect();
         let mut swept = 0;
-        for digest in self.ports.artifacts.all().await?.into_iter().filter(|digest| !named.contains(digest)) {
-            self.ports.artifacts.remove(&digest).await?;
+        for digest in ports.artifacts.all().await?.into_iter().filter(|digest| !named.contains(digest)) {
+            ports.artifacts.remove(&digest).await?;
             swept += 1;
         }
         Ok(swept)
     }
 
-    /// Takes in a component: examines it, keeps it as the plugin's next version, and activates it if asked.
+    /// Takes in a component: looks at its signature, examines it, keeps it as the plugin's next version,
+    /// and activates it if asked.
     ///
-    /// Errors: as [`Workshop::examine`]; [`Error::Journal`], [`Error::Internal`]. Cancel: nothing is kept,
-    /// or all of it.
-    pub async fn upload(
-        &self,
-        context: &Arc<Context>,
-        wasm: Vec<u8>,
-        by: &str,
-        signer: Option<String>,
-        activate: bool,
-    ) -> Result<Stored, Error> {
-        let digest = Digest::of(&wasm);
-        let made = self.ports.workshop.examine(context, wasm.clone()).await?;
-        let description = made.description();
-        let offers = Offers::of(description);
-        let reach = offers::reach(context, description);
-        let upload = Upload {
-            tenant: context.tenant.clone(),
-            plugin: description.name.clone(),
-            digest: digest.clone(),
-            bytes: wasm.len() as u64,
-            says: description.version.clone(),
-            at: self.ports.clock.now(),
-            by: by.to_owned(),
-            signer,
-            offers: serde_json::to_value(&offers).map_err(|error| Error::Internal(error.into()))?,
-        };
-        let _changing = self.changing.lock().await;
-        let earlier = self.ports.versions.list(Some(&upload.tenant), Some(&upload.plugin)).await?;
-        let compared = earlier.iter().find(|version| version.active).or(earlier.first());
-        let changes = compared.map(|version| offers.changes_since(&kept(version))).unwrap_or_default();
-        self.ports.artifacts.put(&digest, &wasm).await?;
-        let (mut version, new) = self.ports.versions.add(&upload).await?;
-        let mut switched = None;
-        if activate {
-            switched = Some(self.switch(&upload.tenant, &upload.plugin, &version, made).await?);
-            version.active = true;
-        }
-        self.retire(&upload.tenant, &upload.plugin, version.number).await;
-        Ok(Stored { version, new, offers, changes, reach, switched })
+    /// Errors: [`Error::Untrusted`]; as [`Workshop::examine`]; [`Error::Journal`], [`Error::Internal`].
+    /// Cancel: while it is examined, nothing is kept; later, it goes on to its end.
+    pub async fn upload(&self, context: &Arc<Context>, arrival: Arrival) -> Result<Stored, Error> {
+        let digest = Digest::of(&arrival.wasm);
+        let signer = signer(context, &digest, arrival.signature.as_deref())?;
+        let made = self.0.ports.workshop.examine(context, arrival.wasm.clone()).await?;
+        let (inner, context) = (self.0.clone(), context.clone());
+        to_its_end(async move { inner.keep(&context, arrival, digest, signer, made).await }).await
     }
 
     /// A tenant's versions, the newest of each plugin first. Errors: [`Error::UnknownVersion`] if a plugin
     /// is named that it has not; [`Error::Journal`].
     pub async fn list(&self, tenant: &TenantId, plugin: Option<&str>) -> Result<Vec<Version>, Error> {
-        let Some(named) = plugin else { return self.ports.versions.list(Some(tenant), None).await };
-        let versions = match PluginName::new(named) {
-            Ok(name) => self.ports.versions.list(Some(tenant), Some(&name)).await?,
-            Err(_) => Vec::new(),
-        };
-        if versions.is_empty() { Err(missing(named, None)) } else { Ok(versions) }
+        match plugin {
+            Some(plugin) => self.0.versions(tenant, plugin).await,
+            None => self.0.ports.versions.list(Some(tenant), None).await,
+        }
     }
 
     /// Makes a version serve; the newest, if none is named. Calls in flight end with the one before.
     ///
-    /// Errors: [`Error::UnknownVersion`]; as [`Workshop::examine`] if it is no longer fit;
-    /// [`Error::Journal`].
+    /// Errors: [`Error::UnknownVersion`]; [`Error::Untrusted`] and as [`Workshop::examine`] if it is no
+    /// longer fit; [`Error::Journal`].
     pub async fn activate(
         &self,
         context: &Arc<Context>,
         plugin: &str,
         number: Option<u32>,
     ) -> Result<Activated, Error> {
-        let versions = self.list(&context.tenant, Some(plugin)).await?;
-        let wanted = versions.iter().find(|version| number.is_none_or(|number| number == version.number));
-        let wanted = wanted.ok_or_else(|| missing(plugin, number))?;
-        let changes = versions.iter().find(|version| version.active);
-        let changes = changes.map(|now| kept(wanted).changes_since(&kept(now))).unwrap_or_default();
-        let made = self.make(context, wanted).await?;
-        let _changing = self.changing.lock().await;
-        let Upload { tenant, plugin, .. } = &wanted.upload;
-        let switch = self.switch(tenant, plugin, wanted, made).await?;
-        Ok(Activated { switch, changes })
+        let mut versions = self.0.versions(&context.tenant, plugin).await?;
+        let at = versions.iter().position(|version| number.is_none_or(|number| number == version.number));
+        let wanted = versions.swap_remove(at.ok_or_else(|| missing(plugin, number))?);
+        trusted(context, wanted.upload.signer.as_deref())?;
+        let made = self.0.make(context, &wanted).await?;
+        let inner = self.0.clone();
+        to_its_end(async move { inner.switch(&wanted, made).await }).await
     }
 
-    /// Makes the version serve that served before. Errors: [`Error::UnknownVersion`] if there is none that
-    /// is still kept; as [`Self::activate`].
+    /// Makes the version serve that served before. Errors: [`Error::Refused`] if there is none that is
+    /// still kept; as [`Self::activate`].
     pub async fn roll_back(&self, context: &Arc<Context>, plugin: &str) -> Result<Activated, Error> {
         let name = PluginName::new(plugin).map_err(|_| missing(plugin, None))?;
-        self.list(&context.tenant, Some(plugin)).await?;
-        let before = self.ports.versions.before(&context.tenant, &name).await?;
-        let before = before.ok_or_else(|| Error::Refused(format!("no version of {plugin} served before this one")))?;
+        self.0.versions(&context.tenant, plugin).await?;
+        let before = self.0.ports.versions.before(&context.tenant, &name).await?;
+        let before = before.ok_or_else(|| Error::NothingBefore(name))?;
         self.activate(context, plugin, Some(before)).await
     }
 
@@ -241,33 +210,91 @@ impl Library {
     /// Errors: [`Error::UnknownVersion`]; [`Error::Journal`].
     pub async fn deactivate(&self, tenant: &TenantId, plugin: &str) -> Result<Switch, Error> {
         let name = PluginName::new(plugin).map_err(|_| missing(plugin, None))?;
-        let _changing = self.changing.lock().await;
-        let switch = self.ports.versions.activate(tenant, &name, None, self.ports.clock.now()).await?;
-        self.ports.shelf.withdraw(tenant, &name);
-        Ok(switch)
+        let (inner, tenant) = (self.0.clone(), tenant.clone());
+        to_its_end(async move {
+            let _changing = inner.changing.lock().await;
+            let switch = inner.ports.versions.activate(&tenant, &name, None, inner.ports.clock.now()).await?;
+            inner.ports.shelf.withdraw(&tenant, &name);
+            Ok(switch)
+        })
+        .await
     }
 
     /// Removes a version, or all of a plugin's if none is named; none is removed if one of them serves.
     ///
     /// Errors: [`Error::UnknownVersion`]; [`Error::VersionInUse`]; [`Error::Journal`], [`Error::Internal`].
     pub async fn remove(&self, tenant: &TenantId, plugin: &str, number: Option<u32>) -> Result<Vec<u32>, Error> {
+        let (inner, tenant, plugin) = (self.0.clone(), tenant.clone(), plugin.to_owned());
+        to_its_end(async move { inner.remove(&tenant, &plugin, number).await }).await
+    }
+}
+
+impl Inner {
+    async fn restore(&self, version: &Version) -> Result<(), Error> {
+        let Upload { tenant, plugin, digest, .. } = &version.upload;
+        // A tenant that is not served has no calls that could find it.
+        let Ok(context) = self.ports.tenants.get(tenant) else { return Ok(()) };
+        let there = self.ports.shelf.own(tenant, plugin);
+        if there.is_some_and(|there| there.description().digest == digest.as_str()) {
+            return Ok(());
+        }
+        let made = self.make(&context, version).await?;
         let _changing = self.changing.lock().await;
-        let mut versions = self.list(tenant, Some(plugin)).await?;
-        versions.retain(|version| number.is_none_or(|number| number == version.number));
-        if versions.is_empty() {
-            return Err(missing(plugin, number));
+        // Somebody may have switched meanwhile, and has put that on the shelf.
+        let versions = self.ports.versions.list(Some(tenant), Some(plugin)).await?;
+        if versions.iter().any(|now| now.active && now.number == version.number) {
+            self.ports.shelf.place(tenant, made);
         }
-        // Those that serve come first: they refuse, and nothing is removed then.
-        versions.sort_by_key(|version| !version.active);
-        let mut removed = Vec::new();
-        for version in versions {
-            let gone = self.ports.versions.remove(tenant, &version.upload.plugin, version.number).await?;
-            if let Some(digest) = gone {
-                self.ports.artifacts.remove(&digest).await?;
-            }
-            removed.push(version.number);
+        Ok(())
+    }
+
+    async fn keep(
+        &self,
+        context: &Context,
+        arrival: Arrival,
+        digest: Digest,
+        signer: Option<PublicKey>,
+        made: Arc<dyn Plugin>,
+    ) -> Result<Stored, Error> {
+        let description = made.description();
+        let offers = Offers::of(description);
+        let reach = offers::reach(context, description);
+        let upload = Upload {
+            tenant: context.tenant.clone(),
+            plugin: description.name.clone(),
+            bytes: u64::try_from(arrival.wasm.len()).unwrap_or(u64::MAX),
+            says: description.version.clone(),
+            at: self.ports.clock.now(),
+            by: arrival.by,
+            signer: signer.map(|signer| signer.to_string()),
+            offers: serde_json::to_value(&offers).map_err(|error| Error::Internal(error.into()))?,
+            digest,
+        };
+        let changing = self.changing.lock().await;
+        let earlier = self.ports.versions.list(Some(&upload.tenant), Some(&upload.plugin)).await?;
+        // What the tenant's agents had under this name: its own, or else the operator's.
+        let operators = self.ports.shelf.operators(&upload.plugin).map(|plugin| Offers::of(plugin.description()));
+        let compared = earlier.iter().find(|version| version.active).or(earlier.first()).map(kept);
+        let compared = compared.or_else(|| operators.clone());
+        let changes = compared.map(|compared| offers.changes_since(&compared)).unwrap_or_default();
+        self.ports.artifacts.put(&upload.digest, &arrival.wasm).await?;
+        let (mut version, new) = self.ports.versions.add(&upload).await?;
+        let mut switched = None;
+        if arrival.activate {
+            switched = Some(self.put_up(&version, made).await?);
+            version.active = true;
         }
-        Ok(removed)
+        self.retire(&upload.tenant, &upload.plugin, version.number).await;
+        drop(changing);
+        Ok(Stored { version, new, offers, changes, reach, switched, shadows: operators.is_some() })
+    }
+
+    async fn versions(&self, tenant: &TenantId, plugin: &str) -> Result<Vec<Version>, Error> {
+        let versions = match PluginName::new(plugin) {
+            Ok(name) => self.ports.versions.list(Some(tenant), Some(&name)).await?,
+            Err(_) => Vec::new(),
+        };
+        if versions.is_empty() { Err(missing(plugin, None)) } else { Ok(versions) }
     }
 
     /// A kept version as a plugin that can be called.
@@ -277,23 +304,50 @@ impl Library {
         self.ports.workshop.examine(context, wasm.ok_or_else(lost)?).await
     }
 
-    /// Record first, then the shelf: a crash between the two is mended by the next start.
-    async fn switch(
-        &self,
-        tenant: &TenantId,
-        plugin: &PluginName,
-        version: &Version,
-        made: Arc<dyn Plugin>,
-    ) -> Result<Switch, Error> {
+    async fn switch(&self, wanted: &Version, made: Arc<dyn Plugin>) -> Result<Activated, Error> {
+        let _changing = self.changing.lock().await;
+        let Upload { tenant, plugin, .. } = &wanted.upload;
+        let versions = self.ports.versions.list(Some(tenant), Some(plugin)).await?;
+        let operators = || self.ports.shelf.operators(plugin).map(|plugin| Offers::of(plugin.description()));
+        let serving = versions.iter().find(|version| version.active).map(kept).or_else(operators);
+        let changes = serving.map(|serving| kept(wanted).changes_since(&serving)).unwrap_or_default();
+        Ok(Activated { switch: self.put_up(wanted, made).await?, changes })
+    }
+
+    /// Record first, then the shelf: a crash between the two is mended by the next start. The caller holds
+    /// `changing`.
+    async fn put_up(&self, version: &Version, made: Arc<dyn Plugin>) -> Result<Switch, Error> {
+        let Upload { tenant, plugin, .. } = &version.upload;
         let now = self.ports.clock.now();
         let switch = self.ports.versions.activate(tenant, plugin, Some(version.number), now).await?;
         self.ports.shelf.place(tenant, made);
         Ok(switch)
     }
 
-    async fn active(&self, tenant: &TenantId, plugin: &PluginName) -> Result<Option<Version>, Error> {
-        let versions = self.ports.versions.list(Some(tenant), Some(plugin)).await?;
-        Ok(versions.into_iter().find(|version| version.active))
+    async fn remove(&self, tenant: &TenantId, plugin: &str, number: Option<u32>) -> Result<Vec<u32>, Error> {
+        let _changing = self.changing.lock().await;
+        let mut versions = self.versions(tenant, plugin).await?;
+        versions.retain(|version| number.is_none_or(|number| number == version.number));
+        if versions.is_empty() {
+            return Err(missing(plugin, number));
+        }
+        // The one that serves comes first: it refuses, and nothing is removed then.
+        versions.sort_by_key(|version| !version.active);
+        let mut removed = Vec::new();
+        for version in versions {
+            self.discard(&version).await?;
+            removed.push(version.number);
+        }
+        Ok(removed)
+    }
+
+    /// Removes a version's record, and its bytes if nobody else has them.
+    async fn discard(&self, version: &Version) -> Result<(), Error> {
+        let Upload { tenant, plugin, .. } = &version.upload;
+        match self.ports.versions.remove(tenant, plugin, version.number).await? {
+            Some(digest) => self.ports.artifacts.remove(&digest).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes the oldest versions beyond those that are kept. The one that serves, the one before it and
@@ -302,17 +356,49 @@ impl Library {
         let retired = async {
             let before = self.ports.versions.before(tenant, plugin).await?;
             let versions = self.ports.versions.list(Some(tenant), Some(plugin)).await?;
-            let idle = versions.into_iter().filter(|it| !it.active && it.number != new && Some(it.number) != before);
+            let idle = versions.iter().filter(|it| !it.active && it.number != new && Some(it.number) != before);
             for version in idle.skip(self.settings.keep) {
-                if let Some(digest) = self.ports.versions.remove(tenant, plugin, version.number).await? {
-                    self.ports.artifacts.remove(&digest).await?;
+                match self.discard(version).await {
+                    // A run goes on with it.
+                    Ok(()) | Err(Error::VersionInUse { .. }) => {}
+                    Err(error) => return Err(error),
                 }
             }
-            Ok::<(), Error>(())
+            Ok(())
         };
         if let Err(error) = retired.await {
             tracing::warn!(%tenant, %plugin, %error, "old versions were not removed");
         }
+    }
+}
+
+/// Runs a change in a task of its own: whoever waits for it may go away, and it ends all the same.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(change.in_current_span()).await.map_err(|broken| Error::Internal(broken.into()))?
+}
+
+/// Who signed an upload, and whether that is enough for this tenant.
+fn signer(context: &Context, digest: &Digest, signature: Option<&str>) -> Result<Option<PublicKey>, Error> {
+    let signer = signature.map(|text| {
+        let signature: Signature = text.parse()?;
+        signature.verify(&digest.to_bytes())?;
+        Ok(signature.key())
+    });
+    let signer = signer.transpose().map_err(|error: signature::Error| Error::Untrusted(error.to_string()))?;
+    trusted(context, signer.map(|signer| signer.to_string()).as_deref())?;
+    Ok(signer)
+}
+
+/// Whether a tenant takes what this key signed.
+fn trusted(context: &Context, signer: Option<&str>) -> Result<(), Error> {
+    let known = |signer: &str| context.trusted_keys.iter().any(|key| key.to_string() == signer);
+    match signer {
+        _ if context.trusted_keys.is_empty() => Ok(()),
+        Some(signer) if known(signer) => Ok(()),
+        Some(signer) => Err(Error::Untrusted(format!("{signer} signed it, whom this tenant does not trust"))),
+        None => Err(Error::Untrusted("it is not signed".to_owned())),
     }
 }
 

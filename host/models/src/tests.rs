@@ -120,6 +120,7 @@ fn context(model: Option<ModelChoice>) -> Result<Context> {
         settings: BTreeMap::new(),
         limits: remit_domain::limits::Limits::default(),
         uploads: remit_domain::limits::Tier::Small,
+        trusted_keys: Vec::new(),
         model,
         authored: Value::Null,
     })

@@ -159,6 +159,14 @@ impl Shelf for Registry {
         });
     }
 
+    fn own(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
+        self.read().tenants.get(tenant).and_then(|own| own.plugins.get(name)).cloned()
+    }
+
+    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>> {
+        self.read().operators.plugins.get(name).cloned()
+    }
+
     fn withdraw(&self, tenant: &TenantId, name: &PluginName) -> bool {
         self.change(|shelves| {
             let Some(own) = shelves.tenants.get_mut(tenant) else { return false };

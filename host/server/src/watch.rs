@@ -10,7 +10,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::wire::{App, load_plugins};
+use crate::wire::{App, load_plugins, restore};
 
 /// Editors write a file in several steps: what changes within this time is read once.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -43,6 +43,7 @@ impl Watch {
         }
         let mut hangup = signal(SignalKind::hangup())?;
         let (contexts, registry, plugins) = (app.contexts.clone(), app.registry.clone(), app.plugins_dir.clone());
+        let library = app.library.clone();
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -50,11 +51,13 @@ impl Watch {
                         tokio::time::sleep(SETTLE).await;
                         while changes.try_recv().is_ok() {}
                         reload(&contexts).await;
+                        restore(&library).await;
                     }
                     Some(()) = hangup.recv() => {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
                         reload(&contexts).await;
                         load_plugins(&registry, Path::new(&plugins)).await;
+                        restore(&library).await;
                     }
                     else => return,
                 }

@@ -4,9 +4,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
+use remit_artifacts::Folder;
 use remit_config::{Contexts, Environment, Host};
 use remit_domain::{Catalogue, access::Keys, clock::SystemClock, data::Sources, model::Models, tenant::Tenants};
 use remit_journal::Journal;
+use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,6 +29,8 @@ pub struct App {
     pub contexts: Arc<Contexts>,
     /// To be told when components change.
     pub registry: Arc<Registry>,
+    /// To be told when tenants may have come back.
+    pub library: Library,
     /// To be closed at the end.
     pub journal: Arc<Journal>,
     /// Cancelled to end requests under way, whatever they are at.
@@ -77,6 +81,13 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let journal = Arc::new(journal);
 
     let registry = registry(&host).await?;
+    let library = library(&host, journal.clone(), registry.clone(), tenants.clone())?;
+    match library.sweep().await {
+        Ok(0) => {}
+        Ok(swept) => tracing::warn!(swept, "components that no record names were removed: an upload broke off"),
+        Err(error) => tracing::error!(%error, "uploaded components could not be looked through"),
+    }
+    restore(&library).await;
     let guard = Guard::new(network_rules(&host)?)?;
     let sources: Arc<dyn Sources> = remit_sources::Pools::new(remit_sources::Settings::default(), guard.clone());
     let audit = Arc::new(Audited::new(journal.clone()));
@@ -93,12 +104,13 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
         catalogue: catalogue.clone(),
         chat: Arc::new(chat),
         keys,
+        library: library.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
         mcp: mcp::Door::new(catalogue.clone(), ends.clone()),
         gate,
     })?;
     let plugins_dir = host.plugins_dir.clone();
-    Ok(App { router, catalogue, contexts, registry, journal, ends, under_way, plugins_dir })
+    Ok(App { router, catalogue, contexts, registry, library, journal, ends, under_way, plugins_dir })
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
@@ -107,6 +119,38 @@ async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
     let registry = Arc::new(Registry::new(Arc::new(sandbox)));
     load_plugins(&registry, &host.plugins_dir).await;
     Ok(registry)
+}
+
+fn library(
+    host: &Host,
+    journal: Arc<Journal>,
+    registry: Arc<Registry>,
+    tenants: Arc<dyn Tenants>,
+) -> anyhow::Result<Library> {
+    let artifacts = Folder::open(&host.artifacts)
+        .with_context(|| format!("{} can't hold uploaded components", host.artifacts.display()))?;
+    let ports = Ports {
+        versions: journal,
+        artifacts: Arc::new(artifacts),
+        workshop: registry.clone(),
+        shelf: registry,
+        tenants,
+        clock: Arc::new(SystemClock),
+    };
+    let keep = usize::try_from(host.keep_versions).unwrap_or(usize::MAX);
+    Ok(Library::new(ports, remit_library::Settings { keep }))
+}
+
+/// Puts tenants' active plugins where calls find them, and says what could not be.
+pub(crate) async fn restore(library: &Library) {
+    match library.restore().await {
+        Ok(failed) => {
+            for remit_library::Unrestored { tenant, plugin, number, error } in failed {
+                tracing::error!(%tenant, %plugin, number, %error, "an active plugin could not be restored");
+            }
+        }
+        Err(error) => tracing::error!(%error, "tenants' plugins were not restored"),
+    }
 }
 
 /// Takes in the operator's components, and says what is wrong with those that are none.

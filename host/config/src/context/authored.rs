@@ -41,8 +41,20 @@ pub(crate) struct Context {
     pub settings: BTreeMap<String, Map<String, Value>>,
     /// The language model that this tenant uses instead of the host's.
     pub model: Option<Model>,
+    /// What the plugins must be that this tenant uploads.
+    pub plugins: Option<Plugins>,
     /// What this tenant's calls of plugins may use, where that is less than the operator allows.
     pub limits: Option<super::limits::Limits>,
+}
+
+/// What the plugins must be that a tenant uploads.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Plugins {
+    /// Public keys, as `remit plugin key` prints them: an upload must be signed with one of these. Without
+    /// any, none need be signed.
+    #[serde(default)]
+    pub trusted_keys: Vec<String>,
 }
 
 /// Who a tenant is.

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use remit_domain::{
     PluginName, TenantId,
+    signature::PublicKey,
     tenant::{Company, Context, ModelChoice},
 };
 use secrecy::ExposeSecret;
@@ -119,6 +120,7 @@ impl Reader<'_> {
             settings: self.settings(authored.settings),
             limits: self.limits(authored.limits.as_ref()),
             uploads: self.around.host.rules(self.tenant).uploads,
+            trusted_keys: self.trusted_keys(authored.plugins),
             model: authored.model.map(|model| self.model(&model)),
             authored: redact::authored(self.located.value()),
         }
@@ -158,6 +160,19 @@ impl Reader<'_> {
                 Ok(name) => drop(made.insert(name, Value::Object(values))),
                 Err(invalid) => {
                     self.faults.push(self.located.at_key(&join("/settings", &name), invalid.to_string()));
+                }
+            }
+        }
+        made
+    }
+
+    fn trusted_keys(&mut self, plugins: Option<authored::Plugins>) -> Vec<PublicKey> {
+        let mut made = Vec::new();
+        for (at, text) in plugins.into_iter().flat_map(|plugins| plugins.trusted_keys).enumerate() {
+            match text.parse::<PublicKey>() {
+                Ok(key) => made.push(key),
+                Err(error) => {
+                    self.at(&format!("/plugins/trustedKeys/{at}"), error.to_string(), "`remit plugin key` prints one");
                 }
             }
         }

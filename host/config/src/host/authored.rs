@@ -29,6 +29,8 @@ pub(crate) struct Host {
     pub workflows_dir: String,
     /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
+    /// How what tenants upload is kept.
+    pub library: Library,
     /// Where the host may connect to.
     pub network: Network,
     /// The language model of tenants that name none.
@@ -64,6 +66,7 @@ impl Default for Host {
             contexts_dir: "configs/contexts".into(),
             workflows_dir: "workflows".into(),
             limits: Limits::default(),
+            library: Library::default(),
             network: Network::default(),
             model: Model::default(),
             offline_model: false,
@@ -74,6 +77,23 @@ impl Default for Host {
             cors: Cors::default(),
             allowed_hosts: Vec::new(),
         }
+    }
+}
+
+/// How what tenants upload is kept.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Library {
+    /// Where components lie: a folder, relative to `stateDir`.
+    pub store: String,
+    /// The versions of a plugin that are kept beside the one that serves and the one that served before.
+    #[schemars(range(max = 1_000))]
+    pub keep_versions: u32,
+}
+
+impl Default for Library {
+    fn default() -> Self {
+        Self { store: "artifacts".into(), keep_versions: 10 }
     }
 }
 

@@ -50,6 +50,10 @@ pub struct Host {
     pub workflows_dir: PathBuf,
     /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
+    /// The folder of components that tenants uploaded.
+    pub artifacts: PathBuf,
+    /// The versions of a tenant's plugin that are kept beside the one that serves and the one before it.
+    pub keep_versions: u32,
     /// What may be reached although it is private.
     pub network: Network,
     /// The language model of tenants that name none; its name is always there.
@@ -97,8 +101,10 @@ pub struct Rules {
 impl Host {
     /// Keeps state in another folder: what lay below the settings' one lies there instead.
     pub fn relocate_state(&mut self, state: &Path) {
-        if let Ok(below) = self.journal.strip_prefix(&self.state_dir) {
-            self.journal = state.join(below);
+        for path in [&mut self.journal, &mut self.artifacts] {
+            if let Ok(below) = path.strip_prefix(&self.state_dir) {
+                *path = state.join(below);
+            }
         }
         self.state_dir = state.to_owned();
     }
@@ -160,6 +166,8 @@ impl Checker<'_> {
             }),
             public_url: authored.public_url.as_deref().and_then(|text| self.url("/publicUrl", text)),
             journal: state_dir.join(&authored.journal),
+            artifacts: state_dir.join(&authored.library.store),
+            keep_versions: authored.library.keep_versions,
             state_dir,
             plugins_dir: root.join(&authored.plugins_dir),
             contexts_dir: root.join(&authored.contexts_dir),

@@ -217,6 +217,7 @@ fn context(mapped: &[(&str, Permission)]) -> Context {
         settings: BTreeMap::new(),
         limits: crate::limits::Limits::default(),
         uploads: crate::limits::Tier::Small,
+        trusted_keys: Vec::new(),
         model: None,
         authored: Value::Null,
     }

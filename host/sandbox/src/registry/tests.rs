@@ -65,6 +65,7 @@ fn context(limits: Limits) -> Result<Arc<Context>, remit_domain::InvalidName> {
         settings: BTreeMap::new(),
         limits,
         uploads: Tier::Small,
+        trusted_keys: Vec::new(),
         model: None,
         authored: serde_json::Value::Null,
     }))

@@ -53,6 +53,13 @@ const ROUTES: &[(Method, &str, Rule)] = &[
     (Method::GET, "/api/keys", Rule::Role(Role::Admin)),
     (Method::POST, "/api/keys", Rule::Role(Role::Admin)),
     (Method::DELETE, "/api/keys/{id}", Rule::Role(Role::Admin)),
+    (Method::GET, "/api/plugins", Rule::Role(Role::Viewer)),
+    (Method::POST, "/api/plugins", Rule::Role(Role::Admin)),
+    (Method::GET, "/api/plugins/{name}", Rule::Role(Role::Viewer)),
+    (Method::DELETE, "/api/plugins/{name}", Rule::Role(Role::Admin)),
+    (Method::POST, "/api/plugins/{name}/activate", Rule::Role(Role::Admin)),
+    (Method::POST, "/api/plugins/{name}/rollback", Rule::Role(Role::Admin)),
+    (Method::POST, "/api/plugins/{name}/deactivate", Rule::Role(Role::Admin)),
 ];
 
 /// Who may use a route; `None` for one that stands in no table.

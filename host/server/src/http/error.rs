@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::rejection::PathRejection,
+    extract::rejection::{PathRejection, QueryRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -78,7 +78,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         | Error::UnknownTool { .. }
         | Error::UnknownResource { .. } => StatusCode::NOT_FOUND,
         Error::UnknownVersion { .. } => StatusCode::NOT_FOUND,
-        Error::VersionInUse { .. } => StatusCode::CONFLICT,
+        Error::VersionInUse { .. } | Error::NothingBefore(_) => StatusCode::CONFLICT,
         Error::Untrusted(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::BadKey => StatusCode::UNAUTHORIZED,
         Error::Denied(_)
@@ -167,6 +167,12 @@ impl IntoResponse for Failure {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
         }
         response
+    }
+}
+
+impl From<QueryRejection> for Failure {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
     }
 }
 

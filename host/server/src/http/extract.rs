@@ -95,6 +95,21 @@ where
     }
 }
 
+/// The variables of a query. What does not fit is 400, in JSON like any failure.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Query<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Send,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        Ok(Self(axum::extract::Query::from_request_parts(parts, state).await?.0))
+    }
+}
+
 /// A JSON body. Read as JSON whether it says so, says nothing, or says what curl says of `-d` when it
 /// is told nothing (a form); any other content type is 415.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -109,6 +124,27 @@ where
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         check_content_type(request.headers())?;
         parse(&read(request.into_body()).await?).map(Self)
+    }
+}
+
+/// A JSON body that may be left out: then it is what an empty one stands for.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<S, T> FromRequest<S> for OptionalJson<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default,
+{
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self(T::default()));
+        }
+        check_content_type(&parts.headers)?;
+        parse(&bytes).map(Self)
     }
 }
 

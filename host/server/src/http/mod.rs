@@ -9,6 +9,7 @@ mod gate;
 mod health;
 mod keys;
 mod operations;
+mod plugins;
 mod resources;
 mod tools;
 
@@ -16,11 +17,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
 };
 use remit_domain::{Catalogue, access::Keys};
+use remit_library::Library;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -29,7 +32,7 @@ pub(crate) use access::Doorkeeper;
 pub(crate) use gate::Gate;
 pub(crate) use operations::Operations;
 
-use self::error::Failure;
+use self::{error::Failure, plugins::arrival::Receiving};
 use crate::mcp;
 
 /// The most bytes a request's body may have.
@@ -40,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) catalogue: Catalogue,
     pub(crate) chat: Arc<remit_agent::Chat>,
     pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) library: Library,
     pub(crate) operations: Operations,
     pub(crate) mcp: mcp::Door,
     pub(crate) gate: Gate,
@@ -95,6 +99,19 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .with_state(keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
+    let plugins = OpenApiRouter::new()
+        .routes(routes!(plugins::list, plugins::upload))
+        .routes(routes!(plugins::versions, plugins::remove))
+        .routes(routes!(plugins::activate))
+        .routes(routes!(plugins::roll_back))
+        .routes(routes!(plugins::deactivate))
+        // Uploads are bounded by what the tenant may upload, all other bodies by what reads them.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(plugins::State {
+            catalogue: parts.catalogue.clone(),
+            library: parts.library.clone(),
+            receiving: Receiving::default(),
+        });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle)).with_state(parts.mcp.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
@@ -102,6 +119,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(chat)
         .merge(operations)
         .merge(keys)
+        .merge(plugins)
         .merge(mcp)
         .merge(description)
 }

@@ -114,6 +114,7 @@ fn blank(uploads: Tier) -> anyhow::Result<Context> {
         settings: BTreeMap::new(),
         limits: Limits::default().of_one_tenant(),
         uploads,
+        trusted_keys: Vec::new(),
         model: None,
         authored: serde_json::Value::Null,
     })

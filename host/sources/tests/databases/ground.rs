@@ -172,6 +172,7 @@ fn context(tenant: &TenantId, agent: &AgentName, definition: &Arc<Definition>) -
         settings: BTreeMap::new(),
         limits: remit_domain::limits::Limits::default(),
         uploads: remit_domain::limits::Tier::Small,
+        trusted_keys: Vec::new(),
         model: None,
         authored: serde_json::Value::Null,
     })

@@ -1,0 +1,190 @@
+//! A component on its way in: raw or as a form, read piece by piece, never more of it than may be.
+//!
+//! Deliberately absent: what the bytes are.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest as _, Multipart, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use futures::{Stream, StreamExt as _};
+use remit_domain::{Error, TenantId, signature};
+
+use crate::http::error::Failure;
+
+/// Uploads of one tenant at once, and of all: each is held in memory while it comes and is examined.
+const OF_ONE: usize = 2;
+const OF_ALL: usize = 8;
+/// How long the next piece may take, and the whole.
+const PIECE_TIME: Duration = Duration::from_secs(30);
+const WHOLE_TIME: Duration = Duration::from_secs(600);
+/// A signature has 137 characters.
+const SIGNATURE_BYTES: usize = 1024;
+/// The fields of a form.
+const COMPONENT: &str = "component";
+const SIGNATURE: &str = "signature";
+
+/// The uploads under way.
+#[derive(Clone, Default)]
+pub(crate) struct Receiving(Arc<Mutex<HashMap<TenantId, usize>>>);
+
+/// One upload; it is over when this is dropped.
+pub(super) struct Turn {
+    receiving: Receiving,
+    tenant: TenantId,
+}
+
+impl Receiving {
+    /// Begins one. Errors: [`Error::Busy`].
+    pub(super) fn begin(&self, tenant: &TenantId) -> Result<Turn, Error> {
+        let busy = |limit, allowed: usize| Error::Busy {
+            limit,
+            allowed: u64::try_from(allowed).unwrap_or(u64::MAX),
+            unit: "uploads",
+            retry_after_ms: 5_000,
+        };
+        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if under_way.get(tenant).is_some_and(|own| *own >= OF_ONE) {
+            return Err(busy("uploads of a tenant at once", OF_ONE));
+        }
+        if under_way.values().sum::<usize>() >= OF_ALL {
+            return Err(busy("uploads at once", OF_ALL));
+        }
+        *under_way.entry(tenant.clone()).or_default() += 1;
+        Ok(Turn { receiving: self.clone(), tenant: tenant.clone() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut under_way = self.receiving.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = under_way.get_mut(&self.tenant) {
+            *own -= 1;
+            if *own == 0 {
+                under_way.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+/// Reads a component of at most `most` bytes, with the signature that comes with it.
+///
+/// Errors: 413 for a larger one; 408 for one that does not come in time; 400 for one that breaks off, that
+/// is empty or a form without it; 415 for what says that it is something else.
+pub(super) async fn receive(request: Request, most: u64) -> Result<(Vec<u8>, Option<String>), Failure> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let form = form(request.headers())?;
+    let signed = request.headers().get(signature::HEADER).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let reading = async {
+        if form {
+            return in_form(request, most).await;
+        }
+        let announced =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|announced: usize| announced > most) {
+            return Err(too_large(most));
+        }
+        Ok((collect(request.into_body().into_data_stream(), most).await?, None))
+    };
+    let (wasm, signature) = tokio::time::timeout(WHOLE_TIME, reading).await.map_err(|_| late())??;
+    if wasm.is_empty() {
+        return Err(bad("the body is empty: send the component's bytes"));
+    }
+    Ok((wasm, signature.or(signed)))
+}
+
+/// Whether the body is a form; else it is the component itself, whatever curl says of `--data-binary`.
+fn form(headers: &HeaderMap) -> Result<bool, Failure> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(false) };
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "multipart/form-data" => Ok(true),
+        "application/wasm" | "application/octet-stream" | "application/x-www-form-urlencoded" => Ok(false),
+        _ => {
+            let said = "the body must be a component";
+            let said = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", said);
+            Err(said.hint("send Content-Type: application/wasm, or a form with the field `component`"))
+        }
+    }
+}
+
+async fn in_form(request: Request, most: usize) -> Result<(Vec<u8>, Option<String>), Failure> {
+    let mut fields = Multipart::from_request(request, &()).await.map_err(|error| bad(error.body_text()))?;
+    let (mut wasm, mut signature) = (None, None);
+    loop {
+        let next = tokio::time::timeout(PIECE_TIME, fields.next_field()).await.map_err(|_| late())?;
+        let Some(field) = next.map_err(|error| bad(error.body_text()))? else { break };
+        let twice = match field.name() {
+            Some(COMPONENT) => wasm.replace(collect(field, most).await?).is_some(),
+            Some(SIGNATURE) => {
+                let text = String::from_utf8(collect(field, SIGNATURE_BYTES).await?);
+                signature.replace(text.map_err(|_| bad("the signature is not a text"))?).is_some()
+            }
+            other => {
+                let other: String = other.unwrap_or_default().chars().take(64).collect();
+                return Err(bad(format!("there is no field `{other}`: a form has `component` and `signature`")));
+            }
+        };
+        if twice {
+            return Err(bad("a field comes twice"));
+        }
+    }
+    Ok((wasm.ok_or_else(|| bad("the form has no field `component`"))?, signature))
+}
+
+async fn collect<E>(pieces: impl Stream<Item = Result<Bytes, E>>, most: usize) -> Result<Vec<u8>, Failure> {
+    let mut pieces = std::pin::pin!(pieces);
+    let mut whole = Vec::new();
+    while let Some(piece) = tokio::time::timeout(PIECE_TIME, pieces.next()).await.map_err(|_| late())? {
+        let piece = piece.map_err(|_| bad("the body could not be read to its end"))?;
+        if whole.len().saturating_add(piece.len()) > most {
+            return Err(too_large(most));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
+}
+
+fn too_large(most: usize) -> Failure {
+    let said = format!("the body is larger than the {most} bytes that this tenant may upload");
+    let said = Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", said);
+    said.hint("the operator's settings hold `componentBytes` under `limits.uploads`")
+}
+
+fn late() -> Failure {
+    Failure::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time")
+}
+
+fn bad(said: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, "bad_request", said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_can_not_take_all_turns() -> Result<(), Box<dyn std::error::Error>> {
+        let receiving = Receiving::default();
+        let (greedy, other) = (TenantId::new("greedy")?, TenantId::new("other")?);
+        let turns: Vec<Turn> = (0..OF_ONE).map(|_| receiving.begin(&greedy)).collect::<Result<_, _>>()?;
+        assert!(matches!(receiving.begin(&greedy), Err(Error::Busy { allowed: 2, .. })));
+        drop(receiving.begin(&other)?);
+        drop(turns);
+        drop(receiving.begin(&greedy)?);
+        let mut all = Vec::new();
+        for at in 0..OF_ALL {
+            all.push(receiving.begin(&TenantId::new(&format!("tenant-{at}"))?)?);
+        }
+        assert!(matches!(receiving.begin(&other), Err(Error::Busy { allowed: 8, .. })));
+        drop(all);
+        assert!(receiving.0.lock().is_ok_and(|under_way| under_way.is_empty()));
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! `/api/plugins`: a tenant's own plugins, taken in, listed, activated, taken back and removed.
+//!
+//! Deliberately absent: the operator's plugins, which lie in a folder, and how a component travels
+//! ([`arrival`]).
+
+pub(super) mod arrival;
+mod shown;
+
+use axum::{
+    Json,
+    extract::{FromRef, Request, State as FromState},
+    http::StatusCode,
+};
+use remit_domain::{Catalogue, library::Switch};
+use remit_library::{Arrival, Library};
+use serde::Deserialize;
+
+use self::{
+    arrival::Receiving,
+    shown::{Changed, Listed, Removed, Taken, Versions},
+};
+use super::{
+    error::{Body, Failure},
+    extract::{OptionalJson, Path, Query, Tenant},
+};
+
+/// What these routes stand on.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) library: Library,
+    pub(crate) receiving: Receiving,
+}
+
+impl FromRef<State> for Catalogue {
+    fn from_ref(state: &State) -> Self {
+        state.catalogue.clone()
+    }
+}
+
+/// How an upload is to end.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    #[serde(default)]
+    activate: bool,
+}
+
+/// Which version is meant.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    /// Its number; the newest without it.
+    version: Option<u32>,
+}
+
+/// Takes in a component of the tenant as the next version of its plugin, not yet active unless asked.
+#[utoipa::path(
+    post, path = "/api/plugins", tag = "plugins",
+    params(
+        ("activate" = Option<bool>, Query, description = "the version serves at once"),
+        ("X-Context" = Option<String>, Header, description = "the tenant"),
+        ("X-Remit-Signature" = Option<String>, Header, description = "`ed25519:<public key>:<signature>`, as `remit plugin sign` writes it")
+    ),
+    request_body(
+        content((Vec<u8> = "application/wasm"), (Object = "multipart/form-data")),
+        description = "the component; in a form the field `component`, with an optional field `signature`"
+    ),
+    responses(
+        (status = 201, body = Taken), (status = 200, body = Taken, description = "the same bytes are a version already"),
+        (status = 401, body = Body), (status = 403, body = Body), (status = 413, body = Body),
+        (status = 422, body = Body), (status = 429, body = Body)
+    )
+)]
+pub(crate) async fn upload(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    Query(wanted): Query<Wanted>,
+    request: Request,
+) -> Result<(StatusCode, Json<Taken>), Failure> {
+    let context = tenant.context;
+    let tier = context.limits.uploads.of(context.uploads);
+    let _receiving = state.receiving.begin(&context.tenant)?;
+    let (wasm, signature) = arrival::receive(request, tier.component_bytes).await?;
+    let by = tenant.principal.name().to_owned();
+    let arrival = Arrival { wasm, signature, by, activate: wanted.activate };
+    let stored = state.library.upload(&context, arrival).await?;
+    let (plugin, number) = (&stored.version.upload.plugin, stored.version.number);
+    let digest = stored.version.upload.digest.as_str();
+    tracing::info!(tenant = %context.tenant, %plugin, number, digest, active = stored.version.active, "a plugin was uploaded");
+    let status = if stored.new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(Taken::of(stored))))
+}
+
+/// Lists the plugins that the tenant has uploaded.
+#[utoipa::path(
+    get, path = "/api/plugins", tag = "plugins",
+    params(("X-Context" = Option<String>, Header, description = "the tenant")),
+    responses((status = 200, body = Listed), (status = 401, body = Body))
+)]
+pub(crate) async fn list(FromState(state): FromState<State>, tenant: Tenant) -> Result<Json<Listed>, Failure> {
+    let versions = state.library.list(&tenant.context.tenant, None).await?;
+    Ok(Json(Listed::of(&tenant.context, versions)))
+}
+
+/// Shows one of the tenant's plugins with its versions, the newest first.
+#[utoipa::path(
+    get, path = "/api/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path), ("X-Context" = Option<String>, Header, description = "the tenant")),
+    responses((status = 200, body = Versions), (status = 401, body = Body), (status = 404, body = Body))
+)]
+pub(crate) async fn versions(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Versions>, Failure> {
+    let versions = state.library.list(&tenant.context.tenant, Some(&name)).await?;
+    Ok(Json(Versions::of(name, versions)))
+}
+
+/// Makes a version serve: calls in flight end with the one before, the next begin with this one.
+#[utoipa::path(
+    post, path = "/api/plugins/{name}/activate", tag = "plugins", request_body = Which,
+    params(("name" = String, Path), ("X-Context" = Option<String>, Header, description = "the tenant")),
+    responses(
+        (status = 200, body = Changed), (status = 401, body = Body), (status = 403, body = Body),
+        (status = 404, body = Body), (status = 422, body = Body)
+    )
+)]
+pub(crate) async fn activate(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+    OptionalJson(which): OptionalJson<Which>,
+) -> Result<Json<Changed>, Failure> {
+    let activated = state.library.activate(&tenant.context, &name, which.version).await?;
+    Ok(changed(&tenant, name, activated.switch, activated.changes))
+}
+
+/// Makes the version serve that served before.
+#[utoipa::path(
+    post, path = "/api/plugins/{name}/rollback", tag = "plugins",
+    params(("name" = String, Path), ("X-Context" = Option<String>, Header, description = "the tenant")),
+    responses(
+        (status = 200, body = Changed), (status = 401, body = Body), (status = 403, body = Body),
+        (status = 404, body = Body), (status = 409, body = Body), (status = 422, body = Body)
+    )
+)]
+pub(crate) async fn roll_back(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Changed>, Failure> {
+    let activated = state.library.roll_back(&tenant.context, &name).await?;
+    Ok(changed(&tenant, name, activated.switch, activated.changes))
+}
+
+/// Takes the plugin out of service: the operator's of that name, if there is one, serves again.
+#[utoipa::path(
+    post, path = "/api/plugins/{name}/deactivate", tag = "plugins",
+    params(("name" = String, Path), ("X-Context" = Option<String>, Header, description = "the tenant")),
+    responses(
+        (status = 200, body = Changed), (status = 401, body = Body), (status = 403, body = Body), (status = 404, body = Body)
+    )
+)]
+pub(crate) async fn deactivate(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+) -> Result<Json<Changed>, Failure> {
+    let switch = state.library.deactivate(&tenant.context.tenant, &name).await?;
+    Ok(changed(&tenant, name, switch, Vec::new()))
+}
+
+/// Removes a version, or the whole plugin without `version`; nothing is removed while one of them serves.
+#[utoipa::path(
+    delete, path = "/api/plugins/{name}", tag = "plugins",
+    params(
+        ("name" = String, Path), ("version" = Option<u32>, Query, description = "this one alone"),
+        ("X-Context" = Option<String>, Header, description = "the tenant")
+    ),
+    responses(
+        (status = 200, body = Removed), (status = 401, body = Body), (status = 403, body = Body),
+        (status = 404, body = Body), (status = 409, body = Body)
+    )
+)]
+pub(crate) async fn remove(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+    Query(which): Query<Which>,
+) -> Result<Json<Removed>, Failure> {
+    let removed = state.library.remove(&tenant.context.tenant, &name, which.version).await?;
+    tracing::info!(tenant = %tenant.context.tenant, plugin = name, ?removed, "versions of a plugin were removed");
+    Ok(Json(Removed { success: true, plugin: name, removed }))
+}
+
+fn changed(tenant: &Tenant, plugin: String, switch: Switch, changes: Vec<remit_library::Change>) -> Json<Changed> {
+    tracing::info!(tenant = %tenant.context.tenant, plugin, from = switch.from, to = switch.to, "a plugin was switched");
+    Json(Changed::of(&tenant.context, plugin, switch, changes))
+}
