@@ -16,7 +16,7 @@ use std::{
 };
 
 use remit_domain::{TenantId, limits::Upload};
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -249,6 +249,8 @@ fn confine(bounds: Bounds) -> std::io::Result<()> {
     to(Resource::Fsize, 0, 0)?;
     to(Resource::Nproc, 0, 0)?;
     to(Resource::Nofile, 8, 8)?;
+    // With the host that wants the code, however that ends.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     // Behind those who serve; where this is not to be had, it is no less confined.
     let _ = nice(10);
     Ok(())

@@ -24,6 +24,8 @@ const OF_ALL: usize = 8;
 /// How long the next piece may take, and the whole.
 const PIECE_TIME: Duration = Duration::from_secs(30);
 const WHOLE_TIME: Duration = Duration::from_secs(600);
+/// What is read and thrown away of one that is too large.
+const DISCARDED_BYTES: usize = 16 << 20;
 /// A signature has 137 characters.
 const SIGNATURE_BYTES: usize = 1024;
 /// The fields of a form.
@@ -87,7 +89,9 @@ pub(super) async fn receive(request: Request, most: u64) -> Result<(Vec<u8>, Opt
         }
         let announced =
             request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|announced: usize| announced > most) {
+        // Who asks before sending is told before; who sends at once is heard out, or would not hear.
+        let asks = request.headers().contains_key(header::EXPECT);
+        if asks && announced.is_some_and(|announced: usize| announced > most) {
             return Err(too_large(most));
         }
         Ok((collect(request.into_body().into_data_stream(), most).await?, None))
@@ -140,15 +144,20 @@ async fn in_form(request: Request, most: usize) -> Result<(Vec<u8>, Option<Strin
 
 async fn collect<E>(pieces: impl Stream<Item = Result<Bytes, E>>, most: usize) -> Result<Vec<u8>, Failure> {
     let mut pieces = std::pin::pin!(pieces);
-    let mut whole = Vec::new();
+    let (mut whole, mut length) = (Vec::new(), 0_usize);
     while let Some(piece) = tokio::time::timeout(PIECE_TIME, pieces.next()).await.map_err(|_| late())? {
         let piece = piece.map_err(|_| bad("the body could not be read to its end"))?;
-        if whole.len().saturating_add(piece.len()) > most {
-            return Err(too_large(most));
+        length = length.saturating_add(piece.len());
+        if length <= most {
+            whole.extend_from_slice(&piece);
+        } else {
+            whole = Vec::new();
         }
-        whole.extend_from_slice(&piece);
+        if length.saturating_sub(most) > DISCARDED_BYTES {
+            break;
+        }
     }
-    Ok(whole)
+    if length > most { Err(too_large(most)) } else { Ok(whole) }
 }
 
 fn too_large(most: usize) -> Failure {
