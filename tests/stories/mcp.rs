@@ -93,7 +93,7 @@ async fn what_is_not_a_message_is_answered_by_the_protocol() {
     let large = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":"{}"}}}}"#, "x".repeat(2 << 20));
     assert_eq!(send(&host, "techstart/sales", &large).await.0, 413);
     let url = format!("{}/mcp/techstart/sales", host.url);
-    assert_eq!(host.http.get(&url).send().await.unwrap().status(), 405);
+    assert_eq!(host.http.delete(&url).send().await.unwrap().status(), 405);
     let foreign = host.http.post(&url).header("Origin", "https://evil.example").body("{}");
     assert_eq!(foreign.send().await.unwrap().status(), 403);
     // curl's own `Accept: */*` is taken for what the specification wants.
@@ -147,4 +147,95 @@ async fn a_call_under_way_is_answered_although_the_host_is_told_to_end() {
     assert!(body["result"].is_object(), "{body:#}");
     let rows = host.audit().await;
     assert!(rows.iter().any(|row| row.name == "check_inventory" && row.outcome != "cancelled"), "{rows:?}");
+}
+
+/// Reads a stream of events up to the next JSON-RPC message.
+async fn next(response: &mut reqwest::Response, read: &mut String) -> Value {
+    loop {
+        if let Some((event, rest)) = read.split_once("\n\n") {
+            let data: String = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+            let parsed = serde_json::from_str(data.trim());
+            *read = rest.to_owned();
+            if let Ok(message) = parsed {
+                return message;
+            }
+            continue;
+        }
+        let piece = response.chunk().await.unwrap().unwrap_or_else(|| panic!("the stream ended: {read}"));
+        read.push_str(&String::from_utf8(piece.to_vec()).unwrap().replace("\r\n", "\n"));
+    }
+}
+
+/// Takes the tools away from the agent, or gives them back.
+fn map(host: &Host, set: &str) {
+    crate::host::patch_json(&host.root.path().join("configs/contexts/techstart.json"), |context| {
+        context["agentMappings"]["sales"]["mcpServer"] = json!(set);
+    });
+}
+
+#[tokio::test]
+async fn clients_of_the_older_era_are_told_when_the_lists_change() {
+    let mut host = Setup::demo().start().await;
+    let listen = |accept: &str| host.http.get(format!("{}/mcp/techstart/sales", host.url)).header("Accept", accept);
+    let (status, body) = answer(listen("application/json")).await;
+    assert_eq!((status, &body["error"]["data"]["code"]), (406, &json!("not_acceptable")));
+    let (status, _) =
+        answer(host.http.get(format!("{}/mcp/nobody/sales", host.url)).header("Accept", "text/event-stream")).await;
+    assert_eq!(status, 404);
+
+    let mut stream = listen("text/event-stream").send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let mut read = String::new();
+    for set in ["techstart-crm-of-tomorrow", "techstart-crm"] {
+        map(&host, set);
+        let mut told = [next(&mut stream, &mut read).await, next(&mut stream, &mut read).await];
+        told.sort_by_key(|notice| notice["method"].to_string());
+        let [resources, tools] = told;
+        assert_eq!(resources["method"], "notifications/resources/list_changed");
+        assert_eq!(tools["method"], "notifications/tools/list_changed");
+    }
+    // Whoever listens holds nobody up: the host ends at once, and the stream with it.
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0));
+    assert!(!log.contains("requests were still under way"), "{log}");
+    while stream.chunk().await.is_ok_and(|piece| piece.is_some()) {}
+}
+
+#[tokio::test]
+async fn clients_of_the_newer_era_are_told_when_the_lists_change() {
+    let host = Setup::demo().start().await;
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let wanted = json!({"_meta": meta, "notifications": {"toolsListChanged": true}});
+    let asked = json!({"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": wanted});
+    let request = host.http.post(format!("{}/mcp/techstart/sales", host.url)).body(asked.to_string());
+    let request = request
+        .header("Content-Type", "application/json")
+        .header("Accept", "application/json, text/event-stream")
+        .header("MCP-Protocol-Version", "2026-07-28")
+        .header("Mcp-Method", "subscriptions/listen");
+    let mut stream = request.send().await.unwrap();
+    assert_eq!(stream.status(), 200, "{:?}", stream.text().await);
+    let mut read = String::new();
+    let acknowledged = next(&mut stream, &mut read).await;
+    assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged", "{acknowledged:#}");
+    map(&host, "techstart-crm-of-tomorrow");
+    let told = next(&mut stream, &mut read).await;
+    assert_eq!(told["method"], "notifications/tools/list_changed", "{told:#}");
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7, "{told:#}");
+}
+
+#[tokio::test]
+async fn an_activated_version_is_told_to_those_whose_lists_it_changes() {
+    let host = Setup::demo().start().await;
+    let listen = |agent: &str| {
+        host.http.get(format!("{}/mcp/techstart/{agent}", host.url)).header("Accept", "text/event-stream").send()
+    };
+    let mut sales = listen("sales").await.unwrap();
+    let taken = super::uploads::crm_otherwise(&host).await;
+    let told = next(&mut sales, &mut String::new()).await;
+    assert_eq!(told["method"], "notifications/tools/list_changed", "{taken:#}");
 }

@@ -31,6 +31,11 @@ fn upload(host: &Host, query: &str, wasm: impl Into<reqwest::Body>) -> RequestBu
     host.post(&format!("/api/plugins{query}"), wasm).header("Content-Type", "application/wasm")
 }
 
+/// Activates a version of the CRM's tools that describes one of them otherwise.
+pub(super) async fn crm_otherwise(host: &Host) -> Value {
+    taken(host, "?activate=true", crm(OTHERWISE, 1)).await
+}
+
 /// Uploads what must be taken in.
 async fn taken(host: &Host, query: &str, wasm: Vec<u8>) -> Value {
     let (status, body) = answer(upload(host, query, wasm)).await;

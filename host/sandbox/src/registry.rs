@@ -106,6 +106,11 @@ impl Registry {
         self.read().operators.plugins.values().map(|plugin| plugin.description().clone()).collect()
     }
 
+    /// Lets everybody who waits for a change look again: something else than the plugins has changed.
+    pub fn stir(&self) {
+        self.change(|shelves| shelves.operators.changes += 1);
+    }
+
     /// The sandbox that the plugins run in.
     pub fn sandbox(&self) -> &Arc<Sandbox> {
         &self.sandbox

@@ -8,5 +8,6 @@ pub mod keys;
 mod mcp;
 pub mod observe;
 pub mod serve;
+mod shares;
 mod watch;
 pub mod wire;

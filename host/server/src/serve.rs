@@ -15,7 +15,6 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     observe::{self, LogFormat, Telemetry},
@@ -82,7 +81,7 @@ async fn run(
     let _watch = Watch::start(&app, &host)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stopping = CancellationToken::new();
+    let stopping = app.stopping.clone();
     let stopped = stopping.clone();
     let stop = async move {
         tokio::select! {

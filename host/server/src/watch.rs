@@ -52,12 +52,14 @@ impl Watch {
                         while changes.try_recv().is_ok() {}
                         reload(&contexts).await;
                         restore(&library).await;
+                        registry.stir();
                     }
                     Some(()) = hangup.recv() => {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
                         reload(&contexts).await;
                         load_plugins(&registry, Path::new(&plugins)).await;
                         restore(&library).await;
+                        registry.stir();
                     }
                     else => return,
                 }

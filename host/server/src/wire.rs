@@ -33,6 +33,8 @@ pub struct App {
     pub library: Library,
     /// To be closed at the end.
     pub journal: Arc<Journal>,
+    /// Cancelled when the host begins to end: streams that only listen end with it.
+    pub stopping: CancellationToken,
     /// Cancelled to end requests under way, whatever they are at.
     pub ends: CancellationToken,
     /// The requests under way.
@@ -99,18 +101,18 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let keys: Arc<dyn Keys> = journal.clone();
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), open);
     let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), ..gate(&host) };
-    let (ends, under_way) = (gate.ends.clone(), gate.under_way.clone());
+    let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
         chat: Arc::new(chat),
         keys,
         library: library.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
-        mcp: mcp::Door::new(catalogue.clone(), ends.clone()),
+        mcp: mcp::Door::new(catalogue.clone(), registry.clone(), stopping.clone(), ends.clone()),
         gate,
     })?;
     let plugins_dir = host.plugins_dir.clone();
-    Ok(App { router, catalogue, contexts, registry, library, journal, ends, under_way, plugins_dir })
+    Ok(App { router, catalogue, contexts, registry, library, journal, stopping, ends, under_way, plugins_dir })
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {

@@ -47,6 +47,7 @@ const ROUTES: &[(Method, &str, Rule)] = &[
     (Method::GET, "/api/mcp/resources/{agent}/{name}", Rule::Role(Role::Agent)),
     (Method::POST, "/api/mcp/test", Rule::Role(Role::Agent)),
     (Method::POST, "/api/{agent}/chat", Rule::Role(Role::Agent)),
+    (Method::GET, "/mcp/{tenant}/{agent}", Rule::Role(Role::Agent)),
     (Method::POST, "/mcp/{tenant}/{agent}", Rule::Role(Role::Agent)),
     // It shows the whole context.
     (Method::GET, "/api/debug/context", Rule::Role(Role::Admin)),

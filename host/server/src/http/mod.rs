@@ -32,8 +32,8 @@ pub(crate) use access::Doorkeeper;
 pub(crate) use gate::Gate;
 pub(crate) use operations::Operations;
 
-use self::{error::Failure, plugins::arrival::Receiving};
-use crate::mcp;
+use self::error::Failure;
+use crate::{mcp, shares::Shares};
 
 /// The most bytes a request's body may have.
 pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
@@ -110,9 +110,9 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .with_state(plugins::State {
             catalogue: parts.catalogue.clone(),
             library: parts.library.clone(),
-            receiving: Receiving::default(),
+            receiving: Shares::new(plugins::arrival::TURNS),
         });
-    let mcp = OpenApiRouter::new().routes(routes!(mcp::handle)).with_state(parts.mcp.clone());
+    let mcp = OpenApiRouter::new().routes(routes!(mcp::handle, mcp::stream)).with_state(parts.mcp.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(with_catalogue)

@@ -1,10 +1,13 @@
 //! The MCP door: `POST /mcp/{tenant}/{agent}`, streamable HTTP, both protocol eras on one URL.
 //!
-//! Deliberately absent: sessions. Every request stands alone, so nothing of one client can be reached
+//! `GET` streams notices that the lists have changed. Deliberately absent: sessions. Every request stands alone, so nothing of one client can be reached
 //! by another, and a restart loses nothing.
 
+mod changes;
 mod convert;
 mod server;
+
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -12,14 +15,17 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use remit_domain::{Catalogue, Error, RequestId, TenantId, access::Principal, audit, catalogue::Caller};
+use remit_domain::{Catalogue, Error, RequestId, TenantId, access::Principal, audit, catalogue::Caller, plugin::Shelf};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use self::server::Server;
+pub(crate) use self::changes::__path_stream;
+pub(crate) use self::changes::stream;
+use self::{changes::Changes, server::Server};
 use crate::http::{
     MAX_BODY_BYTES, error,
     extract::{self, Path},
@@ -29,11 +35,18 @@ use crate::http::{
 #[derive(Clone)]
 pub(crate) struct Door {
     catalogue: Catalogue,
+    changes: Changes,
     service: StreamableHttpService<Server, NeverSessionManager>,
 }
 
 impl Door {
-    pub(crate) fn new(catalogue: Catalogue, ends: tokio_util::sync::CancellationToken) -> Self {
+    /// `stopping` ends streams that only listen, `ends` whatever is still under way.
+    pub(crate) fn new(
+        catalogue: Catalogue,
+        shelf: Arc<dyn Shelf>,
+        stopping: CancellationToken,
+        ends: CancellationToken,
+    ) -> Self {
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -41,9 +54,10 @@ impl Door {
             .with_cancellation_token(ends)
             // The gate before every route checks Host and Origin, for all doors alike.
             .disable_allowed_hosts();
-        let served = catalogue.clone();
-        let service = StreamableHttpService::new(move || Ok(Server::new(served.clone())), Default::default(), config);
-        Self { catalogue, service }
+        let changes = Changes::new(catalogue.clone(), shelf, stopping);
+        let server = Server::new(catalogue.clone(), changes.clone());
+        let service = StreamableHttpService::new(move || Ok(server.clone()), Default::default(), config);
+        Self { catalogue, changes, service }
     }
 
     fn caller(&self, principal: Principal, tenant: &str, agent: &str, request: RequestId) -> Result<Caller, Error> {
@@ -78,12 +92,7 @@ pub(crate) async fn handle(
     let caller = extract::principal(request.extensions());
     match caller.and_then(|principal| door.caller(principal, &tenant, &agent, id)) {
         Ok(caller) => request.extensions_mut().insert(caller),
-        Err(error) => {
-            let status = error::status(&error);
-            error::report(&error, status);
-            let data = json!({ "code": error.code(), "hint": error.hint() });
-            return rpc_error(status, INVALID_REQUEST, &error.to_string(), data);
-        }
+        Err(error) => return refused(&error),
     };
     let (mut parts, body) = request.into_parts();
     let bytes = match extract::read(body).await {
@@ -136,6 +145,14 @@ fn check_message(bytes: &[u8]) -> Result<(), Box<Response>> {
 /// A struct is read from an array too, field by field.
 fn starts_with_array(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+/// Who is not let in, or not now.
+fn refused(error: &Error) -> Response {
+    let status = error::status(error);
+    error::report(error, status);
+    let data = json!({ "code": error.code(), "hint": error.hint() });
+    rpc_error(status, INVALID_REQUEST, &error.to_string(), data)
 }
 
 fn rpc_error(status: StatusCode, code: i32, message: &str, data: Value) -> Response {

@@ -11,14 +11,14 @@ use rmcp::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ErrorCode,
         Implementation, InitializeRequestParams, InitializeResult, ListResourceTemplatesResult, ListResourcesResult,
         ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
-        ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
+        ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig, SubscriptionFilter,
     },
-    service::RequestContext,
+    service::{RequestContext, SubscriptionContext, SubscriptionSendError},
 };
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::convert;
+use super::{changes::Changes, convert};
 use crate::http::error;
 
 /// How long a client may take a list to be fresh. A grant that is revoked meanwhile is refused when
@@ -31,17 +31,23 @@ const REPORTS: usize = 64;
 #[derive(Clone)]
 pub(super) struct Server {
     catalogue: Catalogue,
+    changes: Changes,
 }
 
 type Context = RequestContext<RoleServer>;
 
 impl Server {
-    pub(super) fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue }
+    pub(super) fn new(catalogue: Catalogue, changes: Changes) -> Self {
+        Self { catalogue, changes }
     }
 
     fn about(&self, caller: Option<&Caller>) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .build();
         let mut info = ServerConfig::new(capabilities);
         let name = caller.map_or_else(|| "remit".to_owned(), |it| format!("{}/{}", it.context.tenant, it.agent));
         info.server_info = Implementation::new(name, env!("CARGO_PKG_VERSION"));
@@ -167,6 +173,40 @@ impl ServerHandler for Server {
         let mut result = ReadResourceResult::new(contents.into_iter().map(convert::contents).collect());
         (result.ttl_ms, result.cache_scope) = (Some(0), Some(CacheScope::Private));
         Ok(result.into())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let mut accepted = SubscriptionFilter::new();
+        accepted.tools_list_changed = requested.tools_list_changed;
+        accepted.resources_list_changed = requested.resources_list_changed;
+        Some(accepted)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let caller = caller(context.request_context())?;
+        let mut listener = self.changes.listen(caller).map_err(|error| protocol_error(&error))?;
+        let accepted = context.accepted().clone();
+        loop {
+            let changed = tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                changed = listener.next() => changed,
+            };
+            let Some(changed) = changed else { return Ok(()) };
+            let sink = context.sink();
+            let told = async {
+                if changed.tools && accepted.tools_list_changed == Some(true) {
+                    sink.notify_tool_list_changed().await?;
+                }
+                if changed.resources && accepted.resources_list_changed == Some(true) {
+                    sink.notify_resource_list_changed().await?;
+                }
+                Ok::<(), SubscriptionSendError>(())
+            };
+            // Whoever can't be told is not there any more.
+            if told.await.is_err() {
+                return Ok(());
+            }
+        }
     }
 }
 

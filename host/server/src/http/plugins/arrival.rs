@@ -2,11 +2,7 @@
 //!
 //! Deliberately absent: what the bytes are.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::{
     body::Bytes,
@@ -14,13 +10,12 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use futures::{Stream, StreamExt as _};
-use remit_domain::{Error, TenantId, signature};
+use remit_domain::signature;
 
-use crate::http::error::Failure;
+use crate::{http::error::Failure, shares::Bounds};
 
-/// Uploads of one tenant at once, and of all: each is held in memory while it comes and is examined.
-const OF_ONE: usize = 2;
-const OF_ALL: usize = 8;
+/// Each is held in memory while it comes and is examined.
+pub(in crate::http) const TURNS: Bounds = Bounds { what: "uploads", of_one: 2, of_all: 8 };
 /// How long the next piece may take, and the whole.
 const PIECE_TIME: Duration = Duration::from_secs(30);
 const WHOLE_TIME: Duration = Duration::from_secs(600);
@@ -31,49 +26,6 @@ const SIGNATURE_BYTES: usize = 1024;
 /// The fields of a form.
 const COMPONENT: &str = "component";
 const SIGNATURE: &str = "signature";
-
-/// The uploads under way.
-#[derive(Clone, Default)]
-pub(crate) struct Receiving(Arc<Mutex<HashMap<TenantId, usize>>>);
-
-/// One upload; it is over when this is dropped.
-pub(super) struct Turn {
-    receiving: Receiving,
-    tenant: TenantId,
-}
-
-impl Receiving {
-    /// Begins one. Errors: [`Error::Busy`].
-    pub(super) fn begin(&self, tenant: &TenantId) -> Result<Turn, Error> {
-        let busy = |limit, allowed: usize| Error::Busy {
-            limit,
-            allowed: u64::try_from(allowed).unwrap_or(u64::MAX),
-            unit: "uploads",
-            retry_after_ms: 5_000,
-        };
-        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if under_way.get(tenant).is_some_and(|own| *own >= OF_ONE) {
-            return Err(busy("uploads of a tenant at once", OF_ONE));
-        }
-        if under_way.values().sum::<usize>() >= OF_ALL {
-            return Err(busy("uploads at once", OF_ALL));
-        }
-        *under_way.entry(tenant.clone()).or_default() += 1;
-        Ok(Turn { receiving: self.clone(), tenant: tenant.clone() })
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut under_way = self.receiving.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = under_way.get_mut(&self.tenant) {
-            *own -= 1;
-            if *own == 0 {
-                under_way.remove(&self.tenant);
-            }
-        }
-    }
-}
 
 /// Reads a component of at most `most` bytes, with the signature that comes with it.
 ///
@@ -172,28 +124,4 @@ fn late() -> Failure {
 
 fn bad(said: impl Into<String>) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, "bad_request", said)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenant_can_not_take_all_turns() -> Result<(), Box<dyn std::error::Error>> {
-        let receiving = Receiving::default();
-        let (greedy, other) = (TenantId::new("greedy")?, TenantId::new("other")?);
-        let turns: Vec<Turn> = (0..OF_ONE).map(|_| receiving.begin(&greedy)).collect::<Result<_, _>>()?;
-        assert!(matches!(receiving.begin(&greedy), Err(Error::Busy { allowed: 2, .. })));
-        drop(receiving.begin(&other)?);
-        drop(turns);
-        drop(receiving.begin(&greedy)?);
-        let mut all = Vec::new();
-        for at in 0..OF_ALL {
-            all.push(receiving.begin(&TenantId::new(&format!("tenant-{at}"))?)?);
-        }
-        assert!(matches!(receiving.begin(&other), Err(Error::Busy { allowed: 8, .. })));
-        drop(all);
-        assert!(receiving.0.lock().is_ok_and(|under_way| under_way.is_empty()));
-        Ok(())
-    }
 }

@@ -15,21 +15,19 @@ use remit_domain::{Catalogue, library::Switch};
 use remit_library::{Arrival, Library};
 use serde::Deserialize;
 
-use self::{
-    arrival::Receiving,
-    shown::{Changed, Listed, Removed, Taken, Versions},
-};
+use self::shown::{Changed, Listed, Removed, Taken, Versions};
 use super::{
     error::{Body, Failure},
     extract::{OptionalJson, Path, Query, Tenant},
 };
+use crate::shares::Shares;
 
 /// What these routes stand on.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) catalogue: Catalogue,
     pub(crate) library: Library,
-    pub(crate) receiving: Receiving,
+    pub(crate) receiving: Shares,
 }
 
 impl FromRef<State> for Catalogue {
@@ -80,7 +78,7 @@ pub(crate) async fn upload(
 ) -> Result<(StatusCode, Json<Taken>), Failure> {
     let context = tenant.context;
     let tier = context.limits.uploads.of(context.uploads);
-    let _receiving = state.receiving.begin(&context.tenant)?;
+    let _receiving = state.receiving.take(&context.tenant)?;
     let (wasm, signature) = arrival::receive(request, tier.component_bytes).await?;
     let by = tenant.principal.name().to_owned();
     let arrival = Arrival { wasm, signature, by, activate: wanted.activate };
