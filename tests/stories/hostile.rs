@@ -11,7 +11,9 @@ mod components;
 mod exhaust;
 mod handles;
 mod lies;
+mod limits;
 mod reach;
+mod uploads;
 
 use std::{fs, path::Path};
 
@@ -29,7 +31,7 @@ fn setup(sets: &'static [&'static str]) -> Setup {
             sales["dataSources"] = json!(["primary", "crm", "ecommerce"]);
             sales["permissions"] = json!({"primary": ["read", "write"], "crm": ["read"], "ecommerce": ["read"]});
         })
-        .edit(|root| limits(root, "wallTimeMs: 3000\n  cpuTimeMs: 300\n  memoryBytes: 33554432\n  outputBytes: 1048576\n  hostCallBytes: 2097152"))
+        .edit(|root| set_limits(root, "wallTimeMs: 3000\n  cpuTimeMs: 300\n  memoryBytes: 33554432\n  outputBytes: 1048576\n  hostCallBytes: 2097152"))
 }
 
 /// A host with the attacks of `plugins/hostile/calls`, and tight limits.
@@ -38,7 +40,7 @@ async fn host() -> Host {
 }
 
 /// Sets the limits of `host.yaml`.
-fn limits(root: &Path, limits: &str) {
+fn set_limits(root: &Path, limits: &str) {
     let file = root.join("configs/host.yaml");
     let text = fs::read_to_string(&file).unwrap();
     let text = text.split("\nlimits:").next().unwrap();

@@ -32,10 +32,11 @@ pub(crate) fn run(target: Option<&str>, seconds: u32) -> Result<ExitCode> {
         bail!("there is no target {}: there are {names}", target.unwrap_or_default());
     }
     let folder = root().join("tests/fuzz");
-    let mut build = cargo(&["build", "--release", "--manifest-path"]);
-    build.arg(folder.join("Cargo.toml")).args(["--target", &machine()?]);
+    let target = folder.join("target");
+    let mut build = cargo(&["build", "--release", "--bins", "--manifest-path"]);
+    build.arg(folder.join("Cargo.toml")).args(["--target", &machine()?]).arg("--target-dir").arg(&target);
     command::run(build.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")))?;
-    let built = folder.join("target").join(machine()?).join("release");
+    let built = target.join(machine()?).join("release");
     for (name, longest) in chosen {
         // What was found to reach something new is kept, so that the next run begins there.
         let found = root().join("var/fuzz").join(name);

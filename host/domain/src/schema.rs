@@ -23,11 +23,21 @@ pub struct NotASchema(pub String);
 pub struct Schema {
     authored: Arc<Value>,
     validator: Arc<jsonschema::Validator>,
+    /// See [`Cost`].
+    cost: u64,
+    patterns: usize,
 }
 
 impl Schema {
     /// The most problems that one check reports.
     pub const MAX_PROBLEMS: usize = 20;
+    /// The most that one check may be made to compute: the schema's cost for each part of the value. Some
+    /// tenths of a second; a tool's whole answer of 4 MiB against its schema of some tens stays below.
+    pub const MAX_WORK: u64 = 10_000_000;
+    /// What a check may cost of which each problem is told: finding them all takes memory for each.
+    const MAX_TOLD: u64 = 100_000;
+    /// What one pattern may be compiled to, in bytes.
+    const MAX_PATTERN_BYTES: usize = 64 << 10;
 
     /// Compiles a schema from JSON text. Errors: [`NotASchema`].
     pub fn parse(text: &str) -> Result<Self, NotASchema> {
@@ -37,14 +47,20 @@ impl Schema {
     /// Compiles a schema. Errors: [`NotASchema`].
     pub fn new(authored: Value) -> Result<Self, NotASchema> {
         let mut cost = Cost { root: &authored, known: HashMap::new(), on_the_way: Vec::new(), patterns: 0 };
-        cost.of(&authored)?;
+        let each = cost.of(&authored)?;
+        let patterns = cost.patterns;
         let validator = jsonschema::draft202012::options()
             .should_validate_formats(true)
             // Linear in its input: a plugin's pattern can't make the host search for ever.
-            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(256 << 10))
+            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(Self::MAX_PATTERN_BYTES))
             .build(&authored)
             .map_err(|error| NotASchema(error.to_string()))?;
-        Ok(Self { authored: Arc::new(authored), validator: Arc::new(validator) })
+        Ok(Self { authored: Arc::new(authored), validator: Arc::new(validator), cost: each, patterns })
+    }
+
+    /// The patterns in it, each of which takes memory for as long as the schema is there.
+    pub fn patterns(&self) -> usize {
+        self.patterns
     }
 
     /// The schema as written.
@@ -54,8 +70,16 @@ impl Schema {
 
     /// Checks a value. Errors: what is wrong, up to [`Self::MAX_PROBLEMS`].
     pub fn check(&self, value: &Value) -> Result<(), Vec<Problem>> {
+        let work = self.cost.saturating_mul(parts(value));
+        let whole = |message: &str| Err(vec![Problem { pointer: String::new(), message: message.to_owned() }]);
+        if work > Self::MAX_WORK {
+            return whole("it is too large to be checked: its parts times those of its schema are more than 10000000");
+        }
         if self.validator.is_valid(value) {
             return Ok(());
+        }
+        if work > Self::MAX_TOLD {
+            return whole("it does not meet its schema, and is too large to be told where");
         }
         let problems = self.validator.iter_errors(value).take(Self::MAX_PROBLEMS);
         Err(problems
@@ -66,6 +90,20 @@ impl Schema {
             })
             .collect())
     }
+}
+
+/// The parts of a value: each element, each field, and each 64 bytes of a text, which a pattern reads.
+fn parts(value: &Value) -> u64 {
+    let text = |text: &str| u64::try_from(text.len() / 64).unwrap_or(u64::MAX);
+    let inner = match value {
+        Value::Array(items) => items.iter().map(parts).fold(0, u64::saturating_add),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| text(key).saturating_add(parts(value))).fold(0, u64::saturating_add)
+        }
+        Value::String(it) => text(it),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    inner.saturating_add(1)
 }
 
 /// What checking a value against a schema can cost at most, in schemas looked at for each part of the
@@ -84,7 +122,7 @@ impl<'a> Cost<'a> {
     const MOST: u64 = 10_000;
     /// Each level is a call within a call, here and in what compiles and checks.
     const MOST_DEEP: usize = 32;
-    /// Each is compiled, to at most 256 KiB.
+    /// Each is compiled, to at most [`Schema::MAX_PATTERN_BYTES`].
     const MOST_PATTERNS: usize = 64;
 
     fn of(&mut self, schema: &'a Value) -> Result<u64, NotASchema> {
@@ -104,8 +142,9 @@ impl<'a> Cost<'a> {
                         }
                         // Counted where they are referred to.
                         ("$defs" | "definitions", Value::Object(_)) => {}
-                        // Data, not schemas.
-                        ("const" | "default" | "enum" | "examples" | "required", _) => {}
+                        // Data, not schemas; some of it is compared with each part.
+                        ("const" | "enum" | "required", data) => cost = cost.saturating_add(parts(data)),
+                        ("default" | "examples", _) => {}
                         ("pattern", Value::String(_)) => self.patterns += 1,
                         // Their keys are names, whatever they look like.
                         ("properties" | "patternProperties" | "dependentSchemas", Value::Object(named)) => {
@@ -117,6 +156,10 @@ impl<'a> Cost<'a> {
                         (_, Value::Object(_) | Value::Array(_)) => cost = cost.saturating_add(self.of(value)?),
                         _ => {}
                     }
+                }
+                // What is beside these is looked at a second time, to know what it has covered.
+                for again in ["unevaluatedProperties", "unevaluatedItems"] {
+                    cost = cost.saturating_mul(if fields.contains_key(again) { 2 } else { 1 });
                 }
             }
             _ => {}
@@ -149,6 +192,8 @@ impl<'a> Cost<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
     use serde_json::json;
 
     use super::*;
@@ -214,6 +259,34 @@ mod tests {
         ] {
             assert!(Schema::new(bad.clone()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_a_check_can_be_made_to_compute_is_bounded() -> Result<(), NotASchema> {
+        let slow = Schema::new(json!({"type": "object", "properties": {
+            "numbers": {"type": "array", "items": {"allOf": vec![json!({"minimum": 1}); 2_000]}},
+            "names": {"type": "array", "items": {"enum": (0..2_000).collect::<Vec<_>>()}},
+        }}))?;
+        let of = |count: usize| json!({"numbers": vec![7; count]});
+        assert_eq!(slow.check(&of(1_000)), Ok(()));
+        let told = |value: Value| slow.check(&value).map_err(|found| (found.len(), found.first().cloned()));
+        for value in [of(100_000), json!({"names": vec![1_999; 100_000]}), json!({"numbers": "x".repeat(1 << 20)})] {
+            let Err((1, Some(told))) = told(value) else { panic!("it was checked") };
+            assert!(told.message.contains("too large to be checked"), "{told:?}");
+        }
+        let Err((1, Some(told))) = told(json!({"numbers": vec![0; 1_000]})) else { panic!("it is wrong") };
+        assert!(told.message.contains("too large to be told where"), "{told:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn what_looks_again_at_what_is_beside_it_counts_twice() {
+        let nested = |depth: usize| {
+            let inner = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+            (0..depth).fold(inner, |inner, _| json!({"allOf": [inner], "unevaluatedProperties": false}))
+        };
+        assert!(Schema::new(nested(8)).is_ok_and(|schema| schema.check(&json!({"a": 1})).is_ok()));
+        assert!(Schema::new(nested(20)).is_err());
     }
 
     #[test]

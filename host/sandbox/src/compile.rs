@@ -98,6 +98,12 @@ impl Compiler {
         known.map(Self::at).map_err(|cause| Error::Io { what: "this program's file is not known".to_owned(), cause })
     }
 
+    /// One that compiles within this process: for a fuzzer, which is to see into it.
+    #[cfg(fuzzing)]
+    pub fn here() -> Self {
+        Self::at("")
+    }
+
     /// Compiles a tenant's component. Cancel: the process is killed.
     ///
     /// Errors: [`Error::NotAComponent`]; [`Error::Limit`] where compiling took more than the tier allows;
@@ -106,11 +112,15 @@ impl Compiler {
         let terms = Terms { share: 1, queue: QUEUE, wait: WAIT };
         let _place = self.places.take(tenant, terms).await.map_err(|full| {
             let (limit, allowed, unit) = match full {
-                Full::Queue => ("the queue of uploads", 4, "uploads"),
-                Full::Time => ("the wait for an upload's turn", 60_000, "ms"),
+                Full::Queue => ("the queue of uploads", QUEUE as u64, "uploads"),
+                Full::Time => ("the wait for an upload's turn", WAIT.as_secs(), "seconds"),
             };
             Error::Busy(remit_domain::Error::Busy { limit, allowed, unit, retry_after_ms: 10_000 })
         })?;
+        #[cfg(fuzzing)]
+        if self.program.as_os_str().is_empty() {
+            return compile(&compiling()?, &wasm);
+        }
         let failed = |cause| Error::Io { what: "the compiler did not start".to_owned(), cause };
         let child = self.command(tier.into()).spawn().map_err(failed)?;
         // On a busy machine a second of computing takes longer, and this is not the tenant's fault.
@@ -194,7 +204,9 @@ impl Ended {
             return Ok(self.code);
         }
         let said = self.said.trim();
-        if self.status.code() == Some(REFUSED.into()) {
+        // What Rust's allocator says before it aborts, and what the kernel says to a mapping.
+        let starved = said.contains("memory allocation of") || said.contains("Cannot allocate memory");
+        if self.status.code() == Some(REFUSED.into()) && !starved {
             return Err(Error::NotAComponent(said.to_owned()));
         }
         if self.status.code() == Some(NOT_BEGUN.into()) {
@@ -204,8 +216,7 @@ impl Ended {
         if self.status.signal() == Some(Signal::XCPU.as_raw()) {
             return Err(late(tier));
         }
-        // What Rust's allocator says before it aborts, and what the kernel says to a mapping.
-        if said.contains("memory allocation of") || said.contains("Cannot allocate memory") {
+        if starved {
             return Err(Error::Limit {
                 limit: "compileMemoryBytes",
                 allowed: tier.compile_memory_bytes,
@@ -292,6 +303,8 @@ mod tests {
         }
         let memory = ended(6, b"", "memory allocation of 4096 bytes failed\nstack backtrace");
         assert_eq!(memory, "compileMemoryBytes allows 1073741824 bytes, and it takes more to compile");
+        let mapping = ended(exited(REFUSED), b"", "Cannot allocate memory (os error 12)");
+        assert_eq!(mapping, memory);
         for (raw, code, said, expect) in [
             (6, &b""[..], "thread 'main' has overflowed its stack", "broke on it"),
             (exited(101), b"", "thread 'main' panicked", "broke on it"),

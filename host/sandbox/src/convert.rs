@@ -14,6 +14,7 @@ use remit_domain::{
 use crate::{
     bindings::{exports::remit::plugin::tools as wit_tools, remit::plugin::types as wit},
     capability::common,
+    traffic::Size,
 };
 
 /// An answer that is too large or malformed.
@@ -24,9 +25,7 @@ pub(crate) enum Wrong {
 
 /// A tool's answer, held to so many bytes in all.
 pub(crate) fn outcome(outcome: wit_tools::Outcome, most: usize) -> Result<Outcome, Wrong> {
-    let size = outcome.structured.as_ref().map_or(0, String::len)
-        + outcome.content.iter().map(content_size).fold(0, usize::saturating_add);
-    if size > most {
+    if (&outcome.structured, &outcome.content).size() > most {
         return Err(Wrong::TooLarge);
     }
     let structured = outcome.structured.map(|text| serde_json::from_str::<serde_json::Value>(&text)).transpose();
@@ -40,7 +39,7 @@ pub(crate) fn outcome(outcome: wit_tools::Outcome, most: usize) -> Result<Outcom
 
 /// What a resource holds, held to so many bytes in all.
 pub(crate) fn contents(contents: Vec<wit::ResourceContents>, most: usize) -> Result<Vec<ResourceContents>, Wrong> {
-    if contents.iter().map(contents_size).fold(0, usize::saturating_add) > most {
+    if contents.size() > most {
         return Err(Wrong::TooLarge);
     }
     Ok(contents.into_iter().map(resource_contents).collect())
@@ -123,24 +122,62 @@ fn resource_contents(contents: wit::ResourceContents) -> ResourceContents {
     ResourceContents { uri: contents.uri, mime_type: contents.mime_type, body }
 }
 
-fn content_size(content: &wit::Content) -> usize {
-    match content {
-        wit::Content::Text(it) => it.text.len(),
-        wit::Content::Image(it) | wit::Content::Audio(it) => it.data.len() + it.mime_type.len(),
-        wit::Content::ResourceLink(it) => {
-            let optional = [&it.title, &it.description, &it.mime_type];
-            it.uri.len()
-                + it.name.len()
-                + optional.iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>()
+/// What each piece of an answer takes here, however little is in it.
+const EACH: usize = 64;
+
+impl Size for wit::Content {
+    fn size(&self) -> usize {
+        EACH + match self {
+            Self::Text(it) => (&it.text, &it.annotations).size(),
+            Self::Image(it) | Self::Audio(it) => (&it.data, &it.mime_type, &it.annotations).size(),
+            Self::ResourceLink(it) => {
+                let texts = (&it.uri, &it.name, (&it.title, &it.description, &it.mime_type));
+                (texts, &it.annotations).size()
+            }
+            Self::Embedded(it) => (&it.contents, &it.annotations).size(),
         }
-        wit::Content::Embedded(it) => contents_size(&it.contents),
     }
 }
 
-fn contents_size(contents: &wit::ResourceContents) -> usize {
-    let body = match &contents.body {
-        wit::ResourceBody::Text(text) => text.len(),
-        wit::ResourceBody::Blob(bytes) => bytes.len(),
-    };
-    contents.uri.len() + body
+impl Size for wit::ContentAnnotations {
+    fn size(&self) -> usize {
+        self.audience.len().saturating_add(self.last_modified.size())
+    }
+}
+
+impl Size for wit::ResourceContents {
+    fn size(&self) -> usize {
+        let body = match &self.body {
+            wit::ResourceBody::Text(text) => text.len(),
+            wit::ResourceBody::Blob(bytes) => bytes.len(),
+        };
+        EACH + (&self.uri, &self.mime_type).size().saturating_add(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_an_answer_counts() {
+        let long = || "x".repeat(1_000);
+        let annotations = || wit::ContentAnnotations {
+            audience: vec![wit::Audience::User; 1_000],
+            priority: None,
+            last_modified: Some(long()),
+        };
+        let text = wit::Content::Text(wit::TextContent { text: long(), annotations: Some(annotations()) });
+        assert_eq!(text.size(), EACH + 3_000);
+        let image =
+            wit::Content::Image(wit::MediaContent { data: vec![0; 10], mime_type: long(), annotations: None });
+        assert_eq!(image.size(), EACH + 1_010);
+        let body = wit::ResourceBody::Text(long());
+        let contents = wit::ResourceContents { uri: long(), mime_type: Some(long()), body };
+        assert_eq!(contents.size(), EACH + 3_000);
+        let empty = || wit::Content::Text(wit::TextContent { text: String::new(), annotations: None });
+        let pieces = |count: usize| wit_tools::Outcome { content: (0..count).map(|_| empty()).collect(), structured: None };
+        assert!(outcome(pieces(100), 100 * EACH).is_ok());
+        assert!(matches!(outcome(pieces(101), 100 * EACH), Err(Wrong::TooLarge)));
+    }
 }

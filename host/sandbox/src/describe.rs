@@ -27,6 +27,8 @@ const MAX_INSTRUCTIONS_BYTES: usize = 16 << 10;
 const MAX_TITLE_BYTES: usize = 256;
 const MAX_URI_BYTES: usize = 1 << 10;
 const MAX_SCHEMA_BYTES: usize = 64 << 10;
+/// Of all schemas together. Each pattern is compiled, and kept for as long as the plugin is there.
+const MAX_PATTERNS: usize = 256;
 
 /// Checks a description. Errors: [`Error::BadDescription`] naming the first thing that is wrong.
 pub(crate) fn check(
@@ -40,9 +42,11 @@ pub(crate) fn check(
         return Err(bad("its version is not one".to_owned()));
     }
     at_most("tools", tools.tools.len(), MAX_TOOLS)?;
-    let mut names = BTreeSet::new();
+    let (mut names, mut patterns) = (BTreeSet::new(), 0);
     let checked = tools.tools.into_iter().map(|it| {
         let tool = tool(it)?;
+        patterns += tool.input.patterns() + tool.output.as_ref().map_or(0, Schema::patterns);
+        at_most("patterns in its schemas", patterns, MAX_PATTERNS)?;
         if names.insert(tool.name.clone()) {
             Ok(tool)
         } else {

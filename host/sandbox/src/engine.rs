@@ -132,6 +132,9 @@ fn config(limits: &Limits) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
+        // However they are spread over modules: the sum is what is limited.
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
         .max_memory_size(limits.size(Limit::Memory))
         .table_elements(limits.size(Limit::TableElements))
         .max_component_instance_size(1 << 20)

@@ -50,10 +50,10 @@ impl Loaded {
     async fn of_tenant(sandbox: Arc<Sandbox>, context: &Context, wasm: Vec<u8>) -> Result<Self, Error> {
         let tier = *context.limits.uploads.of(context.uploads);
         let wasm = Arc::new(wasm);
-        let (scanning, scanned) = (sandbox.clone(), wasm.clone());
+        let (scanning, scanned, limits) = (sandbox.clone(), wasm.clone(), context.limits.clone());
         let (digest, known) = blocking(move || {
             // First: what a smaller tier forbids is not let in by another tenant's having uploaded it.
-            scan(&scanned, &tier)?;
+            scan(&scanned, &tier, &limits)?;
             let digest = digest(&scanned);
             let known = scanning.cache.find(&scanning.engine, &digest);
             Ok((digest, known))
@@ -83,7 +83,7 @@ enum Compiled {
 }
 
 /// What takes its time, off the threads that serve. A parser that panics breaks nothing but this.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(broken) => {

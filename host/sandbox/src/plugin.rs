@@ -22,6 +22,7 @@ use crate::{
     describe,
     end::End,
     engine::Sandbox,
+    examine::blocking,
     state::{Purpose, State},
 };
 
@@ -71,7 +72,9 @@ impl Loaded {
             Some(Err(error)) => return Err(End::of(Some(error), &store).undescribed(limits)),
             None => return Err(End::Deadline.undescribed(limits)),
         };
-        let description = Arc::new(describe::check(tools, resources, &artifact.digest)?);
+        // Its schemas are compiled, as many as it has: not on a thread that serves.
+        let digest = artifact.digest.clone();
+        let description = Arc::new(blocking(move || describe::check(tools, resources, &digest)).await?);
         Ok(Self { sandbox, artifact, description })
     }
 

@@ -4,7 +4,7 @@
 //! Deliberately absent: whether the component is valid. Validating builds types as large as their author
 //! likes; the compiler's process does it, with the engine's own features and under its limits.
 
-use remit_domain::limits::Upload;
+use remit_domain::limits::{Limit, Limits, Upload};
 use wasmparser::{Parser, Payload};
 
 use crate::Error;
@@ -12,10 +12,11 @@ use crate::Error;
 /// The deepest nesting of components and modules. Compilers make two levels, composed components a few.
 const MAX_NESTING: u64 = 16;
 
-/// Checks that the bytes are a component within the figures of a tier.
+/// Checks that the bytes are a component within the figures of a tier, none of whose memories and tables
+/// begins larger than a call's may become.
 ///
 /// Errors: [`Error::NotAComponent`]; [`Error::Limit`], the first that is met.
-pub(crate) fn scan(wasm: &[u8], tier: &Upload) -> Result<(), Error> {
+pub(crate) fn scan(wasm: &[u8], tier: &Upload, limits: &Limits) -> Result<(), Error> {
     at_most("componentBytes", "bytes", count(wasm.len()), tier.component_bytes, "the component")?;
     if Parser::is_core_wasm(wasm) {
         return Err(Error::NotAComponent("it is a core module: make it a component (`wasm32-wasip2`)".to_owned()));
@@ -25,13 +26,24 @@ pub(crate) fn scan(wasm: &[u8], tier: &Upload) -> Result<(), Error> {
     }
     let (mut functions, mut modules, mut depth) = (0_u64, 0_u64, 0_u64);
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.map_err(|error| Error::NotAComponent(error.to_string()))? {
+        match payload.map_err(malformed)? {
             Payload::CodeSectionStart { count, .. } => {
                 functions = functions.saturating_add(count.into());
                 at_most("functions", "functions", functions, tier.functions, "all core modules")?;
             }
             Payload::CodeSectionEntry(body) => {
                 at_most("bodyBytes", "bytes", count(body.range().len()), tier.body_bytes, "one function's body")?;
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    let pages = memory.map_err(malformed)?.initial;
+                    begins_within(Limit::Memory, limits, pages.saturating_mul(PAGE_BYTES), "one memory")?;
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    begins_within(Limit::TableElements, limits, table.map_err(malformed)?.ty.initial, "one table")?;
+                }
             }
             Payload::ModuleSection { .. } => {
                 modules = modules.saturating_add(1);
@@ -44,6 +56,18 @@ pub(crate) fn scan(wasm: &[u8], tier: &Upload) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Of a memory whose pages have no size of their own, which the engine does not know.
+const PAGE_BYTES: u64 = 64 << 10;
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn malformed(error: wasmparser::BinaryReaderError) -> Error {
+    Error::NotAComponent(error.to_string())
+}
+
+fn begins_within(limit: Limit, limits: &Limits, found: u64, what: &str) -> Result<(), Error> {
+    at_most(limit.key(), limit.unit(), found, limits.get(limit), what)
 }
 
 fn deeper(depth: u64) -> Result<u64, Error> {
@@ -71,6 +95,10 @@ mod tests {
 
     const TIER: Upload =
         Upload { component_bytes: 4_000, body_bytes: 100, functions: 3, core_modules: 2, ..Upload::SMALL };
+
+    fn limits() -> Limits {
+        Limits::default().with(Limit::Memory, 3 << 16).with(Limit::TableElements, 9)
+    }
 
     fn component(sections: &[Vec<u8>]) -> Vec<u8> {
         [b"\0asm\x0d\0\x01\0".to_vec(), sections.concat()].concat()
@@ -102,15 +130,22 @@ mod tests {
         section(1, &[b"\0asm\x01\0\0\0".to_vec(), section(3, &types), section(10, &code)].concat())
     }
 
+    /// A core module, as a section of a component, of sections.
+    fn of_sections(sections: &[(u8, &[u8])]) -> Vec<u8> {
+        let sections = sections.iter().flat_map(|(id, content)| section(*id, content)).collect();
+        section(1, &[b"\0asm\x01\0\0\0".to_vec(), sections].concat())
+    }
+
     fn nested(depth: usize) -> Vec<u8> {
         (0..depth).fold(component(&[]), |inner, _| component(&[section(4, &inner)]))
     }
 
     #[test]
     fn a_component_within_the_figures_passes() -> Result<(), Error> {
-        scan(&component(&[]), &TIER)?;
-        scan(&component(&[module(&[100, 3]), module(&[2])]), &TIER)?;
-        scan(&nested(16), &TIER)
+        scan(&component(&[]), &TIER, &limits())?;
+        scan(&component(&[of_sections(&[(4, &[1, 0x70, 0, 9]), (5, &[1, 0, 3])])]), &TIER, &limits())?;
+        scan(&component(&[module(&[100, 3]), module(&[2])]), &TIER, &limits())?;
+        scan(&nested(16), &TIER, &limits())
     }
 
     #[test]
@@ -120,6 +155,8 @@ mod tests {
             (component(&[module(&[101])]), "bodyBytes allows 100 bytes, and it has 101 or more in one function's body"),
             (component(&[module(&[2, 2]), module(&[2, 2])]), "functions allows 3 functions, and it has 4"),
             (component(&[module(&[]), module(&[]), module(&[])]), "coreModules allows 2 modules, and it has 3"),
+            (component(&[of_sections(&[(5, &[1, 0, 4])])]), "memoryBytes allows 196608 bytes, and it has 262144 or more in one memory"),
+            (component(&[of_sections(&[(4, &[1, 0x70, 0, 10])])]), "tableElements allows 9 elements, and it has 10 or more in one table"),
             (nested(17), "deeper than 16 levels"),
             (b"\0asm\x01\0\0\0".to_vec(), "a core module"),
             (b"".to_vec(), "does not begin as one"),
@@ -130,7 +167,7 @@ mod tests {
                 "not a component",
             ),
         ] {
-            let found = scan(&wasm, &TIER).map_err(|error| error.to_string());
+            let found = scan(&wasm, &TIER, &limits()).map_err(|error| error.to_string());
             assert!(found.as_ref().is_err_and(|error| error.contains(said)), "{said}: {found:?}");
         }
     }
@@ -139,7 +176,7 @@ mod tests {
     fn a_count_that_lies_is_refused_before_it_is_believed() {
         let code = [leb(4_000_000_000), vec![0]].concat();
         let lying = section(1, &[b"\0asm\x01\0\0\0".to_vec(), section(3, &code), section(10, &code)].concat());
-        let found = scan(&component(&[lying]), &TIER).map_err(|error| error.to_string());
+        let found = scan(&component(&[lying]), &TIER, &limits()).map_err(|error| error.to_string());
         assert!(found.as_ref().is_err_and(|error| error.contains("has 4000000000 or more")), "{found:?}");
     }
 }

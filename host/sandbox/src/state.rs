@@ -161,8 +161,13 @@ impl Memory {
     }
 }
 
+/// What exceeds a memory's own declared maximum fails whatever is said here, and is not counted: nothing
+/// would take it back.
 impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
         let wanted = self.used.saturating_sub(current).saturating_add(desired);
         if wanted > self.limit {
             self.refused = Some(Refused::Memory);
@@ -172,7 +177,10 @@ impl ResourceLimiter for Memory {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
         let wanted = self.elements.saturating_sub(current).saturating_add(desired);
         if wanted > self.table_limit {
             self.refused = Some(Refused::Table);
@@ -214,5 +222,32 @@ impl HostMonotonicClock for CoarseInstant {
 
     fn now(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_mul(CoarseClock::GRAIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grows(grown: wasmtime::Result<bool>) -> Option<bool> {
+        grown.ok()
+    }
+
+    #[test]
+    fn what_a_memory_can_never_be_is_not_counted_against_the_others() {
+        let mut memory = Memory { limit: 100, table_limit: 10, ..Memory::default() };
+        for _ in 0..5 {
+            assert_eq!(grows(memory.memory_growing(0, 80, Some(40))), Some(false));
+            assert_eq!(grows(memory.table_growing(0, 8, Some(4))), Some(false));
+        }
+        assert_eq!(memory.refused(), None);
+        assert_eq!(grows(memory.memory_growing(0, 60, Some(80))), Some(true));
+        assert_eq!(grows(memory.memory_growing(0, 60, None)), Some(false));
+        assert_eq!(memory.refused(), Some(Refused::Memory));
+        assert_eq!(grows(memory.memory_growing(0, 40, None)), Some(true));
+        assert_eq!((memory.refused(), memory.used), (None, 100));
+        assert_eq!(grows(memory.table_growing(0, 10, None)), Some(true));
+        assert_eq!(grows(memory.table_growing(0, 1, None)), Some(false));
+        assert_eq!(memory.refused(), Some(Refused::Table));
     }
 }

@@ -130,7 +130,10 @@ async fn a_service_that_lies_inside_is_not_reached() {
             .await;
         let (status, body) = host.tool("escape_api", json!({"path": "shop.json"})).await;
         let told = body.to_string();
-        assert!(!told.contains("allowed:") && told.to_lowercase().contains("denied"), "{place}: {status} {told}");
+        // Whether a name with a dot at its end is known depends on the machine; where it is not, nobody is there.
+        let refused = told.to_lowercase().contains("denied");
+        let unknown = place == "localhost." && told.contains("could not be reached");
+        assert!(!told.contains("allowed:") && (refused || unknown), "{place}: {status} {told}");
         assert!(!told.contains(place), "{place}: {told}");
     }
     assert!(inside.requests().is_empty(), "{:?}", inside.requests());

@@ -1,8 +1,9 @@
-//! Files that are no plugin of this host: damaged, foreign, or grown beyond reason.
+//! Files of the operator's that are no plugin, and compiled code that is not this host's. What is damaged,
+//! foreign or grown beyond reason is in `uploads`.
 
 use std::fs;
 
-use super::{figure, forged, places_are_free, still_well, take_in, walk};
+use super::{figure, still_well, walk};
 use crate::host::Setup;
 
 #[tokio::test]
@@ -16,40 +17,6 @@ async fn components_that_ask_for_more_or_never_describe_themselves_are_not_taken
         ("hostile-start.wasm", "describe itself"),
     ] {
         assert!(log.lines().any(|line| line.contains(file) && line.contains(reason)), "{file}: {reason}\n{log}");
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_plugin_of_this_host_is_not_taken_in() {
-    let names = forged("damaged");
-    let taken = names.clone();
-    let mut host = super::setup(&[]).edit(move |root| take_in(root, "damaged", &taken)).start().await;
-    still_well(&host).await;
-    assert_eq!(figure(&host, "remit_plugins_loaded").await, 1.0);
-    places_are_free(&host).await;
-    let (_, log) = host.stop();
-    let said = |name: &str, reason: &str| {
-        let file = format!("{name}.wasm\"");
-        log.lines().any(|line| line.contains(&file) && line.contains(reason))
-    };
-    for name in &names {
-        assert!(said(name, "WARN"), "{name} is named with what is wrong with it:\n{log}");
-    }
-    for (name, reason) in [
-        ("empty", "not a component"),
-        ("text", "not a component"),
-        ("module", "not a component"),
-        ("cut-in-the-middle", "not a component"),
-        ("newer-layer", "not a component"),
-        ("newer-contract", "remit:plugin/tools@0."),
-        ("newer-import", "remit:data/sql@9.0.0"),
-        ("unknown-import", "evil:machine/shell@0.1.0"),
-        ("web-import", "wasi:http/outgoing-handler@0.2.0"),
-        ("unversioned-import", "remit:data/sql"),
-        ("other-world", "remit:plugin/tools@0.1.0"),
-        ("nothing-exported", "remit:plugin/tools@0.1.0"),
-    ] {
-        assert!(said(name, reason), "{name}: {reason}\n{log}");
     }
 }
 

@@ -1,10 +1,8 @@
 //! Guests that lie: in what they say of themselves, in how they fail, and in what they answer.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use super::{figure, forged, host, limits, places_are_free, refused, setup, still_well, take_in};
+use super::{figure, forged, host, places_are_free, refused, set_limits, setup, still_well, take_in};
 use crate::host::{Host, Setup, answer};
 
 #[tokio::test]
@@ -14,7 +12,7 @@ async fn a_description_that_lies_is_not_believed() {
     let mut host = setup(&[])
         .edit(move |root| {
             take_in(root, "lies", &taken);
-            limits(root, "wallTimeMs: 2000\n  cpuTimeMs: 500\n  memoryBytes: 33554432");
+            set_limits(root, "wallTimeMs: 2000\n  cpuTimeMs: 500\n  memoryBytes: 33554432");
         })
         .start()
         .await;
@@ -24,10 +22,10 @@ async fn a_description_that_lies_is_not_believed() {
     places_are_free(&host).await;
     let (_, log) = host.stop();
     let said = |name: &str, reason: &str| {
-        log.lines().any(|line| line.contains(&format!("/{name}.wasm")) && line.contains(reason))
+        log.lines().any(|line| line.contains(&format!("/{name}.wasm\"")) && line.contains(reason))
     };
     for name in names.iter().filter(|name| !["truth", "schema-that-is-slow"].contains(&name.as_str())) {
-        assert!(said(name, "WARN"), "{name} is named with what is wrong with it:\n{log}");
+        assert!(said(name, "not a plugin"), "{name} is named with what is wrong with it:\n{log}");
     }
     for (name, reason) in [
         ("another-name", "it calls itself `techstart-crm`, unlike its file"),
@@ -46,6 +44,12 @@ async fn a_description_that_lies_is_not_believed() {
         ("schema-in-a-circle", "in a circle"),
         ("schema-that-doubles", "too large"),
         ("schema-of-a-megabyte", "has more than 65536 bytes"),
+        ("schema-of-patterns", "too large"),
+        ("schema-of-large-patterns", "not a JSON Schema"),
+        ("patterns-by-the-thousand", "it has 320 patterns in its schemas; 256 are allowed"),
+        ("a-wait", "wallTimeMs allows 2000 ms"),
+        ("a-hoard", "memoryBytes allows 33554432 bytes"),
+        ("a-flood-of-text", "hostCallBytes allows 8388608 bytes"),
         ("needs-twice", "needs `primary` twice"),
         ("reads-and-writes", "is only read, and needs to write"),
     ] {
@@ -94,9 +98,9 @@ async fn every_part_of_an_answer_counts() {
     still_well(&host).await;
 }
 
-/// A tenant chooses the schema and the arguments, so it chooses what checking costs.
+/// A tenant chooses the schema and the arguments, so it chooses what checking costs, up to a bound.
 #[tokio::test]
-async fn a_schema_that_is_slow_to_check_slows_its_own_tenant_alone() {
+async fn a_schema_that_is_slow_to_check_is_not_checked_without_end() {
     let host = Setup::demo()
         .edit(|root| take_in(root, "lies", &["schema-that-is-slow".to_owned()]))
         .patch("configs/contexts/techstart.json", |context| {
@@ -104,23 +108,18 @@ async fn a_schema_that_is_slow_to_check_slows_its_own_tenant_alone() {
         })
         .start()
         .await;
-    let numbers: Vec<u32> = vec![7; 50_000];
-    let asked = json!({"agent_type": "support", "tool_name": "told", "parameters": {"numbers": numbers}}).to_string();
-    let slow = futures::future::join_all((0..4).map(|_| answer(host.post("/api/mcp/test", asked.clone()))));
-    let well = async {
-        let mut longest = Duration::ZERO;
-        for _ in 0..20 {
-            let began = Instant::now();
-            let (status, _) = answer(host.http.get(format!("{}/livez", host.url))).await;
-            assert_eq!(status, 200);
-            longest = longest.max(began.elapsed());
-        }
-        longest
+    let asked = async |count: usize| {
+        let parameters = json!({"numbers": vec![7; count]});
+        let asked = json!({"agent_type": "support", "tool_name": "told", "parameters": parameters});
+        answer(host.post("/api/mcp/test", asked.to_string())).await
     };
-    let (slow, longest) = tokio::join!(slow, well);
-    let answered: Vec<u16> = slow.iter().map(|(status, _)| *status).collect();
-    assert!(answered.iter().all(|status| *status != 0), "{answered:?}");
-    assert!(longest < Duration::from_secs(2), "the host is silent for {longest:?} while a schema is checked");
+    let (status, body) = asked(100).await;
+    assert_eq!(status, 200, "{body:#}");
+    for (status, body) in futures::future::join_all((0..4).map(|_| asked(50_000))).await {
+        assert_eq!((status, body["code"].as_str()), (422, Some("invalid_arguments")), "{body:#}");
+        assert!(body["error"].as_str().unwrap().contains("too large to be checked"), "{body:#}");
+    }
+    still_well(&host).await;
 }
 
 /// `tools/call` over MCP, which passes on the content itself.

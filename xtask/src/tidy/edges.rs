@@ -21,6 +21,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("remit-agent", &["remit-config", "remit-domain"]),
     ("remit-author", &["remit-domain"]),
     ("remit-server", &["*"]),
+    ("remit-fuzz", &["remit-config", "remit-domain", "remit-sandbox", "remit-sources"]),
     ("remit-tests", &["*"]),
     ("remit-upstreams", &[]),
     ("xtask", &["remit-author", "remit-config", "remit-upstreams", "remit-workflow"]),

@@ -170,6 +170,8 @@ pub(crate) struct Waited {
     answered: u32,
     limited: u32,
     failed: u32,
+    /// What the last that was limited was told.
+    said: Option<String>,
 }
 
 pub(crate) fn wait_many(args: Many, call: &Call) -> Result<Waited> {
@@ -180,7 +182,10 @@ pub(crate) fn wait_many(args: Many, call: &Call) -> Result<Waited> {
     for answer in under_way.into_iter().map(Pending::get) {
         let kind = match answer {
             Ok(_) => &mut waited.answered,
-            Err(error) if matches!(error.cause(), Some(Cause::Limit(_))) => &mut waited.limited,
+            Err(error) if matches!(error.cause(), Some(Cause::Limit(_))) => {
+                waited.said = Some(format!("{error:?}"));
+                &mut waited.limited
+            }
             Err(_) => &mut waited.failed,
         };
         *kind += 1;

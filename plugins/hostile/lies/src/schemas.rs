@@ -20,10 +20,8 @@ pub(crate) fn of(lie: &str) -> Option<String> {
             format!(r#"{{"type":"object","not":{}{{}}{}}}"#, r#"{"not":"#.repeat(7_000), "}".repeat(7_000))
         }
         "schema-of-a-megabyte" => format!(r#"{{"type":"object","title":"{}"}}"#, "x".repeat(1 << 20)),
-        "schema-of-patterns" => {
-            let patterns: Vec<String> = (0..200).map(|at| format!(r#""^.{{1000}}{at}$":{{}}"#)).collect();
-            format!(r#"{{"type":"object","patternProperties":{{{}}}}}"#, patterns.join(","))
-        }
+        "schema-of-patterns" => patterns(200),
+        "schema-of-large-patterns" => patterns_of(r"\\w{200}", 1),
         "schema-of-a-huge-pattern" => {
             r#"{"type":"object","properties":{"a":{"pattern":"((a{1,1000}){1,1000}){1,1000}"}}}"#.to_owned()
         }
@@ -35,6 +33,16 @@ pub(crate) fn of(lie: &str) -> Option<String> {
         _ => return None,
     };
     Some(schema)
+}
+
+/// So many patterns, each of which takes memory when it is compiled.
+pub(crate) fn patterns(count: usize) -> String {
+    patterns_of("a{100}", count)
+}
+
+fn patterns_of(each: &str, count: usize) -> String {
+    let patterns: Vec<String> = (0..count).map(|at| format!(r#""^{each}{at}$":{{}}"#)).collect();
+    format!(r#"{{"type":"object","patternProperties":{{{}}}}}"#, patterns.join(","))
 }
 
 /// Each definition refers to the next one twice.

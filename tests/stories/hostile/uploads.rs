@@ -1,0 +1,283 @@
+//! What a tenant uploads: damaged, foreign, grown beyond reason, random, and real components with random
+//! damage. They are examined as an upload is: scanned, compiled by the program's own child process, and
+//! described without any grant.
+//!
+//! Deliberately absent: the route, and more than a bounded number of mutants: `cargo xtask fuzz` goes on.
+
+use std::{collections::BTreeMap, fs, sync::Arc};
+
+use futures::{StreamExt as _, stream};
+use remit_domain::{
+    Error, TenantId,
+    limits::{Limit, Limits, Tier, Upload},
+    plugin::Workshop as _,
+    tenant::{Company, Context},
+};
+use remit_sandbox::{Compiler, Registry, Sandbox, VERB};
+use tempfile::TempDir;
+
+use super::forged;
+use crate::host::{program, repository};
+
+/// A registry whose compiler is the program under test.
+struct Workshop {
+    registry: Registry,
+    limits: Limits,
+    _folder: TempDir,
+}
+
+impl Workshop {
+    fn new(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = limits.with(Limit::ConcurrentCalls, 4).with(Limit::CpuTime, 500).with(Limit::WallTime, 2_000);
+        let (cache, secrets) = (folder.path().join("cache"), folder.path().join("secrets"));
+        let sandbox = Sandbox::new(limits.clone(), Compiler::at(program()), &cache, &secrets).unwrap();
+        Self { registry: Registry::new(Arc::new(sandbox)), limits, _folder: folder }
+    }
+
+    /// What comes of an upload: the name that it gives itself, or why it is not fit. Anything else is a
+    /// fault of the host.
+    async fn examine(&self, tenant: &str, what: &str, wasm: Vec<u8>) -> Result<String, String> {
+        match self.registry.examine(&self.context(tenant), wasm).await {
+            Ok(plugin) => Ok(plugin.description().name.to_string()),
+            Err(unfit @ Error::Unfit { .. }) => Err(unfit.to_string()),
+            Err(other) => panic!("{what}: {other} ({:?})", std::error::Error::source(&other)),
+        }
+    }
+
+    async fn file(&self, kind: &str, name: &str) -> Result<String, String> {
+        self.examine("a", name, component(kind, name)).await
+    }
+
+    fn context(&self, tenant: &str) -> Arc<Context> {
+        let company = Company { name: "A".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() };
+        Arc::new(Context {
+            tenant: TenantId::new(tenant).unwrap(),
+            company,
+            agents: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            ceilings: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            limits: self.limits.clone(),
+            uploads: Tier::Small,
+            model: None,
+            authored: serde_json::Value::Null,
+        })
+    }
+
+    /// Nothing of what was examined is left: no place, no process, no more open files than before.
+    async fn leaves_nothing(&self, open_before: usize) {
+        for _ in 0..1_000 {
+            if self.registry.sandbox().occupancy().0 == 0 && compilers().is_empty() && open_files() <= open_before {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("left: {:?} places, {:?}, {} files", self.registry.sandbox().occupancy(), compilers(), open_files());
+    }
+}
+
+/// A forged component of a kind, or, where that is empty, one of the hostile guests.
+fn component(kind: &str, name: &str) -> Vec<u8> {
+    fs::read(repository().join("plugins/dist/hostile").join(kind).join(name).with_extension("wasm")).unwrap()
+}
+
+/// The processes that this one started to compile and that are there, dead ones included.
+fn compilers() -> Vec<String> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        // Processes come and go meanwhile.
+        let Ok(about) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let after_name: Vec<&str> = about.rsplit(')').next().unwrap().split_whitespace().take(2).collect();
+        let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if after_name[1] == own && (after_name[0] == "Z" || command.contains(VERB)) {
+            found.push(about);
+        }
+    }
+    found
+}
+
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_of_this_host_is_not_fit() {
+    let workshop = Workshop::new(Limits::default());
+    let reasons = BTreeMap::from([
+        ("empty", "not a component"),
+        ("text", "not a component"),
+        ("module", "a core module"),
+        ("cut-in-its-header", "not a component"),
+        ("cut-after-its-header", "remit:plugin/tools@0.1.0"),
+        ("cut-in-the-middle", "not a component"),
+        ("cut-by-a-byte", "not a component"),
+        ("longer-than-it-says", "not a component"),
+        ("newer-layer", "not a component"),
+        ("unknown-layer", "not a component"),
+        ("newer-contract", "remit:plugin/tools@0.9.0"),
+        ("newer-import", "remit:data/sql@9.0.0"),
+        ("unknown-import", "evil:machine/shell@0.1.0"),
+        ("web-import", "wasi:http/outgoing-handler@0.2.0"),
+        ("unversioned-import", "remit:data/sql"),
+        ("other-world", "remit:plugin/tools@0.1.0"),
+        ("other-types", "does not fit the contract"),
+        ("nothing-exported", "remit:plugin/tools@0.1.0"),
+        ("components-in-components", "deeper than 16 levels"),
+        ("blocks-in-blocks", "bodyBytes allows 262144 bytes"),
+        ("types-that-double", "not a component"),
+        ("instances-by-the-thousand", "not a component"),
+        ("functions-by-the-hundred-thousand", "functions allows 20000 functions, and it has 200000"),
+        ("memory-of-64-bits", "not a component"),
+        ("memory-that-is-shared", "not a component"),
+        ("memories-by-the-dozen", "does not fit the contract"),
+    ]);
+    let names = forged("damaged");
+    assert!(names.iter().all(|name| reasons.contains_key(name.as_str())), "{names:?}");
+    let before = open_files();
+    for (name, reason) in reasons {
+        let told = workshop.file("damaged", name).await;
+        assert!(told.as_ref().is_err_and(|told| told.contains(reason)), "{name}: {reason}: {told:?}");
+    }
+    for (name, reason) in [
+        ("whole-memory", "memoryBytes allows 134217728 bytes, and it has 4294967296 or more in one memory"),
+        ("whole-table", "tableElements allows 100000 elements, and it has 10000000 or more in one table"),
+        ("two-memories-at-once", "memoryBytes allows 134217728 bytes, and it takes more to describe itself"),
+        ("start-section", "cpuTimeMs allows 500 ms"),
+        ("start-trap", "did not describe itself"),
+        ("start", "cpuTimeMs allows 500 ms"),
+        ("describe", "cpuTimeMs allows 500 ms"),
+        ("imports", "remit:data/files@0.1.0"),
+    ] {
+        let told = workshop.file("", name).await;
+        assert!(told.as_ref().is_err_and(|told| told.contains(reason)), "{name}: {reason}: {told:?}");
+    }
+    workshop.leaves_nothing(before).await;
+}
+
+#[tokio::test]
+async fn each_limit_of_uploads_is_named_with_its_value() {
+    // So that a limit that is new is not forgotten here.
+    let Upload { component_bytes: _, body_bytes: _, functions: _, core_modules: _, compile_cpu_seconds: _, compile_memory_bytes: _ } =
+        Upload::SMALL;
+    // What the scan lets pass, so that compiling is what takes too much.
+    let wide = Upload { body_bytes: 8 << 20, functions: 1_000_000, ..Upload::SMALL };
+    for (name, tier, said) in [
+        ("blocks-in-blocks", Upload { component_bytes: 1_000, ..wide }, "componentBytes allows 1000 bytes"),
+        ("blocks-in-blocks", Upload { body_bytes: 5_000, ..wide }, "bodyBytes allows 5000 bytes, and it has "),
+        ("other-world", Upload { core_modules: 0, ..wide }, "coreModules allows 0 modules, and it has 1"),
+        ("functions-by-the-hundred-thousand", Upload { functions: 7, ..wide }, "functions allows 7 functions"),
+        (
+            "functions-by-the-hundred-thousand",
+            Upload { compile_cpu_seconds: 1, ..wide },
+            "compileCpuSeconds allows 1 seconds, and it takes longer to compile",
+        ),
+        (
+            "functions-by-the-hundred-thousand",
+            Upload { compile_memory_bytes: 256 << 20, ..wide },
+            "compileMemoryBytes allows 268435456 bytes, and it takes more to compile",
+        ),
+    ] {
+        let mut limits = Limits::default();
+        limits.uploads.small = tier;
+        let told = Workshop::new(limits).file("damaged", name).await;
+        assert!(told.as_ref().is_err_and(|told| told.contains(said)), "{name}: {said}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_no_process() {
+    let mut limits = Limits::default();
+    limits.uploads.small = Upload { functions: 1_000_000, ..Upload::SMALL };
+    let workshop = Workshop::new(limits);
+    let before = open_files();
+    let endless = component("damaged", "functions-by-the-hundred-thousand");
+    let mut upload = Box::pin(workshop.examine("a", "given up", endless));
+    // Until its compiler is there.
+    while compilers().is_empty() {
+        tokio::select! {
+            biased;
+            came = &mut upload => panic!("it was done before it was given up: {came:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    drop(upload);
+    while !compilers().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    workshop.leaves_nothing(before).await;
+    assert_eq!(workshop.file("", "handle-forged").await, Ok("hostile-handle-forged".to_owned()), "its turn is over");
+}
+
+/// Whatever is uploaded is taken in or not fit; nothing breaks the host, and nothing of it stays.
+#[tokio::test]
+async fn random_components_and_mutants_of_real_ones_are_taken_in_or_not_fit() {
+    /// Of each small guest.
+    const MUTANTS: u64 = 12;
+    let guests = ["handle-forged", "two-memories", "tables", "realloc", "same-text", "no-case"];
+    let mut uploads: Vec<(String, Vec<u8>)> =
+        forged("random").into_iter().map(|name| (name.clone(), component("random", &name))).collect();
+    for (at, name) in guests.into_iter().enumerate() {
+        let whole = component("", name);
+        for seed in 0..MUTANTS {
+            let seed = seed + 1_000 * at as u64;
+            uploads.push((format!("{name}, mutant {seed}"), mutant(seed, &whole)));
+        }
+    }
+    let real = fs::read(repository().join("plugins/dist/techstart-crm.wasm")).unwrap();
+    uploads.extend((0..8).map(|seed| (format!("techstart-crm, mutant {seed}"), mutant(seed, &real))));
+    let workshop = Workshop::new(Limits::default());
+    let before = open_files();
+    let examined: Vec<Result<String, String>> = stream::iter(uploads.into_iter().enumerate())
+        // Two tenants, as each has one compiler.
+        .map(|(at, (what, wasm))| {
+            let workshop = &workshop;
+            async move { workshop.examine(["a", "b"][at % 2], &what, wasm).await }
+        })
+        .buffer_unordered(2)
+        .collect()
+        .await;
+    for reason in examined.iter().filter_map(|examined| examined.as_ref().err()) {
+        let internal = ["/proc", "/tmp", "panicked", "src/"].iter().any(|part| reason.contains(part));
+        assert!(!internal && reason.len() < 1_100, "{reason}");
+    }
+    // The damage is of every kind: some is in what nobody reads.
+    let fit = examined.iter().filter(|examined| examined.is_ok()).count();
+    assert!(fit > 0 && fit < examined.len() / 2, "{fit} of {}", examined.len());
+    workshop.leaves_nothing(before).await;
+    assert_eq!(workshop.file("", "handle-forged").await, Ok("hostile-handle-forged".to_owned()));
+}
+
+/// A component with some damage. The same number makes the same damage.
+fn mutant(seed: u64, whole: &[u8]) -> Vec<u8> {
+    let mut state = seed.wrapping_add(0x5eed);
+    // SplitMix64.
+    let mut below = move |most: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap()
+    };
+    let mut bytes = whole.to_vec();
+    for _ in 0..=below(3) {
+        // Behind the header, so that it is still looked at.
+        let at = 8 + below(bytes.len() - 16);
+        let length = 1 + below(8);
+        match below(5) {
+            0 => bytes[at] ^= 1 << below(8),
+            1 => bytes[at..at + length].fill(u8::try_from(below(256)).unwrap()),
+            2 => drop(bytes.drain(at..at + length)),
+            3 => {
+                let piece = bytes[at..at + length].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                let other = 8 + below(bytes.len() - 16);
+                bytes.swap(at, other);
+            }
+        }
+    }
+    bytes
+}
