@@ -4,9 +4,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use remit_artifacts::Folder;
-use remit_config::{Contexts, Environment, Host};
-use remit_domain::{Catalogue, access::Keys, clock::SystemClock, data::Sources, model::Models, tenant::Tenants};
+use remit_artifacts::{Access, Bucket, Folder};
+use remit_config::{Contexts, Environment, Host, Store};
+use remit_domain::{
+    Catalogue, access::Keys, clock::SystemClock, data::Sources, library::Artifacts, model::Models, tenant::Tenants,
+};
 use remit_journal::Journal;
 use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
@@ -129,11 +131,9 @@ fn library(
     registry: Arc<Registry>,
     tenants: Arc<dyn Tenants>,
 ) -> anyhow::Result<Library> {
-    let artifacts = Folder::open(&host.artifacts)
-        .with_context(|| format!("{} can't hold uploaded components", host.artifacts.display()))?;
     let ports = Ports {
         versions: journal,
-        artifacts: Arc::new(artifacts),
+        artifacts: artifacts(&host.artifacts)?,
         workshop: registry.clone(),
         shelf: registry,
         tenants,
@@ -141,6 +141,27 @@ fn library(
     };
     let keep = usize::try_from(host.keep_versions).unwrap_or(usize::MAX);
     Ok(Library::new(ports, remit_library::Settings { keep }))
+}
+
+/// Where components lie that tenants upload.
+pub(crate) fn artifacts(store: &Store) -> anyhow::Result<Arc<dyn Artifacts>> {
+    Ok(match store {
+        Store::Folder(path) => {
+            let folder = Folder::open(path);
+            Arc::new(folder.with_context(|| format!("{} can't hold uploaded components", path.display()))?)
+        }
+        Store::Bucket { bucket, prefix, endpoint, region, access_key, secret_key } => {
+            let access = Access {
+                bucket: bucket.clone(),
+                prefix: prefix.clone(),
+                endpoint: endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+                region: region.clone(),
+                access_key: access_key.clone(),
+                secret_key: secret_key.clone(),
+            };
+            Arc::new(Bucket::open(&access).context("the object store of `library.store` can't be used")?)
+        }
+    })
 }
 
 /// Puts tenants' active plugins where calls find them, and says what could not be.

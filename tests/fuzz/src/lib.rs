@@ -45,6 +45,7 @@ pub fn context(limits: Limits, sources: Vec<(Arc<Definition>, Permission)>) -> A
         settings: BTreeMap::new(),
         limits,
         uploads: Tier::Small,
+        trusted_keys: Vec::new(),
         model: None,
         authored: serde_json::Value::Null,
     })

@@ -60,6 +60,7 @@ impl Workshop {
             settings: BTreeMap::new(),
             limits: self.limits.clone(),
             uploads: Tier::Small,
+            trusted_keys: Vec::new(),
             model: None,
             authored: serde_json::Value::Null,
         })
@@ -159,8 +160,14 @@ async fn what_is_no_plugin_of_this_host_is_not_fit() {
 #[tokio::test]
 async fn each_limit_of_uploads_is_named_with_its_value() {
     // So that a limit that is new is not forgotten here.
-    let Upload { component_bytes: _, body_bytes: _, functions: _, core_modules: _, compile_cpu_seconds: _, compile_memory_bytes: _ } =
-        Upload::SMALL;
+    let Upload {
+        component_bytes: _,
+        body_bytes: _,
+        functions: _,
+        core_modules: _,
+        compile_cpu_seconds: _,
+        compile_memory_bytes: _,
+    } = Upload::SMALL;
     // What the scan lets pass, so that compiling is what takes too much.
     let wide = Upload { body_bytes: 8 << 20, functions: 1_000_000, ..Upload::SMALL };
     for (name, tier, said) in [

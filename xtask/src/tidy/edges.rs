@@ -39,6 +39,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hyper*", &[]),
     ("libsqlite3-sys", &["remit-sources"]),
     ("mongodb", &["remit-sources"]),
+    ("object_store", &["remit-artifacts"]),
     ("opentelemetry*", &["remit-server"]),
     ("reqwest", &["remit-author", "remit-models", "remit-sources", "remit-tests"]),
     ("rmcp", &["remit-server"]),

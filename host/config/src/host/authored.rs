@@ -84,8 +84,15 @@ impl Default for Host {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Library {
-    /// Where components lie: a folder, relative to `stateDir`.
+    /// Where components lie: a folder, relative to `stateDir`; or `s3://BUCKET/PREFIX`.
     pub store: String,
+    /// The address of an S3-compatible store that is not AWS.
+    pub endpoint: Option<String>,
+    /// The region of an S3 store.
+    pub region: String,
+    /// The beginning of the variables that hold the store's key: `ARTIFACTS` for `ARTIFACTS_ACCESS_KEY` and
+    /// `ARTIFACTS_SECRET_KEY`.
+    pub credentials: String,
     /// The versions of a plugin that are kept beside the one that serves and the one that served before.
     #[schemars(range(max = 1_000))]
     pub keep_versions: u32,
@@ -93,7 +100,13 @@ pub(crate) struct Library {
 
 impl Default for Library {
     fn default() -> Self {
-        Self { store: "artifacts".into(), keep_versions: 10 }
+        Self {
+            store: "artifacts".into(),
+            endpoint: None,
+            region: "us-east-1".into(),
+            credentials: "ARTIFACTS".into(),
+            keep_versions: 10,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use remit_domain::{
     limits::{Limits, Tier},
     tenant::ModelChoice,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
@@ -50,8 +50,8 @@ pub struct Host {
     pub workflows_dir: PathBuf,
     /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
-    /// The folder of components that tenants uploaded.
-    pub artifacts: PathBuf,
+    /// Where components lie that tenants uploaded.
+    pub artifacts: Store,
     /// The versions of a tenant's plugin that are kept beside the one that serves and the one before it.
     pub keep_versions: u32,
     /// What may be reached although it is private.
@@ -78,6 +78,28 @@ pub struct Host {
     pub(crate) own_prefixes: Vec<String>,
 }
 
+/// Where components lie.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In a bucket of an S3-compatible store.
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// What objects' names begin with; may be empty.
+        prefix: String,
+        /// The store's address where it is not AWS.
+        endpoint: Option<Url>,
+        /// Such as `eu-central-1`.
+        region: String,
+        /// The public half of the key.
+        access_key: SecretString,
+        /// The secret half.
+        secret_key: SecretString,
+    },
+}
+
 /// What may be reached although it is private.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Network {
@@ -101,7 +123,11 @@ pub struct Rules {
 impl Host {
     /// Keeps state in another folder: what lay below the settings' one lies there instead.
     pub fn relocate_state(&mut self, state: &Path) {
-        for path in [&mut self.journal, &mut self.artifacts] {
+        let artifacts = match &mut self.artifacts {
+            Store::Folder(path) => Some(path),
+            Store::Bucket { .. } => None,
+        };
+        for path in std::iter::once(&mut self.journal).chain(artifacts) {
             if let Ok(below) = path.strip_prefix(&self.state_dir) {
                 *path = state.join(below);
             }
@@ -166,7 +192,7 @@ impl Checker<'_> {
             }),
             public_url: authored.public_url.as_deref().and_then(|text| self.url("/publicUrl", text)),
             journal: state_dir.join(&authored.journal),
-            artifacts: state_dir.join(&authored.library.store),
+            artifacts: self.store(&state_dir, &authored.library, env),
             keep_versions: authored.library.keep_versions,
             state_dir,
             plugins_dir: root.join(&authored.plugins_dir),
@@ -176,6 +202,7 @@ impl Checker<'_> {
             network: self.network(&authored.network),
             own_prefixes: vec![
                 format!("{}_", authored.model.credentials),
+                format!("{}_", authored.library.credentials),
                 "OPENAI_".into(),
                 "SLACK_".into(),
                 "EMAIL_".into(),
@@ -222,6 +249,46 @@ impl Checker<'_> {
             }
         }
         made
+    }
+
+    fn store(&mut self, state_dir: &Path, library: &authored::Library, env: &Environment) -> Store {
+        let Some(rest) = library.store.strip_prefix("s3://") else {
+            if library.store.contains("://") {
+                let hint = Some("a folder, or `s3://BUCKET/PREFIX`");
+                self.complain("/library/store", "no store that this host knows", hint);
+            }
+            return Store::Folder(state_dir.join(&library.store));
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if !is_host_name(bucket) {
+            self.complain("/library/store", format!("`{bucket}` is not a bucket's name"), None);
+        }
+        let prefix = prefix.trim_end_matches('/');
+        let part = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(|byte| byte.is_ascii_graphic());
+        if !prefix.is_empty() && !prefix.split('/').all(part) {
+            self.complain("/library/store", format!("`{prefix}` is not a prefix of objects' names"), None);
+        }
+        let mut key = |part: Part| match env.part(&library.credentials, part) {
+            Ok(Some(key)) => key,
+            Ok(None) => {
+                let message = format!("{} is not set", part.variable(&library.credentials));
+                self.complain("/library/credentials", message, None);
+                SecretString::default()
+            }
+            Err(error) => {
+                self.complain("/library/credentials", error.to_string(), None);
+                SecretString::default()
+            }
+        };
+        let (access_key, secret_key) = (key(Part::AccessKey), key(Part::SecretKey));
+        Store::Bucket {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            endpoint: library.endpoint.as_deref().and_then(|text| self.url("/library/endpoint", text)),
+            region: library.region.clone(),
+            access_key,
+            secret_key,
+        }
     }
 
     fn model(&mut self, model: &authored::Model, env: &Environment) -> ModelChoice {
