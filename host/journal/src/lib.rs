@@ -10,6 +10,7 @@
 //! SQLite.
 
 mod audit;
+mod chain;
 mod conversations;
 mod error;
 mod journal;
@@ -22,5 +23,6 @@ mod versions;
 mod writer;
 
 pub use audit::{Filter, Row};
+pub use chain::{Hash, Head};
 pub use error::Error;
 pub use journal::Journal;
