@@ -102,7 +102,10 @@ impl Journal {
     ///
     /// Errors: [`Error::Read`]; [`Error::Record`] if the file holds what no host writes.
     pub async fn events(&self, filter: &Filter, limit: u32) -> Result<Vec<Row>, Error> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT * FROM audit WHERE TRUE");
+        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
+            // What is marked as removed may not be gone yet.
+            "SELECT * FROM audit WHERE seq > (SELECT coalesce(max(last), 0) FROM segments WHERE removed IS NOT NULL)",
+        );
         if let Some(tenant) = &filter.tenant {
             query.push(" AND tenant = ").push_bind(tenant.as_str());
         }

@@ -11,18 +11,26 @@
 
 mod audit;
 mod chain;
+mod checkpoint;
 mod conversations;
 mod error;
 mod journal;
 mod keys;
 mod location;
 mod schema;
+mod segments;
+#[cfg(test)]
+mod tampering;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod versions;
 mod writer;
 
 pub use audit::{Filter, Row};
 pub use chain::{Hash, Head};
+pub use checkpoint::Checkpoint;
 pub use error::Error;
 pub use journal::Journal;
+pub use segments::{Fullness, Pruned, Segment};
+pub use verify::{Expected, Fault, Verified};
