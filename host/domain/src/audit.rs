@@ -75,6 +75,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Denied, Self::Failed, Self::Cancelled];
+
+    /// The outcome of a name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+
     /// Its name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

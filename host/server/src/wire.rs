@@ -12,6 +12,7 @@ use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::Upkeep,
     http::{self, Gate, Operations},
     mcp,
     observe::Audited,
@@ -29,6 +30,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// To be closed at the end.
     pub journal: Arc<Journal>,
+    /// Keeps the audit log in order while the host runs.
+    pub(crate) upkeep: Arc<Upkeep>,
     /// Cancelled to end requests under way, whatever they are at.
     pub ends: CancellationToken,
     /// The requests under way.
@@ -55,6 +58,7 @@ impl App {
         if tokio::time::timeout(PATIENCE, quiet).await.is_err() {
             tracing::error!("calls were still running when the journal was closed");
         }
+        self.upkeep.end().await;
         self.journal.close().await;
     }
 }
@@ -80,7 +84,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let guard = Guard::new(network_rules(&host)?)?;
     let sources: Arc<dyn Sources> = remit_sources::Pools::new(remit_sources::Settings::default(), guard.clone());
     let audit = Arc::new(Audited::new(journal.clone()));
-    let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit, Arc::new(SystemClock));
+    let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit.clone(), Arc::new(SystemClock));
+    let upkeep = Arc::new(Upkeep::new(&host, &guard, journal.clone(), audit.clone())?);
 
     let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
@@ -93,12 +98,14 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
         catalogue: catalogue.clone(),
         chat: Arc::new(chat),
         keys,
+        audit,
+        journal: journal.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
         mcp: mcp::Door::new(catalogue.clone(), ends.clone()),
         gate,
     })?;
     let plugins_dir = host.plugins_dir.clone();
-    Ok(App { router, catalogue, contexts, registry, journal, ends, under_way, plugins_dir })
+    Ok(App { router, catalogue, contexts, registry, journal, upkeep, ends, under_way, plugins_dir })
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {

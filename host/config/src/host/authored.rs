@@ -31,6 +31,8 @@ pub(crate) struct Host {
     pub limits: Limits,
     /// Where the host may connect to.
     pub network: Network,
+    /// How the audit log is kept.
+    pub audit: super::audit::Authored,
     /// The language model of tenants that name none.
     pub model: Model,
     /// Answer with the offline model where no language model is configured. For demonstrations.
@@ -65,6 +67,7 @@ impl Default for Host {
             workflows_dir: "workflows".into(),
             limits: Limits::default(),
             network: Network::default(),
+            audit: super::audit::Authored::default(),
             model: Model::default(),
             offline_model: false,
             tenants: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The HTTP API: one file a noun, each router holding what it needs and no more.
 
 mod access;
+mod audit;
 pub(crate) mod chat;
 mod debug;
 pub(crate) mod error;
@@ -20,7 +21,8 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
-use remit_domain::{Catalogue, access::Keys};
+use remit_domain::{Catalogue, access::Keys, audit::AuditLog};
+use remit_journal::Journal;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -40,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) catalogue: Catalogue,
     pub(crate) chat: Arc<remit_agent::Chat>,
     pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) audit: Arc<dyn AuditLog>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) operations: Operations,
     pub(crate) mcp: mcp::Door,
     pub(crate) gate: Gate,
@@ -91,10 +95,12 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
         .with_state(parts.operations.clone());
-    let keys = OpenApiRouter::new()
-        .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::revoke))
-        .with_state(keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
+    let keys = OpenApiRouter::new().routes(routes!(keys::list, keys::create)).routes(routes!(keys::revoke)).with_state(
+        keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone(), audit: parts.audit.clone() },
+    );
+    let audit = OpenApiRouter::new()
+        .routes(routes!(audit::list))
+        .with_state(audit::State { catalogue: parts.catalogue.clone(), journal: parts.journal.clone() });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle)).with_state(parts.mcp.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
@@ -102,6 +108,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(chat)
         .merge(operations)
         .merge(keys)
+        .merge(audit)
         .merge(mcp)
         .merge(description)
 }
