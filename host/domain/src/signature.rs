@@ -189,8 +189,6 @@ fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use secrecy::ExposeSecret as _;
 
     use super::{Error, PublicKey, Purpose, SecretKey, Signature};

@@ -1,6 +1,8 @@
 //! The journal: what must outlast the process. Audit events, conversations, keys
 //! and the record of tenants' plugins, in one SQLite file.
 //!
+//! The audit log is a chain of hashes (`chain.rs`); `verify.rs` says whether it is as it was written.
+//!
 //! What every request writes goes through one task that puts whatever waits into one transaction (group
 //! commit) and answers each waiter after the commit. The file is in WAL mode with `synchronous =
 //! NORMAL`: what was acknowledged survives a kill -9 of the process; a power cut may take the last

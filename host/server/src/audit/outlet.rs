@@ -22,7 +22,7 @@ pub(super) struct Outlet {
 
 enum To {
     File(PathBuf),
-    Address(Delivery),
+    Address(Box<Delivery>),
 }
 
 impl Outlet {
@@ -31,7 +31,7 @@ impl Outlet {
     }
 
     pub(super) fn address(delivery: Delivery) -> Self {
-        Self { to: To::Address(delivery), waiting: VecDeque::new(), last: None }
+        Self { to: To::Address(Box::new(delivery)), waiting: VecDeque::new(), last: None }
     }
 
     /// Puts a checkpoint behind those that wait.
