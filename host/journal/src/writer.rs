@@ -16,7 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use remit_domain::conversation::Key;
@@ -37,6 +37,9 @@ const MAX_BATCH: usize = 512;
 const MAX_UNATTENDED: usize = 16 * 1024;
 /// How long until kept events are tried again if nothing else wakes the writer.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long the task believes that it knows where the audit log ends.
+const TRUSTED: Duration = Duration::from_secs(60);
 
 /// What became of an order.
 type Answer = Result<(), Arc<Error>>;
@@ -156,6 +159,25 @@ impl Opener {
     }
 }
 
+/// Where the audit log ended when this task last wrote.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    head: Head,
+    when: Instant,
+}
+
+impl Seen {
+    fn now(head: Head) -> Self {
+        Self { head, when: Instant::now() }
+    }
+
+    /// The head, while nobody can have appended after it and removed that again: retention leaves rows
+    /// alone for a day, and a place that was removed would not be refused.
+    fn trusted(self) -> Option<Head> {
+        (self.when.elapsed() < TRUSTED).then_some(self.head)
+    }
+}
+
 /// The task's own state.
 pub(crate) struct Writer {
     orders: mpsc::UnboundedReceiver<Order>,
@@ -164,7 +186,7 @@ pub(crate) struct Writer {
     /// None after a failure that may lie in the connection.
     connection: Option<SqliteConnection>,
     /// Where the audit log ended when this task last wrote; another process may have appended since.
-    head: Option<Head>,
+    head: Option<Seen>,
     /// Rows whose write failed, to be tried again.
     kept: Vec<Kept>,
 }
@@ -323,7 +345,7 @@ impl Writer {
 /// As [`write_with`], for what has to survive a power cut.
 async fn write_synced(
     connection: &mut SqliteConnection,
-    head: &mut Option<Head>,
+    head: &mut Option<Seen>,
     batch: &mut [Order],
 ) -> Result<(), sqlx::Error> {
     sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
@@ -337,7 +359,7 @@ async fn write_synced(
 /// appended since.
 async fn write_with(
     connection: &mut SqliteConnection,
-    head: &mut Option<Head>,
+    head: &mut Option<Seen>,
     batch: &mut [Order],
 ) -> Result<(), sqlx::Error> {
     if let [order @ Order::Probe(_)] = batch {
@@ -345,7 +367,7 @@ async fn write_with(
     }
     let plain = batch.len() <= audit::MAX_ROWS
         && batch.iter().all(|order| order.row().is_some_and(|kept| kept.since.is_none()));
-    if let (true, Some(end)) = (plain, *head) {
+    if let (true, Some(end)) = (plain, head.and_then(Seen::trusted)) {
         let entries: Vec<&Entry> = batch.iter().filter_map(Order::row).map(|kept| &kept.entry).collect();
         match audit::append(connection, end, &entries).await {
             Err(error) if audit::is_taken(&error) => {}
@@ -354,7 +376,7 @@ async fn write_with(
                 return Err(error);
             }
             Ok(end) => {
-                *head = Some(end);
+                *head = Some(Seen::now(end));
                 return Ok(());
             }
         }
@@ -370,7 +392,7 @@ async fn write_with(
         order.write(&mut transaction).await?;
     }
     transaction.commit().await?;
-    *head = end.or(*head);
+    *head = end.map(Seen::now).or(*head);
     Ok(())
 }
 
