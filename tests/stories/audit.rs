@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::chain::verify;
 use crate::host::{Setup, answer};
 
 #[tokio::test]
@@ -65,6 +66,8 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
         assert_eq!(status, 200);
         assert!(body["conversationLength"].as_u64().unwrap() > length, "the conversation goes on: {body:#}");
     }
+    host.kill();
+    assert_eq!(verify(&host, &[]).0, Some(0), "the chain has no gap where the host was killed");
 }
 
 #[tokio::test]

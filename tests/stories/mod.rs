@@ -1,6 +1,7 @@
 //! One file a door or a promise.
 
 mod audit;
+mod chain;
 mod clients;
 mod doors;
 mod hostile;

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use remit_domain::{
     AgentName, Catalogue, Error, PluginName, RequestId, SourceName, TenantId,
     access::Principal,
-    audit::{AuditLog, Door, Event},
+    audit::{AuditLog, Deed, Door, Event},
     catalogue::Caller,
     clock::SystemClock,
     conversation::{Conversations, Key},
@@ -301,6 +301,10 @@ impl AuditLog for Audit {
 
     fn record_later(&self, event: Event) {
         locked(&self.events).push(event);
+    }
+
+    async fn administer(&self, _: Deed) -> Result<(), Error> {
+        Err(Error::Internal("chat administers nothing".into()))
     }
 }
 

@@ -23,5 +23,5 @@ pub use context::{Sets, redacted_url};
 pub use contexts::{Change, Contexts, Outcome};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Spot, closest, one_of};
-pub use host::{Host, Store};
+pub use host::{Audit, Host, Store};
 pub use located::{File, Located, join, shown};

@@ -1,4 +1,7 @@
-//! Audit events: one for each call of a tool, resource or prompt, whatever became of it.
+//! The audit log's two kinds of record: an event for each call of a tool, resource or prompt, whatever
+//! became of it, and a [`Deed`] for each act of administration.
+
+mod deed;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,6 +9,8 @@ use async_trait::async_trait;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use time::OffsetDateTime;
+
+pub use deed::{Action, Actor, Deed};
 
 use crate::{AgentName, CallId, Error, RequestId, SourceName, TenantId, grant::Use};
 
@@ -70,6 +75,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Denied, Self::Failed, Self::Cancelled];
+
+    /// The outcome of a name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+
     /// Its name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -143,6 +156,12 @@ pub trait AuditLog: Send + Sync {
 
     /// Records an event as soon as possible, for those who can't wait: a call whose caller went away.
     fn record_later(&self, event: Event);
+
+    /// Records an act of administration, after it and before its answer. Lasting, against a power cut
+    /// too, once this returns.
+    ///
+    /// Errors: [`Error::Journal`]; the act has happened and stays, and whoever asked is told of the error.
+    async fn administer(&self, deed: Deed) -> Result<(), Error>;
 }
 
 fn instant<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {

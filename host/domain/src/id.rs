@@ -106,6 +106,11 @@ impl CallId {
     pub fn random() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// Reads what its Display shows.
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
 }
 
 impl fmt::Display for CallId {

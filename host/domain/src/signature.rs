@@ -14,8 +14,28 @@ use serde::{Serialize, Serializer};
 /// The header of an upload that carries a signature.
 pub const HEADER: &str = "X-Remit-Signature";
 
-/// What stands before the digest in a signed message, so that no signature made for something else fits.
-const DOMAIN: &[u8] = b"remit plugin v1\0";
+/// What a signature is for. A signature made for one thing fits no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A component, by the SHA-256 of its bytes.
+    Component,
+    /// A checkpoint of the audit log.
+    Checkpoint,
+    /// The removal of a segment of the audit log.
+    Removal,
+}
+
+impl Purpose {
+    /// What stands before the digest in a signed message.
+    fn domain(self) -> &'static [u8] {
+        match self {
+            Self::Component => b"remit plugin v1\0",
+            Self::Checkpoint => b"remit audit checkpoint v1\0",
+            Self::Removal => b"remit audit removal v1\0",
+        }
+    }
+}
+
 const PUBLIC: &str = "ed25519:";
 const SECRET: &str = "ed25519-secret:";
 
@@ -95,7 +115,12 @@ impl SecretKey {
 
     /// Signs a component by the SHA-256 of its bytes.
     pub fn sign(&self, digest: &[u8; 32]) -> Signature {
-        Signature { key: self.public(), signature: self.0.sign(&message(digest)) }
+        self.sign_for(Purpose::Component, digest)
+    }
+
+    /// Signs a SHA-256 of something else.
+    pub fn sign_for(&self, purpose: Purpose, digest: &[u8; 32]) -> Signature {
+        Signature { key: self.public(), signature: self.0.sign(&message(purpose, digest)) }
     }
 }
 
@@ -123,7 +148,12 @@ impl Signature {
     ///
     /// Errors: [`Error::Mismatch`].
     pub fn verify(&self, digest: &[u8; 32]) -> Result<(), Error> {
-        self.key.0.verify_strict(&message(digest), &self.signature).map_err(|_| Error::Mismatch)
+        self.verify_for(Purpose::Component, digest)
+    }
+
+    /// Whether the key signed this SHA-256 for this purpose. Errors: [`Error::Mismatch`].
+    pub fn verify_for(&self, purpose: Purpose, digest: &[u8; 32]) -> Result<(), Error> {
+        self.key.0.verify_strict(&message(purpose, digest), &self.signature).map_err(|_| Error::Mismatch)
     }
 }
 
@@ -144,8 +174,8 @@ impl FromStr for Signature {
     }
 }
 
-fn message(digest: &[u8; 32]) -> Vec<u8> {
-    [DOMAIN, digest].concat()
+fn message(purpose: Purpose, digest: &[u8; 32]) -> Vec<u8> {
+    [purpose.domain(), digest].concat()
 }
 
 /// Bytes of exactly this number.
@@ -159,11 +189,9 @@ fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use secrecy::ExposeSecret as _;
 
-    use super::{Error, PublicKey, SecretKey, Signature};
+    use super::{Error, PublicKey, Purpose, SecretKey, Signature};
 
     fn key(seed: u8) -> SecretKey {
         SecretKey::from_seed(&[seed; 32])
@@ -175,6 +203,8 @@ mod tests {
         assert_eq!(signature.verify(&[7; 32]), Ok(()));
         assert_eq!(signature.verify(&[8; 32]), Err(Error::Mismatch));
         assert_eq!(signature.key(), key(1).public());
+        assert_eq!(signature.verify_for(Purpose::Checkpoint, &[7; 32]), Err(Error::Mismatch), "for one purpose");
+        assert_eq!(key(1).sign_for(Purpose::Removal, &[7; 32]).verify(&[7; 32]), Err(Error::Mismatch));
         let foreign = Signature { key: key(2).public(), ..signature };
         assert_eq!(foreign.verify(&[7; 32]), Err(Error::Mismatch));
         // A signature over the digest alone, such as another program's, is none of ours.

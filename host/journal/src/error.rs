@@ -81,6 +81,14 @@ pub enum Error {
     /// A record can't be turned to JSON, or isn't what this host writes.
     #[error("a record of the journal is not what it should be")]
     Record(#[source] serde_json::Error),
+    /// A segment of the audit log that is to be removed does not fit its seal.
+    #[error(
+        "segment {segment} of the audit log is not as it was sealed, and stays: `remit audit verify` says what was changed"
+    )]
+    Altered {
+        /// Its number.
+        segment: i64,
+    },
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,

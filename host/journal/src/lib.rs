@@ -1,6 +1,8 @@
 //! The journal: what must outlast the process. Audit events, conversations, keys
 //! and the record of tenants' plugins, in one SQLite file.
 //!
+//! The audit log is a chain of hashes (`chain.rs`); `verify.rs` says whether it is as it was written.
+//!
 //! What every request writes goes through one task that puts whatever waits into one transaction (group
 //! commit) and answers each waiter after the commit. The file is in WAL mode with `synchronous =
 //! NORMAL`: what was acknowledged survives a kill -9 of the process; a power cut may take the last
@@ -10,17 +12,27 @@
 //! SQLite.
 
 mod audit;
+mod chain;
+mod checkpoint;
 mod conversations;
 mod error;
 mod journal;
 mod keys;
 mod location;
 mod schema;
+mod segments;
+#[cfg(test)]
+mod tampering;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod versions;
 mod writer;
 
 pub use audit::{Filter, Row};
+pub use chain::{Hash, Head};
+pub use checkpoint::Checkpoint;
 pub use error::Error;
 pub use journal::Journal;
+pub use segments::{Fullness, Pruned, Segment};
+pub use verify::{Expected, Fault, Verified};

@@ -7,14 +7,18 @@ use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 
-use crate::{Error, error::sqlite_code};
+use crate::{Error, audit, error::sqlite_code};
 
 /// Each brings the schema from the version before to its own (the first: 1) and sets `user_version`.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_keys.sql"),
     include_str!("../migrations/0003_versions.sql"),
+    include_str!("../migrations/0004_chain.sql"),
 ];
+
+/// The version that chains the audit log: its rows get their hashes from the host, as SQL has none.
+const CHAINED: i64 = 4;
 
 /// The schema version that this host writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of files")]
@@ -36,6 +40,9 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
         for (migration, version) in MIGRATIONS.iter().zip(1..).filter(|(_, version)| *version > found) {
             let failed = |cause| Error::Migration { path: path.to_owned(), version, cause };
             sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(failed)?;
+            if version == CHAINED {
+                audit::adopt(&mut transaction).await.map_err(failed)?;
+            }
         }
         let failed = |cause| Error::Migration { path: path.to_owned(), version: VERSION, cause };
         transaction.commit().await.map_err(failed)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt;
 use remit_domain::{
     AgentName, CallId, RequestId, SourceName, TenantId,
-    audit::{AuditLog, Door, Event, Outcome, Subject},
+    audit::{Action, Actor, AuditLog, Deed, Door, Event, Outcome, Subject},
     conversation::{Conversations, Key},
     grant::Use,
     model::{Message, ToolCall},
@@ -86,13 +86,39 @@ async fn an_event_comes_back_as_it_went_in() -> Result<()> {
     let call = event.call;
     fixture.journal.record(event).await?;
     let rows = fixture.journal.events(&Filter { call: Some(call), ..Filter::default() }, 10).await?;
+    let hash = rows.first().context("a row")?.hash.to_string();
     assert_eq!(
         serde_json::to_value(rows)?,
         json!([{
             "seq": 1, "at": "2026-11-23T18:45:00.250000Z", "request": "request-1", "call": call.to_string(),
-            "tenant": "techstart", "agent": "sales", "door": "mcp", "subject": "tool", "name": "search_customers",
-            "plugin": "techstart-crm@sha256:00", "sources": {"primary": {"reads": 2, "writes": 1, "denied": 0}},
-            "arguments": {"query": 6}, "durationUs": 1234, "outcome": "failed", "code": "source_unavailable",
+            "tenant": "techstart", "agent": "sales", "door": "mcp", "action": "tool.call", "subject": "tool",
+            "name": "search_customers", "plugin": "techstart-crm@sha256:00",
+            "sources": {"primary": {"reads": 2, "writes": 1, "denied": 0}}, "arguments": {"query": 6},
+            "durationUs": 1234, "outcome": "failed", "code": "source_unavailable", "hash": hash,
+        }])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_act_of_administration_comes_back_as_it_went_in() -> Result<()> {
+    let fixture = Fixture::new().await?;
+    fixture.journal.record(event("techstart", "search_customers")?).await?;
+    let at = datetime!(2026-11-23 13:45:00 UTC);
+    let deed = Deed::new(at, Actor::Console, Action::KeyCreate, "0123456789abcdef")
+        .of(&TenantId::new("techstart")?)
+        .with(json!({"role": "admin"}));
+    let id = deed.id.to_string();
+    fixture.journal.administer(deed).await?;
+    let rows = fixture.journal.events(&Filter { action: Some("key.create".into()), ..Filter::default() }, 10).await?;
+    let hash = rows.first().context("a row")?.hash.to_string();
+    assert_eq!(
+        serde_json::to_value(rows)?,
+        json!([{
+            "seq": 2, "at": "2026-11-23T13:45:00.000000Z", "call": id, "tenant": "techstart", "actor": "console",
+            "action": "key.create", "subject": "key", "name": "0123456789abcdef", "plugin": null, "sources": {},
+            "arguments": {}, "details": {"role": "admin"}, "durationUs": 0, "outcome": "ok", "code": null,
+            "hash": hash,
         }])
     );
     Ok(())

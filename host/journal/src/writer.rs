@@ -16,14 +16,20 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use remit_domain::{audit::Event, conversation::Key};
+use remit_domain::conversation::Key;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Error, audit, conversations, error::is_of_the_record, schema};
+use crate::{
+    Error, audit,
+    chain::{Entry, Head},
+    conversations,
+    error::is_of_the_record,
+    schema,
+};
 
 /// The most orders of one transaction. Larger ones make the first waiter wait for the last.
 const MAX_BATCH: usize = 512;
@@ -31,6 +37,9 @@ const MAX_BATCH: usize = 512;
 const MAX_UNATTENDED: usize = 16 * 1024;
 /// How long until kept events are tried again if nothing else wakes the writer.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long the task believes that it knows where the audit log ends.
+const TRUSTED: Duration = Duration::from_secs(60);
 
 /// What became of an order.
 type Answer = Result<(), Arc<Error>>;
@@ -44,26 +53,30 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Writes an event. It is on its way as soon as this is first polled, and is written whether or
-    /// not anybody waits for the end.
-    pub(crate) async fn event(&self, event: Event) -> Result<(), remit_domain::Error> {
-        self.order(|waiter| Order::Event(Box::new(event), Some(waiter))).await
+    /// Writes a row of the audit log. It is on its way as soon as this is first polled, and is written
+    /// whether or not anybody waits for the end. With `synced`, it survives a power cut too.
+    pub(crate) async fn entry(&self, entry: Entry, synced: bool) -> Result<(), remit_domain::Error> {
+        let kept = Kept { entry, synced, since: None };
+        self.order(|waiter| Order::Entry(Box::new(kept), Some(waiter))).await
     }
 
-    /// Writes an event for which nobody waits. Never blocks.
-    pub(crate) fn event_later(&self, event: Event) {
+    /// Writes a row for which nobody waits. Never blocks.
+    pub(crate) fn entry_later(&self, entry: Entry) {
         if self.unattended.fetch_add(1, Ordering::Relaxed) >= MAX_UNATTENDED {
             self.unattended.fetch_sub(1, Ordering::Relaxed);
-            lost(&event, "too many wait to be written");
-        } else if let Err(mpsc::error::SendError(order)) = self.orders.send(Order::Event(Box::new(event), None)) {
+            lost(&entry, "too many wait to be written");
+            return;
+        }
+        let kept = Kept { entry, synced: false, since: None };
+        if let Err(mpsc::error::SendError(order)) = self.orders.send(Order::Entry(Box::new(kept), None)) {
             self.unattended.fetch_sub(1, Ordering::Relaxed);
-            if let Order::Event(event, _) = order {
-                lost(&event, "the journal is closed");
+            if let Order::Entry(kept, _) = order {
+                lost(&kept.entry, "the journal is closed");
             }
         }
     }
 
-    /// Adds messages, each as JSON, to a conversation: all or none. As lasting as [`Self::event`].
+    /// Adds messages, each as JSON, to a conversation: all or none. As lasting as [`Self::entry`].
     pub(crate) async fn append(&self, key: Key, messages: Vec<String>) -> Result<(), remit_domain::Error> {
         self.order(|waiter| Order::Append(Box::new(key), messages, waiter)).await
     }
@@ -90,32 +103,45 @@ impl Queue {
     }
 }
 
+/// A row of the audit log on its way.
+#[derive(Debug)]
+struct Kept {
+    entry: Entry,
+    /// Whether it has to survive a power cut.
+    synced: bool,
+    /// Where the log ended before this was first tried: from there on it may be there already, if what
+    /// was reported as failed was written all the same.
+    since: Option<i64>,
+}
+
 /// One thing to write, and who waits for it.
 #[derive(Debug)]
 enum Order {
-    Event(Box<Event>, Option<oneshot::Sender<Answer>>),
+    Entry(Box<Kept>, Option<oneshot::Sender<Answer>>),
     Append(Box<Key>, Vec<String>, oneshot::Sender<Answer>),
     Probe(oneshot::Sender<Answer>),
     Close(oneshot::Sender<()>),
 }
 
 impl Order {
+    fn row(&self) -> Option<&Kept> {
+        match self {
+            Self::Entry(kept, _) => Some(kept),
+            _ => None,
+        }
+    }
+
+    /// Writes what is no row of the audit log.
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         match self {
-            Self::Event(event, _) => audit::insert(connection, event).await,
             Self::Append(key, messages, _) => conversations::insert(connection, key, messages).await,
             Self::Probe(_) => {
                 let statement = "INSERT INTO probe (only, at) VALUES (1, ?1) ON CONFLICT (only) DO UPDATE SET at = ?1";
                 let now = audit::instant(time::OffsetDateTime::now_utc());
                 sqlx::query(statement).bind(now).execute(connection).await.map(drop)
             }
-            Self::Close(_) => Ok(()),
+            Self::Entry(..) | Self::Close(_) => Ok(()),
         }
-    }
-
-    /// Whether one statement does it, which is a transaction by itself.
-    fn is_one_statement(&self) -> bool {
-        !matches!(self, Self::Append(..))
     }
 }
 
@@ -133,6 +159,25 @@ impl Opener {
     }
 }
 
+/// Where the audit log ended when this task last wrote.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    head: Head,
+    when: Instant,
+}
+
+impl Seen {
+    fn now(head: Head) -> Self {
+        Self { head, when: Instant::now() }
+    }
+
+    /// The head, while nobody can have appended after it and removed that again: retention leaves rows
+    /// alone for a day, and a place that was removed would not be refused.
+    fn trusted(self) -> Option<Head> {
+        (self.when.elapsed() < TRUSTED).then_some(self.head)
+    }
+}
+
 /// The task's own state.
 pub(crate) struct Writer {
     orders: mpsc::UnboundedReceiver<Order>,
@@ -140,8 +185,10 @@ pub(crate) struct Writer {
     opener: Opener,
     /// None after a failure that may lie in the connection.
     connection: Option<SqliteConnection>,
-    /// Events whose write failed, to be tried again.
-    kept: Vec<Event>,
+    /// Where the audit log ended when this task last wrote; another process may have appended since.
+    head: Option<Seen>,
+    /// Rows whose write failed, to be tried again.
+    kept: Vec<Kept>,
 }
 
 impl Writer {
@@ -149,8 +196,9 @@ impl Writer {
     pub(crate) fn start(connection: SqliteConnection, opener: Opener) -> Queue {
         let (sender, orders) = mpsc::unbounded_channel();
         let unattended = Arc::new(AtomicUsize::new(0));
-        let writer =
-            Self { orders, unattended: unattended.clone(), opener, connection: Some(connection), kept: Vec::new() };
+        let counted = unattended.clone();
+        let connection = Some(connection);
+        let writer = Self { orders, unattended: counted, opener, connection, head: None, kept: Vec::new() };
         tokio::spawn(writer.run());
         Queue { orders: sender, unattended }
     }
@@ -159,7 +207,7 @@ impl Writer {
         let mut closing = Vec::new();
         let mut batch = Vec::with_capacity(MAX_BATCH);
         loop {
-            batch.extend(self.kept.drain(..).map(|event| Order::Event(Box::new(event), None)));
+            batch.extend(self.kept.drain(..).map(|kept| Order::Entry(Box::new(kept), None)));
             let kept = batch.len();
             let received = self.orders.recv_many(&mut batch, MAX_BATCH);
             let ended = match kept {
@@ -176,8 +224,8 @@ impl Writer {
                 self.orders.close();
             }
         }
-        for event in self.kept.drain(..) {
-            lost(&event, "the journal closed before it could be written");
+        for kept in self.kept.drain(..) {
+            lost(&kept.entry, "the journal closed before it could be written");
         }
         if let Some(connection) = self.connection.take()
             && let Err(error) = connection.close().await
@@ -204,8 +252,8 @@ impl Writer {
             }
             // One of them can't be written, and must not take the others with it.
             Err(Error::Write(cause)) if is_of_the_record(&cause) && batch.len() > 1 => {
-                for order in std::mem::take(batch) {
-                    let result = self.write(std::slice::from_ref(&order)).await.map_err(Arc::new);
+                for mut order in std::mem::take(batch) {
+                    let result = self.write(std::slice::from_mut(&mut order)).await.map_err(Arc::new);
                     self.answer(order, result, closing);
                 }
             }
@@ -219,12 +267,18 @@ impl Writer {
     }
 
     /// Writes all or none.
-    async fn write(&mut self, batch: &[Order]) -> Result<(), Error> {
+    async fn write(&mut self, batch: &mut [Order]) -> Result<(), Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.opener.connect().await?,
         };
-        match write_with(&mut connection, batch).await {
+        let synced = batch.iter().filter_map(Order::row).any(|kept| kept.synced);
+        let written = if synced {
+            write_synced(&mut connection, &mut self.head, batch).await
+        } else {
+            write_with(&mut connection, &mut self.head, batch).await
+        };
+        match written {
             Ok(()) => self.connection = Some(connection),
             Err(cause) => {
                 tracing::error!(
@@ -232,6 +286,7 @@ impl Writer {
                     orders = batch.len(),
                     "the journal can't be written"
                 );
+                self.head = None;
                 if is_of_the_record(&cause) {
                     self.connection = Some(connection);
                 }
@@ -244,13 +299,13 @@ impl Writer {
     fn answer(&mut self, order: Order, answer: Answer, closing: &mut Vec<oneshot::Sender<()>>) {
         // A waiter that went away loses nothing: the write has happened.
         match order {
-            Order::Event(event, waiter) => {
+            Order::Entry(kept, waiter) => {
                 let attended = waiter.is_some();
                 let error = answer.as_ref().err().cloned();
                 if let Some(waiter) = waiter {
                     let _ = waiter.send(answer);
                 }
-                self.settle(event, attended, error.as_deref());
+                self.settle(kept, attended, error.as_deref());
             }
             Order::Append(_, _, waiter) | Order::Probe(waiter) => {
                 let _ = waiter.send(answer);
@@ -259,8 +314,8 @@ impl Writer {
         }
     }
 
-    /// Keeps an event that could not be written now, unless it never can be or too many are kept.
-    fn settle(&mut self, event: Box<Event>, attended: bool, error: Option<&Error>) {
+    /// Keeps a row that could not be written now, unless it never can be or too many are kept.
+    fn settle(&mut self, kept: Box<Kept>, attended: bool, error: Option<&Error>) {
         let hopeless = match error {
             None => {
                 self.release(attended);
@@ -271,12 +326,12 @@ impl Writer {
         };
         if hopeless {
             self.release(attended);
-            lost(&event, "the database refuses it");
+            lost(&kept.entry, "the database refuses it");
         } else if attended && self.unattended.fetch_add(1, Ordering::Relaxed) >= MAX_UNATTENDED {
             self.release(false);
-            lost(&event, "too many wait to be written");
+            lost(&kept.entry, "too many wait to be written");
         } else {
-            self.kept.push(*event);
+            self.kept.push(*kept);
         }
     }
 
@@ -287,22 +342,93 @@ impl Writer {
     }
 }
 
-async fn write_with(connection: &mut SqliteConnection, batch: &[Order]) -> Result<(), sqlx::Error> {
-    if let [order] = batch
-        && order.is_one_statement()
-    {
-        return order.write(connection).await;
-    }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for order in batch {
-        order.write(&mut transaction).await?;
-    }
-    transaction.commit().await
+/// As [`write_with`], for what has to survive a power cut.
+async fn write_synced(
+    connection: &mut SqliteConnection,
+    head: &mut Option<Seen>,
+    batch: &mut [Order],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
+    let written = write_with(connection, head, batch).await;
+    let restored = sqlx::query("PRAGMA synchronous = NORMAL").execute(connection).await;
+    written.and(restored.map(drop))
 }
 
-/// Says of an event that the journal won't have it, with the event itself, so that the log does.
-fn lost(event: &Event, reason: &str) {
+/// Writes all or none. One statement is a transaction by itself, and the cheapest: rows of the audit log
+/// are chained to the head that this task knows, and the database refuses them if another process has
+/// appended since.
+async fn write_with(
+    connection: &mut SqliteConnection,
+    head: &mut Option<Seen>,
+    batch: &mut [Order],
+) -> Result<(), sqlx::Error> {
+    if let [order @ Order::Probe(_)] = batch {
+        return order.write(connection).await;
+    }
+    let plain = batch.len() <= audit::MAX_ROWS
+        && batch.iter().all(|order| order.row().is_some_and(|kept| kept.since.is_none()));
+    if let (true, Some(end)) = (plain, head.and_then(Seen::trusted)) {
+        let entries: Vec<&Entry> = batch.iter().filter_map(Order::row).map(|kept| &kept.entry).collect();
+        match audit::append(connection, end, &entries).await {
+            Err(error) if audit::is_taken(&error) => {}
+            Err(error) => {
+                mark(batch, end);
+                return Err(error);
+            }
+            Ok(end) => {
+                *head = Some(Seen::now(end));
+                return Ok(());
+            }
+        }
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut end = None;
+    if batch.iter().any(|order| order.row().is_some()) {
+        let before = audit::head(&mut transaction).await?;
+        mark(batch, before);
+        end = Some(append_all(&mut transaction, before, batch).await?);
+    }
+    for order in &*batch {
+        order.write(&mut transaction).await?;
+    }
+    transaction.commit().await?;
+    *head = end.map(Seen::now).or(*head);
+    Ok(())
+}
+
+/// Appends the rows of a batch but for those that are there. Within a transaction.
+async fn append_all(connection: &mut SqliteConnection, before: Head, batch: &[Order]) -> Result<Head, sqlx::Error> {
+    let mut entries = Vec::new();
+    for kept in batch.iter().filter_map(Order::row) {
+        // What is tried for the first time can't be there.
+        let again = kept.since.filter(|since| *since < before.seq);
+        let there = match again {
+            Some(since) => audit::is_there(connection, &kept.entry.call, since).await?,
+            None => false,
+        };
+        if !there {
+            entries.push(&kept.entry);
+        }
+    }
+    let mut end = before;
+    for rows in entries.chunks(audit::MAX_ROWS) {
+        end = audit::append(connection, end, rows).await?;
+    }
+    Ok(end)
+}
+
+/// Notes where the log ended before rows are first tried.
+fn mark(batch: &mut [Order], before: Head) {
+    for order in batch {
+        if let Order::Entry(kept, _) = order {
+            kept.since.get_or_insert(before.seq);
+        }
+    }
+}
+
+/// Says of a row that the journal won't have it, with the row itself, so that the log does.
+fn lost(entry: &Entry, reason: &str) {
     metrics::counter!("remit_audit_lost_total").increment(1);
-    let event = serde_json::to_string(event).unwrap_or_default();
+    let event = serde_json::to_string(entry).unwrap_or_default();
     tracing::error!(target: "remit::audit", %event, reason, "an audit event is lost to the journal");
 }

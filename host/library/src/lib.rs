@@ -12,7 +12,8 @@ mod offers;
 use std::{collections::BTreeSet, sync::Arc};
 
 use remit_domain::{
-    Error, PluginName, TenantId,
+    Error, PluginName, RequestId, TenantId,
+    audit::{Action, Actor, AuditLog, Deed},
     clock::Clock,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
     plugin::{Plugin, Shelf, Workshop},
@@ -20,6 +21,7 @@ use remit_domain::{
     signature::{PublicKey, Signature},
     tenant::{Context, Tenants},
 };
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tracing::Instrument as _;
 
@@ -47,6 +49,17 @@ pub struct Ports {
     pub tenants: Arc<dyn Tenants>,
     /// When.
     pub clock: Arc<dyn Clock>,
+    /// Where it stands who did what.
+    pub audit: Arc<dyn AuditLog>,
+}
+
+/// Who asks for a change.
+#[derive(Debug, Clone)]
+pub struct By {
+    /// Who.
+    pub actor: Actor,
+    /// In which request.
+    pub request: RequestId,
 }
 
 /// Tenants' own plugins. A clone is the same library.
@@ -68,8 +81,8 @@ pub struct Arrival {
     pub wasm: Vec<u8>,
     /// The signature that came with it, as [`remit_domain::signature`] writes it.
     pub signature: Option<String>,
-    /// By which key, or `anyone`.
-    pub by: String,
+    /// Who brings it.
+    pub by: By,
     /// Whether it is to serve at once.
     pub activate: bool,
 }
@@ -161,8 +174,20 @@ impl Library {
     /// Cancel: while it is examined, nothing is kept; later, it goes on to its end.
     pub async fn upload(&self, context: &Arc<Context>, arrival: Arrival) -> Result<Stored, Error> {
         let digest = Digest::of(&arrival.wasm);
-        let signer = signer(context, &digest, arrival.signature.as_deref())?;
-        let made = self.0.ports.workshop.examine(context, arrival.wasm.clone()).await?;
+        let examined = async {
+            let signer = signer(context, &digest, arrival.signature.as_deref())?;
+            Ok::<_, Error>((signer, self.0.ports.workshop.examine(context, arrival.wasm.clone()).await?))
+        };
+        let (signer, made) = match examined.await {
+            Ok(examined) => examined,
+            Err(error) => {
+                let details =
+                    json!({ "digest": digest.as_str(), "bytes": arrival.wasm.len(), "error": error.to_string() });
+                let refused = self.0.deed(&arrival.by, Action::PluginUpload, &context.tenant, "", details);
+                self.0.ports.audit.administer(refused.failed(&error)).await?;
+                return Err(error);
+            }
+        };
         let (inner, context) = (self.0.clone(), context.clone());
         to_its_end(async move { inner.keep(&context, arrival, digest, signer, made).await }).await
     }
@@ -185,6 +210,18 @@ impl Library {
         context: &Arc<Context>,
         plugin: &str,
         number: Option<u32>,
+        by: By,
+    ) -> Result<Activated, Error> {
+        self.turn_to(context, plugin, number, by, Action::PluginActivate).await
+    }
+
+    async fn turn_to(
+        &self,
+        context: &Arc<Context>,
+        plugin: &str,
+        number: Option<u32>,
+        by: By,
+        action: Action,
     ) -> Result<Activated, Error> {
         let mut versions = self.0.versions(&context.tenant, plugin).await?;
         let at = versions.iter().position(|version| number.is_none_or(|number| number == version.number));
@@ -192,29 +229,31 @@ impl Library {
         trusted(context, wanted.upload.signer.as_deref())?;
         let made = self.0.make(context, &wanted).await?;
         let inner = self.0.clone();
-        to_its_end(async move { inner.switch(&wanted, made).await }).await
+        to_its_end(async move { inner.switch(&wanted, made, &by, action).await }).await
     }
 
     /// Makes the version serve that served before. Errors: [`Error::Refused`] if there is none that is
     /// still kept; as [`Self::activate`].
-    pub async fn roll_back(&self, context: &Arc<Context>, plugin: &str) -> Result<Activated, Error> {
+    pub async fn roll_back(&self, context: &Arc<Context>, plugin: &str, by: By) -> Result<Activated, Error> {
         let name = PluginName::new(plugin).map_err(|_| missing(plugin, None))?;
         self.0.versions(&context.tenant, plugin).await?;
         let before = self.0.ports.versions.before(&context.tenant, &name).await?;
         let before = before.ok_or_else(|| Error::NothingBefore(name))?;
-        self.activate(context, plugin, Some(before)).await
+        self.turn_to(context, plugin, Some(before), by, Action::PluginRollback).await
     }
 
     /// Takes a plugin off the shelf: the operator's of that name, if there is one, is found again.
     ///
     /// Errors: [`Error::UnknownVersion`]; [`Error::Journal`].
-    pub async fn deactivate(&self, tenant: &TenantId, plugin: &str) -> Result<Switch, Error> {
+    pub async fn deactivate(&self, tenant: &TenantId, plugin: &str, by: By) -> Result<Switch, Error> {
         let name = PluginName::new(plugin).map_err(|_| missing(plugin, None))?;
         let (inner, tenant) = (self.0.clone(), tenant.clone());
         to_its_end(async move {
             let _changing = inner.changing.lock().await;
             let switch = inner.ports.versions.activate(&tenant, &name, None, inner.ports.clock.now()).await?;
             inner.ports.shelf.withdraw(&tenant, &name);
+            let details = json!({ "from": switch.from });
+            inner.record(&by, Action::PluginDeactivate, &tenant, &name, details).await?;
             Ok(switch)
         })
         .await
@@ -223,9 +262,15 @@ impl Library {
     /// Removes a version, or all of a plugin's if none is named; none is removed if one of them serves.
     ///
     /// Errors: [`Error::UnknownVersion`]; [`Error::VersionInUse`]; [`Error::Journal`], [`Error::Internal`].
-    pub async fn remove(&self, tenant: &TenantId, plugin: &str, number: Option<u32>) -> Result<Vec<u32>, Error> {
+    pub async fn remove(
+        &self,
+        tenant: &TenantId,
+        plugin: &str,
+        number: Option<u32>,
+        by: By,
+    ) -> Result<Vec<u32>, Error> {
         let (inner, tenant, plugin) = (self.0.clone(), tenant.clone(), plugin.to_owned());
-        to_its_end(async move { inner.remove(&tenant, &plugin, number).await }).await
+        to_its_end(async move { inner.remove(&tenant, &plugin, number, &by).await }).await
     }
 }
 
@@ -265,7 +310,7 @@ impl Inner {
             bytes: u64::try_from(arrival.wasm.len()).unwrap_or(u64::MAX),
             says: description.version.clone(),
             at: self.ports.clock.now(),
-            by: arrival.by,
+            by: arrival.by.actor.as_str().to_owned(),
             signer: signer.map(|signer| signer.to_string()),
             offers: serde_json::to_value(&offers).map_err(|error| Error::Internal(error.into()))?,
             digest,
@@ -279,9 +324,16 @@ impl Inner {
         let changes = compared.map(|compared| offers.changes_since(&compared)).unwrap_or_default();
         self.ports.artifacts.put(&upload.digest, &arrival.wasm).await?;
         let (mut version, new) = self.ports.versions.add(&upload).await?;
+        let details = json!({
+            "version": version.upload.says, "number": version.number, "digest": version.upload.digest.as_str(),
+            "bytes": version.upload.bytes, "signer": version.upload.signer, "new": new, "changes": changes,
+        });
+        self.record(&arrival.by, Action::PluginUpload, &upload.tenant, &upload.plugin, details).await?;
         let mut switched = None;
         if arrival.activate {
-            switched = Some(self.put_up(&version, made).await?);
+            let switch = self.put_up(&version, made).await?;
+            self.record_switch(&arrival.by, Action::PluginActivate, &version, switch, &changes).await?;
+            switched = Some(switch);
             version.active = true;
         }
         self.retire(&upload.tenant, &upload.plugin, version.number).await;
@@ -304,14 +356,22 @@ impl Inner {
         self.ports.workshop.examine(context, wasm.ok_or_else(lost)?).await
     }
 
-    async fn switch(&self, wanted: &Version, made: Arc<dyn Plugin>) -> Result<Activated, Error> {
+    async fn switch(
+        &self,
+        wanted: &Version,
+        made: Arc<dyn Plugin>,
+        by: &By,
+        action: Action,
+    ) -> Result<Activated, Error> {
         let _changing = self.changing.lock().await;
         let Upload { tenant, plugin, .. } = &wanted.upload;
         let versions = self.ports.versions.list(Some(tenant), Some(plugin)).await?;
         let operators = || self.ports.shelf.operators(plugin).map(|plugin| Offers::of(plugin.description()));
         let serving = versions.iter().find(|version| version.active).map(kept).or_else(operators);
         let changes = serving.map(|serving| kept(wanted).changes_since(&serving)).unwrap_or_default();
-        Ok(Activated { switch: self.put_up(wanted, made).await?, changes })
+        let switch = self.put_up(wanted, made).await?;
+        self.record_switch(by, action, wanted, switch, &changes).await?;
+        Ok(Activated { switch, changes })
     }
 
     /// Record first, then the shelf: a crash between the two is mended by the next start. The caller holds
@@ -324,7 +384,7 @@ impl Inner {
         Ok(switch)
     }
 
-    async fn remove(&self, tenant: &TenantId, plugin: &str, number: Option<u32>) -> Result<Vec<u32>, Error> {
+    async fn remove(&self, tenant: &TenantId, plugin: &str, number: Option<u32>, by: &By) -> Result<Vec<u32>, Error> {
         let _changing = self.changing.lock().await;
         let mut versions = self.versions(tenant, plugin).await?;
         versions.retain(|version| number.is_none_or(|number| number == version.number));
@@ -335,10 +395,43 @@ impl Inner {
         versions.sort_by_key(|version| !version.active);
         let mut removed = Vec::new();
         for version in versions {
+            let Upload { plugin, digest, .. } = &version.upload;
             self.discard(&version).await?;
+            let details = json!({ "number": version.number, "digest": digest.as_str() });
+            self.record(by, Action::PluginDelete, tenant, plugin, details).await?;
             removed.push(version.number);
         }
         Ok(removed)
+    }
+
+    /// Puts on record what was done. It is done whatever becomes of the record.
+    async fn record(
+        &self,
+        by: &By,
+        action: Action,
+        tenant: &TenantId,
+        plugin: &PluginName,
+        details: Value,
+    ) -> Result<(), Error> {
+        self.ports.audit.administer(self.deed(by, action, tenant, plugin.as_str(), details)).await
+    }
+
+    async fn record_switch(
+        &self,
+        by: &By,
+        action: Action,
+        version: &Version,
+        switch: Switch,
+        changes: &[Change],
+    ) -> Result<(), Error> {
+        let Upload { tenant, plugin, digest, .. } = &version.upload;
+        let details = json!({ "from": switch.from, "to": switch.to, "digest": digest.as_str(), "changes": changes });
+        self.record(by, action, tenant, plugin, details).await
+    }
+
+    fn deed(&self, by: &By, action: Action, tenant: &TenantId, name: &str, details: Value) -> Deed {
+        let deed = Deed::new(self.ports.clock.now(), by.actor.clone(), action, name);
+        deed.of(tenant).asked_by(&by.request).with(details)
     }
 
     /// Removes a version's record, and its bytes if nobody else has them.

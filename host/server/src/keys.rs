@@ -14,10 +14,12 @@ use remit_config::{Contexts, Environment, Host};
 use remit_domain::{
     AgentName, Error, TenantId,
     access::{Key, KeyId, Keys as _, Role, Token},
+    audit::{Action, Actor, AuditLog as _, Deed},
     clock::{Clock as _, SystemClock, rfc3339},
     tenant::Tenants as _,
 };
 use remit_journal::Journal;
+use serde_json::json;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Which host's keys.
@@ -68,13 +70,21 @@ pub enum Verb {
     },
 }
 
+impl Where {
+    /// The settings with the environment that they were read in. Errors: all their faults.
+    pub(crate) fn settings(&self) -> anyhow::Result<(Host, Environment)> {
+        let env = Environment::from_process(Some(Path::new(".env")))?;
+        let mut host = Host::load(Path::new("."), &self.config, self.profile.as_deref(), &env)?;
+        if let Some(state) = &self.state {
+            host.relocate_state(state);
+        }
+        Ok((host, env))
+    }
+}
+
 /// Carries out one verb. Errors: what can't be read or written; a tenant, agent or key that is not there.
 pub async fn run(at: Where, verb: Verb) -> anyhow::Result<()> {
-    let env = Environment::from_process(Some(Path::new(".env")))?;
-    let mut host = Host::load(Path::new("."), &at.config, at.profile.as_deref(), &env)?;
-    if let Some(state) = &at.state {
-        host.relocate_state(state);
-    }
+    let (host, env) = at.settings()?;
     let host = Arc::new(host);
     let journal =
         Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
@@ -93,6 +103,7 @@ async fn carry_out(journal: &Journal, host: Arc<Host>, env: Environment, verb: V
             let token = Token::random().map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
             let key = Key { id: token.id().clone(), tenant, role, agents, label, created: now, expires, revoked: None };
             journal.add(&key, &token.digest()).await?;
+            journal.administer(key_made(&key, Actor::Console, now)).await?;
             say(&token.reveal())?;
             note(&format!("key {} of the role {} is made; it is not shown again", key.id, role.as_str()));
         }
@@ -105,17 +116,43 @@ async fn carry_out(journal: &Journal, host: Arc<Host>, env: Environment, verb: V
         Verb::Revoke { id } => {
             let key =
                 KeyId::new(&id).with_context(|| format!("`{id}` is no key's id: `remit keys list` shows them"))?;
-            ensure!(
-                journal.find(&key).await?.is_some(),
-                "there is no key {key}: `remit keys list` shows those there are"
-            );
+            let (found, _) = journal
+                .find(&key)
+                .await?
+                .with_context(|| format!("there is no key {key}: `remit keys list` shows those there are"))?;
             match journal.revoke(None, &key, now).await? {
-                true => note(&format!("key {key} is revoked")),
+                true => {
+                    journal.administer(key_revoked(&found, Actor::Console, now)).await?;
+                    note(&format!("key {key} is revoked"));
+                }
                 false => note(&format!("key {key} was revoked before")),
             }
         }
     }
     Ok(())
+}
+
+/// For the record: a key was made.
+pub(crate) fn key_made(key: &Key, actor: Actor, now: OffsetDateTime) -> Deed {
+    on_key(Action::KeyCreate, key, actor, now).with(json!({
+        "role": key.role,
+        "agents": key.agents,
+        "label": key.label,
+        "expires": key.expires.map(rfc3339),
+    }))
+}
+
+/// For the record: a key was revoked.
+pub(crate) fn key_revoked(key: &Key, actor: Actor, now: OffsetDateTime) -> Deed {
+    on_key(Action::KeyRevoke, key, actor, now).with(json!({ "role": key.role }))
+}
+
+fn on_key(action: Action, key: &Key, actor: Actor, now: OffsetDateTime) -> Deed {
+    let deed = Deed::new(now, actor, action, key.id.as_str());
+    match &key.tenant {
+        Some(tenant) => deed.of(tenant),
+        None => deed,
+    }
 }
 
 type Whose = (Option<TenantId>, Option<BTreeSet<AgentName>>);

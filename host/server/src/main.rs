@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use remit_sandbox::Bounds;
 use remit_server::{
-    keys,
+    audit, keys,
     observe::LogFormat,
     serve::{self, Options},
 };
@@ -32,6 +32,13 @@ enum Verb {
         at: keys::Where,
         #[command(subcommand)]
         verb: keys::Verb,
+    },
+    /// Verifies the audit log, signs where it stands, and removes what is old.
+    Audit {
+        #[command(flatten)]
+        at: keys::Where,
+        #[command(subcommand)]
+        verb: audit::Verb,
     },
     /// Serves chat, MCP and tools until SIGINT or SIGTERM.
     Serve {
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
             run(Options { config, profile, listen, state, log_format }).map(|()| true)
         }
         Verb::Keys { at, verb } => on_keys(at, verb).map(|()| true),
+        Verb::Audit { at, verb } => on_audit(at, verb),
         Verb::Check { root } => check::run(&root),
         Verb::Plugin(arguments) => plugin::run(arguments),
         Verb::Compile { cpu_seconds, memory_bytes, component_bytes } => {
@@ -98,6 +106,11 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn on_keys(at: keys::Where, verb: keys::Verb) -> anyhow::Result<()> {
     keys::run(at, verb).await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn on_audit(at: keys::Where, verb: audit::Verb) -> anyhow::Result<bool> {
+    audit::run(at, verb).await
 }
 
 #[tokio::main]

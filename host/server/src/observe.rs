@@ -9,7 +9,7 @@ use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use remit_domain::{
     Error,
-    audit::{AuditLog, Event},
+    audit::{AuditLog, Deed, Event},
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -127,6 +127,26 @@ impl Audited {
     }
 }
 
+impl Audited {
+    fn tell_deed(deed: &Deed) {
+        tracing::info!(
+            target: "remit::audit",
+            request = deed.request.as_ref().map(tracing::field::display),
+            id = %deed.id,
+            tenant = deed.tenant.as_ref().map(tracing::field::display),
+            actor = deed.actor.as_str(),
+            action = deed.action.as_str(),
+            name = deed.name(),
+            details = %deed.details(),
+            outcome = deed.outcome.as_str(),
+            code = deed.code,
+            "audit"
+        );
+        let labels = [("action", deed.action.as_str()), ("outcome", deed.outcome.as_str())];
+        metrics::counter!("remit_deeds_total", &labels).increment(1);
+    }
+}
+
 #[async_trait]
 impl AuditLog for Audited {
     async fn record(&self, event: Event) -> Result<(), Error> {
@@ -137,5 +157,10 @@ impl AuditLog for Audited {
     fn record_later(&self, event: Event) {
         Self::tell(&event);
         self.journal.record_later(event);
+    }
+
+    async fn administer(&self, deed: Deed) -> Result<(), Error> {
+        Self::tell_deed(&deed);
+        self.journal.administer(deed).await
     }
 }

@@ -79,6 +79,7 @@ async fn run(
         );
     }
     let _watch = Watch::start(&app, &host)?;
+    let upkeep = tokio::spawn(app.upkeep.clone().run());
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopping = app.stopping.clone();
@@ -105,6 +106,7 @@ async fn run(
         served = serving => served?,
         () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
     }
+    upkeep.abort();
     app.end().await;
     tracing::info!("stopped");
     Ok(())

@@ -16,6 +16,7 @@ use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::Upkeep,
     http::{self, Gate, Operations},
     mcp,
     observe::Audited,
@@ -37,6 +38,8 @@ pub struct App {
     pub journal: Arc<Journal>,
     /// Cancelled when the host begins to end: streams that only listen end with it.
     pub stopping: CancellationToken,
+    /// Keeps the audit log in order while the host runs.
+    pub(crate) upkeep: Arc<Upkeep>,
     /// Cancelled to end requests under way, whatever they are at.
     pub ends: CancellationToken,
     /// The requests under way.
@@ -63,6 +66,7 @@ impl App {
         if tokio::time::timeout(PATIENCE, quiet).await.is_err() {
             tracing::error!("calls were still running when the journal was closed");
         }
+        self.upkeep.end().await;
         self.journal.close().await;
     }
 }
@@ -85,7 +89,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let journal = Arc::new(journal);
 
     let registry = registry(&host).await?;
-    let library = library(&host, journal.clone(), registry.clone(), tenants.clone())?;
+    let audit = Arc::new(Audited::new(journal.clone()));
+    let library = library(&host, &journal, &audit, registry.clone(), tenants.clone())?;
     match library.sweep().await {
         Ok(0) => {}
         Ok(swept) => tracing::warn!(swept, "components that no record names were removed: an upload broke off"),
@@ -94,8 +99,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     restore(&library).await;
     let guard = Guard::new(network_rules(&host)?)?;
     let sources: Arc<dyn Sources> = remit_sources::Pools::new(remit_sources::Settings::default(), guard.clone());
-    let audit = Arc::new(Audited::new(journal.clone()));
-    let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit, Arc::new(SystemClock));
+    let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit.clone(), Arc::new(SystemClock));
+    let upkeep = Arc::new(Upkeep::new(&host, &guard, journal.clone(), audit.clone())?);
 
     let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
@@ -109,12 +114,14 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
         chat: Arc::new(chat),
         keys,
         library: library.clone(),
+        audit,
+        journal: journal.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
         mcp: mcp::Door::new(catalogue.clone(), registry.clone(), stopping.clone(), ends.clone()),
         gate,
     })?;
     let plugins_dir = host.plugins_dir.clone();
-    Ok(App { router, catalogue, contexts, registry, library, journal, stopping, ends, under_way, plugins_dir })
+    Ok(App { router, catalogue, contexts, registry, library, journal, upkeep, stopping, ends, under_way, plugins_dir })
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
@@ -127,17 +134,19 @@ async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
 
 fn library(
     host: &Host,
-    journal: Arc<Journal>,
+    journal: &Arc<Journal>,
+    audit: &Arc<Audited>,
     registry: Arc<Registry>,
     tenants: Arc<dyn Tenants>,
 ) -> anyhow::Result<Library> {
     let ports = Ports {
-        versions: journal,
+        versions: journal.clone(),
         artifacts: artifacts(&host.artifacts)?,
         workshop: registry.clone(),
         shelf: registry,
         tenants,
         clock: Arc::new(SystemClock),
+        audit: audit.clone(),
     };
     let keep = usize::try_from(host.keep_versions).unwrap_or(usize::MAX);
     Ok(Library::new(ports, remit_library::Settings { keep }))

@@ -14,7 +14,8 @@ use std::{
 use async_trait::async_trait;
 use remit_artifacts::Folder;
 use remit_domain::{
-    Error, PluginName, TenantId,
+    Error, PluginName, RequestId, TenantId,
+    audit::Actor,
     clock::SystemClock,
     grant::Grants,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
@@ -23,7 +24,7 @@ use remit_domain::{
     tenant::{Company, Context, State, Tenants},
 };
 use remit_journal::Journal;
-use remit_library::{Arrival, Library, Ports, Settings};
+use remit_library::{Arrival, By, Library, Ports, Settings};
 use tokio::runtime::Runtime;
 
 /// Counts the steps of a change. At the last one that it may take, the process is as good as dead: the
@@ -188,6 +189,10 @@ fn plugin() -> PluginName {
     PluginName::new("tools").unwrap()
 }
 
+fn by() -> By {
+    By { actor: Actor::Anyone, request: RequestId::random() }
+}
+
 fn context() -> Arc<Context> {
     Arc::new(Context {
         tenant: TenantId::new("techstart").unwrap(),
@@ -225,6 +230,7 @@ impl Alive {
                 shelf: shelf.clone(),
                 tenants: shelf.clone(),
                 clock: Arc::new(SystemClock),
+                audit: journal.clone(),
             },
             Settings { keep: 0 },
         );
@@ -232,7 +238,7 @@ impl Alive {
     }
 
     async fn upload(&self, bytes: &[u8], activate: bool) {
-        let arrival = Arrival { wasm: bytes.to_vec(), signature: None, by: "anyone".to_owned(), activate };
+        let arrival = Arrival { wasm: bytes.to_vec(), signature: None, by: by(), activate };
         self.library.upload(&context(), arrival).await.unwrap();
     }
 
@@ -305,17 +311,17 @@ fn old_then_new(found: &[Option<Digest>], old: &[u8], new: Option<&[u8]>) {
 fn an_end_at_any_step_leaves_the_old_or_the_new() {
     old_then_new(&ends(async |alive| alive.upload(b"after", true).await), b"before", Some(b"after"));
     let again = ends(async |alive| {
-        alive.library.activate(&context(), "tools", Some(2)).await.unwrap();
+        alive.library.activate(&context(), "tools", Some(2), by()).await.unwrap();
     });
     old_then_new(&again, b"before", Some(b"beside"));
     let off = ends(async |alive| {
-        alive.library.deactivate(&context().tenant, "tools").await.unwrap();
+        alive.library.deactivate(&context().tenant, "tools", by()).await.unwrap();
     });
     old_then_new(&off, b"before", None);
     // These change nothing of what serves, whenever they end.
     let still = ends(async |alive| alive.upload(b"after", false).await);
     let removed = ends(async |alive| {
-        alive.library.remove(&context().tenant, "tools", Some(2)).await.unwrap();
+        alive.library.remove(&context().tenant, "tools", Some(2), by()).await.unwrap();
     });
     for found in [still, removed] {
         assert!(found.len() > 2 && found.iter().all(|it| *it == Some(Digest::of(b"before"))), "{found:?}");

@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub library: Library,
     /// Where the host may connect to.
     pub network: Network,
+    /// How the audit log is kept.
+    pub audit: super::audit::Authored,
     /// The language model of tenants that name none.
     pub model: Model,
     /// Answer with the offline model where no language model is configured. For demonstrations.
@@ -68,6 +70,7 @@ impl Default for Host {
             limits: Limits::default(),
             library: Library::default(),
             network: Network::default(),
+            audit: super::audit::Authored::default(),
             model: Model::default(),
             offline_model: false,
             tenants: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: reloading. What stands here is in force until the host is started again.
 
+mod audit;
 pub(crate) mod authored;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,6 +23,8 @@ use remit_domain::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+pub use audit::Audit;
 
 use crate::{
     environment::{Environment, Part},
@@ -56,6 +59,8 @@ pub struct Host {
     pub keep_versions: u32,
     /// What may be reached although it is private.
     pub network: Network,
+    /// How the audit log is kept.
+    pub audit: Audit,
     /// The language model of tenants that name none; its name is always there.
     pub model: ModelChoice,
     /// Whether the offline model answers where no language model is configured.
@@ -200,6 +205,7 @@ impl Checker<'_> {
             workflows_dir: root.join(&authored.workflows_dir),
             limits: (&authored.limits).into(),
             network: self.network(&authored.network),
+            audit: self.audit(root, &authored.audit),
             own_prefixes: vec![
                 format!("{}_", authored.model.credentials),
                 format!("{}_", authored.library.credentials),
@@ -231,6 +237,19 @@ impl Checker<'_> {
 
     fn url(&mut self, pointer: &str, text: &str) -> Option<Url> {
         http_url(text).map_err(|message| self.complain(pointer, message, None)).ok()
+    }
+
+    fn audit(&mut self, root: &Path, authored: &audit::Authored) -> Audit {
+        let checkpoints = &authored.checkpoints;
+        Audit {
+            segment_rows: authored.segment_rows,
+            segment_age: Duration::from_secs(u64::from(authored.segment_hours) * 3_600),
+            keep: authored.keep_days.map(|days| audit::DAY * days),
+            checkpoint_file: checkpoints.file.as_ref().map(|file| root.join(file)),
+            checkpoint_url: checkpoints.url.as_deref().and_then(|text| self.url("/audit/checkpoints/url", text)),
+            checkpoint_every: Duration::from_secs(u64::from(checkpoints.every_minutes) * 60),
+            checkpoint_rows: checkpoints.every_rows,
+        }
     }
 
     fn network(&mut self, network: &authored::Network) -> Network {

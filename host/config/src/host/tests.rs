@@ -69,6 +69,30 @@ fn what_is_written_is_read() -> Outcome {
 }
 
 #[test]
+fn how_the_audit_log_is_kept_is_read_and_checked() -> Outcome {
+    let audit = host()?.audit;
+    assert_eq!((audit.segment_rows, audit.segment_age, audit.keep), (10_000, Duration::from_secs(86_400), None));
+    assert_eq!((audit.checkpoint_file, audit.checkpoint_url), (None, None));
+    assert_eq!((audit.checkpoint_every, audit.checkpoint_rows), (Duration::from_secs(600), 10_000));
+    let text = "audit:\n  segmentRows: 100\n  segmentHours: 1\n  keepDays: 90\n  checkpoints:\n    file: mnt/a.jsonl\n\
+        \x20   url: https://watch.example.com/remit\n    everyMinutes: 1\n    everyRows: 10\n";
+    let host = load(text, None, &[])?;
+    assert_eq!(host.audit.keep, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!(host.audit.checkpoint_file, Some(host.root.join("mnt/a.jsonl")));
+    assert_eq!(host.audit.checkpoint_url.map(String::from).as_deref(), Some("https://watch.example.com/remit"));
+    for (text, said) in [
+        ("audit:\n  keepDays: 0\n", "host.yaml:2:13"),
+        ("audit:\n  keepForever: true\n", "host.yaml:2:3"),
+        ("audit:\n  segmentRows: 1\n", "host.yaml:2:16"),
+        ("audit:\n  checkpoints:\n    url: ftp://a\n", "host.yaml:3:10: not an http or https URL"),
+    ] {
+        let shown = load(text, None, &[]).map(|_| String::new()).unwrap_or_else(|error| error.to_string());
+        assert!(shown.starts_with(said), "{text}: {shown}");
+    }
+    Ok(())
+}
+
+#[test]
 fn every_limit_is_read_and_a_tier_keeps_what_is_not_written() -> Outcome {
     let written = Limit::ALL.into_iter().enumerate().map(|(at, limit)| (limit, 65_536 + at as u64));
     let written = written.map(|(limit, value)| match limit {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     SourceName,
-    audit::{Event, Outcome as Became},
+    audit::{Deed, Event, Outcome as Became},
     clock::SystemClock,
     data::{self, Handle},
     grant::{Grants, Need, Permission},
@@ -170,6 +170,10 @@ impl AuditLog for FakeAudit {
 
     fn record_later(&self, event: Event) {
         self.put(event);
+    }
+
+    async fn administer(&self, _: Deed) -> Result<(), Error> {
+        Err(Error::Internal("a catalogue administers nothing".into()))
     }
 }
 

@@ -61,6 +61,7 @@ const ROUTES: &[(Method, &str, Rule)] = &[
     (Method::POST, "/api/plugins/{name}/activate", Rule::Role(Role::Admin)),
     (Method::POST, "/api/plugins/{name}/rollback", Rule::Role(Role::Admin)),
     (Method::POST, "/api/plugins/{name}/deactivate", Rule::Role(Role::Admin)),
+    (Method::GET, "/api/audit", Rule::Role(Role::Admin)),
 ];
 
 /// Who may use a route; `None` for one that stands in no table.

@@ -12,6 +12,7 @@ use axum::{
 use remit_domain::{
     Catalogue, Error,
     access::{Key, KeyId, Keys, Role, Token},
+    audit::AuditLog,
     clock::{SystemClock, rfc3339},
     schema::Problem,
 };
@@ -22,6 +23,7 @@ use super::{
     error::{Body, Failure},
     extract::{JsonBody, Path, Tenant},
 };
+use crate::keys::{key_made, key_revoked};
 use remit_domain::clock::Clock as _;
 
 /// What the routes of keys stand on.
@@ -29,6 +31,7 @@ use remit_domain::clock::Clock as _;
 pub(crate) struct State {
     pub(crate) catalogue: Catalogue,
     pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) audit: Arc<dyn AuditLog>,
 }
 
 impl FromRef<State> for Catalogue {
@@ -170,7 +173,8 @@ pub(crate) async fn create(
         revoked: None,
     };
     state.keys.add(&key, &token.digest()).await?;
-    tracing::info!(key = %key.id, tenant = %tenant.context.tenant, role = role.as_str(), by = tenant.principal.name(), "a key was made");
+    let deed = key_made(&key, (&tenant.principal).into(), now);
+    state.audit.administer(deed.asked_by(&tenant.request)).await?;
     Ok((StatusCode::CREATED, Json(Made { success: true, token: token.reveal(), key: Shown::of(key, now) })))
 }
 
@@ -190,9 +194,13 @@ pub(crate) async fn revoke(
     let missing = || Failure::new(StatusCode::NOT_FOUND, "not_found", "this tenant has no such key");
     let key = KeyId::new(&id).ok_or_else(missing)?;
     let own = state.keys.find(&key).await?.filter(|(key, _)| key.tenant.as_ref() == Some(&tenant.context.tenant));
-    own.ok_or_else(missing)?;
-    let revoked = state.keys.revoke(Some(&tenant.context.tenant), &key, SystemClock.now()).await?;
-    tracing::info!(%key, tenant = %tenant.context.tenant, by = tenant.principal.name(), "a key was revoked");
+    let (found, _) = own.ok_or_else(missing)?;
+    let now = SystemClock.now();
+    let revoked = state.keys.revoke(Some(&tenant.context.tenant), &key, now).await?;
+    if revoked {
+        let deed = key_revoked(&found, (&tenant.principal).into(), now);
+        state.audit.administer(deed.asked_by(&tenant.request)).await?;
+    }
     Ok(Json(Revoked { success: true, id, revoked }))
 }
 

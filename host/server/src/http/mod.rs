@@ -1,6 +1,7 @@
 //! The HTTP API: one file a noun, each router holding what it needs and no more.
 
 mod access;
+mod audit;
 pub(crate) mod chat;
 mod debug;
 pub(crate) mod error;
@@ -22,7 +23,8 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
-use remit_domain::{Catalogue, access::Keys};
+use remit_domain::{Catalogue, access::Keys, audit::AuditLog};
+use remit_journal::Journal;
 use remit_library::Library;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::OpenApi;
@@ -44,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) chat: Arc<remit_agent::Chat>,
     pub(crate) keys: Arc<dyn Keys>,
     pub(crate) library: Library,
+    pub(crate) audit: Arc<dyn AuditLog>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) operations: Operations,
     pub(crate) mcp: mcp::Door,
     pub(crate) gate: Gate,
@@ -95,10 +99,12 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
         .with_state(parts.operations.clone());
-    let keys = OpenApiRouter::new()
-        .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::revoke))
-        .with_state(keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
+    let keys = OpenApiRouter::new().routes(routes!(keys::list, keys::create)).routes(routes!(keys::revoke)).with_state(
+        keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone(), audit: parts.audit.clone() },
+    );
+    let audit = OpenApiRouter::new()
+        .routes(routes!(audit::list))
+        .with_state(audit::State { catalogue: parts.catalogue.clone(), journal: parts.journal.clone() });
     let plugins = OpenApiRouter::new()
         .routes(routes!(plugins::list, plugins::upload))
         .routes(routes!(plugins::versions, plugins::remove))
@@ -120,6 +126,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(operations)
         .merge(keys)
         .merge(plugins)
+        .merge(audit)
         .merge(mcp)
         .merge(description)
 }

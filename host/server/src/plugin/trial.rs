@@ -8,7 +8,7 @@ use remit_config::{Faults, File, Located};
 use remit_domain::{
     AgentName, Catalogue, Error, PluginName, RequestId, TenantId,
     access::Principal,
-    audit::{AuditLog, Door, Event},
+    audit::{AuditLog, Deed, Door, Event},
     catalogue::Caller,
     clock::SystemClock,
     plugin::{Level, Observer, Outcome, Plugin, Plugins},
@@ -138,6 +138,10 @@ impl AuditLog for Unkept {
     }
 
     fn record_later(&self, _: Event) {}
+
+    async fn administer(&self, _: Deed) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Prints what the tool tells.

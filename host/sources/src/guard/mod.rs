@@ -5,6 +5,7 @@
 //! resolver. Deliberately absent: databases and mail, whose hosts are the operator's own words.
 
 mod address;
+mod delivery;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::Url;
 
+pub use delivery::{Delivery, Undelivered};
 pub use rules::{InvalidRule, NetworkRules};
 
 /// Why the guard let no connection be made. Says nothing of the host.

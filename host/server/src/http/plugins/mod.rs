@@ -12,7 +12,7 @@ use axum::{
     http::StatusCode,
 };
 use remit_domain::{Catalogue, library::Switch};
-use remit_library::{Arrival, Library};
+use remit_library::{Arrival, By, Library};
 use serde::Deserialize;
 
 use self::shown::{Changed, Listed, Removed, Taken, Versions};
@@ -76,11 +76,11 @@ pub(crate) async fn upload(
     Query(wanted): Query<Wanted>,
     request: Request,
 ) -> Result<(StatusCode, Json<Taken>), Failure> {
+    let by = by(&tenant);
     let context = tenant.context;
     let tier = context.limits.uploads.of(context.uploads);
     let _receiving = state.receiving.take(&context.tenant)?;
     let (wasm, signature) = arrival::receive(request, tier.component_bytes).await?;
-    let by = tenant.principal.name().to_owned();
     let arrival = Arrival { wasm, signature, by, activate: wanted.activate };
     let stored = state.library.upload(&context, arrival).await?;
     let (plugin, number) = (&stored.version.upload.plugin, stored.version.number);
@@ -131,7 +131,7 @@ pub(crate) async fn activate(
     Path(name): Path<String>,
     OptionalJson(which): OptionalJson<Which>,
 ) -> Result<Json<Changed>, Failure> {
-    let activated = state.library.activate(&tenant.context, &name, which.version).await?;
+    let activated = state.library.activate(&tenant.context, &name, which.version, by(&tenant)).await?;
     Ok(changed(&tenant, name, activated.switch, activated.changes))
 }
 
@@ -149,7 +149,7 @@ pub(crate) async fn roll_back(
     tenant: Tenant,
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, Failure> {
-    let activated = state.library.roll_back(&tenant.context, &name).await?;
+    let activated = state.library.roll_back(&tenant.context, &name, by(&tenant)).await?;
     Ok(changed(&tenant, name, activated.switch, activated.changes))
 }
 
@@ -166,7 +166,7 @@ pub(crate) async fn deactivate(
     tenant: Tenant,
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, Failure> {
-    let switch = state.library.deactivate(&tenant.context.tenant, &name).await?;
+    let switch = state.library.deactivate(&tenant.context.tenant, &name, by(&tenant)).await?;
     Ok(changed(&tenant, name, switch, Vec::new()))
 }
 
@@ -188,9 +188,13 @@ pub(crate) async fn remove(
     Path(name): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Json<Removed>, Failure> {
-    let removed = state.library.remove(&tenant.context.tenant, &name, which.version).await?;
+    let removed = state.library.remove(&tenant.context.tenant, &name, which.version, by(&tenant)).await?;
     tracing::info!(tenant = %tenant.context.tenant, plugin = name, ?removed, "versions of a plugin were removed");
     Ok(Json(Removed { success: true, plugin: name, removed }))
+}
+
+fn by(tenant: &Tenant) -> By {
+    By { actor: (&tenant.principal).into(), request: tenant.request.clone() }
 }
 
 fn changed(tenant: &Tenant, plugin: String, switch: Switch, changes: Vec<remit_library::Change>) -> Json<Changed> {
