@@ -231,6 +231,7 @@ async fn the_description_names_every_route_and_every_route_is_there() {
         "/api/mcp/resources/{agent}/{name}",
         "/api/mcp/test",
         "/api/mcp/tools/{agent}",
+        "/api/usage",
         "/api/{agent}/chat",
         "/healthz",
         "/mcp/{tenant}/{agent}",

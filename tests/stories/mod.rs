@@ -10,3 +10,4 @@ mod mariadb;
 mod mcp;
 mod models;
 mod refusals;
+mod usage;

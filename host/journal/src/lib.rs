@@ -1,5 +1,5 @@
-//! The journal: what must outlast the process. Audit events, conversations, keys
-//! and the record of tenants' plugins, in one SQLite file.
+//! The journal: what must outlast the process. Audit events, conversations, keys,
+//! the record of tenants' plugins and what was used by day, in one SQLite file.
 //!
 //! What every request writes goes through one task that puts whatever waits into one transaction (group
 //! commit) and answers each waiter after the commit. The file is in WAL mode with `synchronous =
@@ -18,6 +18,7 @@ mod location;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod versions;
 mod writer;
 

@@ -14,6 +14,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_keys.sql"),
     include_str!("../migrations/0003_versions.sql"),
+    include_str!("../migrations/0004_reserved.sql"),
+    include_str!("../migrations/0005_usage.sql"),
 ];
 
 /// The schema version that this host writes.

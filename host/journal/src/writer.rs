@@ -19,11 +19,11 @@ use std::{
     time::Duration,
 };
 
-use remit_domain::{audit::Event, conversation::Key};
+use remit_domain::{audit::Event, conversation::Key, usage::Tally};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Error, audit, conversations, error::is_of_the_record, schema};
+use crate::{Error, audit, conversations, error::is_of_the_record, schema, usage};
 
 /// The most orders of one transaction. Larger ones make the first waiter wait for the last.
 const MAX_BATCH: usize = 512;
@@ -68,6 +68,11 @@ impl Queue {
         self.order(|waiter| Order::Append(Box::new(key), messages, waiter)).await
     }
 
+    /// Writes what was used, in place of what was written before: all or none.
+    pub(crate) async fn tallies(&self, tallies: Vec<Tally>) -> Result<(), remit_domain::Error> {
+        self.order(|waiter| Order::Tallies(tallies, waiter)).await
+    }
+
     /// Writes the row of probes.
     pub(crate) async fn probe(&self) -> Result<(), remit_domain::Error> {
         self.order(Order::Probe).await
@@ -95,6 +100,7 @@ impl Queue {
 enum Order {
     Event(Box<Event>, Option<oneshot::Sender<Answer>>),
     Append(Box<Key>, Vec<String>, oneshot::Sender<Answer>),
+    Tallies(Vec<Tally>, oneshot::Sender<Answer>),
     Probe(oneshot::Sender<Answer>),
     Close(oneshot::Sender<()>),
 }
@@ -104,6 +110,7 @@ impl Order {
         match self {
             Self::Event(event, _) => audit::insert(connection, event).await,
             Self::Append(key, messages, _) => conversations::insert(connection, key, messages).await,
+            Self::Tallies(tallies, _) => usage::upsert(connection, tallies).await,
             Self::Probe(_) => {
                 let statement = "INSERT INTO probe (only, at) VALUES (1, ?1) ON CONFLICT (only) DO UPDATE SET at = ?1";
                 let now = audit::instant(time::OffsetDateTime::now_utc());
@@ -115,7 +122,7 @@ impl Order {
 
     /// Whether one statement does it, which is a transaction by itself.
     fn is_one_statement(&self) -> bool {
-        !matches!(self, Self::Append(..))
+        !matches!(self, Self::Append(..) | Self::Tallies(..))
     }
 }
 
@@ -252,7 +259,7 @@ impl Writer {
                 }
                 self.settle(event, attended, error.as_deref());
             }
-            Order::Append(_, _, waiter) | Order::Probe(waiter) => {
+            Order::Append(_, _, waiter) | Order::Tallies(_, waiter) | Order::Probe(waiter) => {
                 let _ = waiter.send(answer);
             }
             Order::Close(waiter) => closing.push(waiter),

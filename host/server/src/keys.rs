@@ -16,6 +16,7 @@ use remit_domain::{
     access::{Key, KeyId, Keys as _, Role, Token},
     clock::{Clock as _, SystemClock, rfc3339},
     tenant::Tenants as _,
+    usage::Quotas,
 };
 use remit_journal::Journal;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
@@ -54,6 +55,12 @@ pub enum Verb {
         /// What people call it by.
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
+        /// How many requests may be made with it in a minute; as many as its tenant may without it.
+        #[arg(long, value_name = "N")]
+        requests_per_minute: Option<u64>,
+        /// Any quota by its key in the settings, such as tokensPerDay=100000; may be repeated.
+        #[arg(long = "quota", value_name = "KEY=N")]
+        quotas: Vec<String>,
     },
     /// Lists keys, the newest first, without what lets anybody in.
     List {
@@ -86,12 +93,14 @@ pub async fn run(at: Where, verb: Verb) -> anyhow::Result<()> {
 async fn carry_out(journal: &Journal, host: Arc<Host>, env: Environment, verb: Verb) -> anyhow::Result<()> {
     let now = SystemClock.now();
     match verb {
-        Verb::Create { tenant, role, agents, expires, label } => {
+        Verb::Create { tenant, role, agents, expires, label, requests_per_minute, quotas } => {
             let role = Role::of(&role).with_context(|| format!("no role `{role}`: viewer, agent, admin, operator"))?;
             let (tenant, agents) = whose(host, env, tenant.as_deref(), role, &agents)?;
             let expires = expires.map(|text| until(&text, now)).transpose()?;
             let token = Token::random().map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-            let key = Key { id: token.id().clone(), tenant, role, agents, label, created: now, expires, revoked: None };
+            let quotas = bounds(requests_per_minute, &quotas)?;
+            let id = token.id().clone();
+            let key = Key { id, tenant, role, agents, label, created: now, expires, revoked: None, quotas };
             journal.add(&key, &token.digest()).await?;
             say(&token.reveal())?;
             note(&format!("key {} of the role {} is made; it is not shown again", key.id, role.as_str()));
@@ -151,6 +160,19 @@ fn whose(
     Ok((Some(tenant), (!agents.is_empty()).then_some(agents)))
 }
 
+/// Quotas as the command line gives them.
+fn bounds(requests_per_minute: Option<u64>, quotas: &[String]) -> anyhow::Result<Quotas> {
+    let mut bounds = Vec::new();
+    for text in quotas {
+        let (key, allowed) = text.split_once('=').unwrap_or((text, ""));
+        let allowed = allowed.parse().with_context(|| format!("`{text}` is no quota: such as tokensPerDay=100000"))?;
+        bounds.push((key, allowed));
+    }
+    bounds.extend(requests_per_minute.map(|allowed| ("requestsPerMinute", allowed)));
+    let known = Quotas::KEYS.map(|(key, ..)| key).join(", ");
+    Quotas::read(bounds).map_err(|key| anyhow::anyhow!("there is no quota `{key}`: {known}"))
+}
+
 /// `90d`, or an instant in RFC 3339 that is still to come.
 fn until(text: &str, now: OffsetDateTime) -> anyhow::Result<OffsetDateTime> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok());
@@ -176,7 +198,14 @@ fn line(key: &Key, now: OffsetDateTime) -> String {
         (None, None) => "valid".to_owned(),
     };
     let label = key.label.as_deref().unwrap_or_default();
-    format!("{}\t{tenant}\t{}\t{agents}\t{}\t{state}\t{label}", key.id, key.role.as_str(), rfc3339(key.created))
+    let quotas = key.quotas.written().iter().map(|(key, allowed)| format!("{key}={allowed}")).collect::<Vec<_>>();
+    let quotas = quotas.join(",");
+    format!(
+        "{}\t{tenant}\t{}\t{agents}\t{}\t{state}\t{label}\t{quotas}",
+        key.id,
+        key.role.as_str(),
+        rfc3339(key.created)
+    )
 }
 
 fn say(line: &str) -> std::io::Result<()> {
@@ -195,6 +224,17 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+
+    #[test]
+    fn quotas_are_given_by_key() {
+        let read = |few, texts: &[&str]| bounds(few, &texts.iter().map(ToString::to_string).collect::<Vec<_>>()).ok();
+        assert_eq!(read(None, &[]), Some(Quotas::NONE));
+        let written = read(Some(5), &["tokensPerDay=9", "requestsPerMinute=7"]).map(|quotas| quotas.written());
+        assert_eq!(written, Some([("requestsPerMinute", 5), ("tokensPerDay", 9)].into()));
+        for bad in ["", "tokensPerDay", "tokensPerDay=", "tokensPerDay=-1", "tokensPerYear=1"] {
+            assert_eq!(read(None, &[bad]), None, "{bad}");
+        }
+    }
 
     #[test]
     fn an_end_is_days_or_an_instant_to_come() {

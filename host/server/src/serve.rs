@@ -18,6 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    counts,
     observe::{self, LogFormat, Telemetry},
     watch::Watch,
     wire,
@@ -80,6 +81,8 @@ async fn run(
         );
     }
     let _watch = Watch::start(&app, &host)?;
+    let (usage, journal) = (app.catalogue.usage().clone(), app.journal.clone());
+    let counting = tokio::spawn(async move { counts::keep(&usage, journal.as_ref()).await });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopping = CancellationToken::new();
@@ -96,7 +99,8 @@ async fn run(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let serving = axum::serve(listener, app.router.clone()).with_graceful_shutdown(stop).into_future();
+    let service = app.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop).into_future();
     announce(address)?;
     let drained = async {
         stopping.cancelled().await;
@@ -106,6 +110,7 @@ async fn run(
         served = serving => served?,
         () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
     }
+    counting.abort();
     app.end().await;
     tracing::info!("stopped");
     Ok(())

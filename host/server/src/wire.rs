@@ -12,6 +12,7 @@ use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    counts,
     http::{self, Gate, Operations},
     mcp,
     observe::Audited,
@@ -55,6 +56,7 @@ impl App {
         if tokio::time::timeout(PATIENCE, quiet).await.is_err() {
             tracing::error!("calls were still running when the journal was closed");
         }
+        counts::hand_on(self.catalogue.usage(), self.journal.as_ref()).await;
         self.journal.close().await;
     }
 }
@@ -82,12 +84,14 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let audit = Arc::new(Audited::new(journal.clone()));
     let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit, Arc::new(SystemClock));
 
+    catalogue.usage().restore(journal.as_ref()).await.context("what was used today could not be read")?;
+
     let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
     let open = host.listen.ip().is_loopback();
     let keys: Arc<dyn Keys> = journal.clone();
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), open);
-    let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), ..gate(&host) };
+    let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
     let (ends, under_way) = (gate.ends.clone(), gate.under_way.clone());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use remit_domain::limits::{self, Limit};
+use remit_domain::{
+    limits::{self, Limit},
+    usage,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::quotas::Quotas;
 
 /// The operator's settings: `configs/host.yaml`. Relative paths begin at the working directory;
 /// those that `remit check FOLDER` reads, at that folder.
@@ -29,6 +34,8 @@ pub(crate) struct Host {
     pub workflows_dir: String,
     /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
+    /// How much each tenant may use, if `tenants` says nothing else of it.
+    pub quotas: Quotas,
     /// Where the host may connect to.
     pub network: Network,
     /// The language model of tenants that name none.
@@ -64,6 +71,7 @@ impl Default for Host {
             contexts_dir: "configs/contexts".into(),
             workflows_dir: "workflows".into(),
             limits: Limits::default(),
+            quotas: Quotas { requests_per_minute: tenants_own(), ..Quotas::default() },
             network: Network::default(),
             model: Model::default(),
             offline_model: false,
@@ -75,6 +83,11 @@ impl Default for Host {
             allowed_hosts: Vec::new(),
         }
     }
+}
+
+/// What the shipped quota of requests is.
+fn tenants_own() -> Option<u64> {
+    usage::Quotas::of_a_tenant().get(usage::Meter::Requests, usage::Window::Minute)
 }
 
 /// What calls of plugins may use, and what uploads may be. Each is a ceiling: a tenant's context may ask
@@ -285,6 +298,8 @@ pub(crate) struct Tenant {
     pub credential_prefixes: Option<Vec<String>>,
     /// How large the tenant's uploads may be: `limits.uploads` has the figures.
     pub uploads: Tier,
+    /// How much the tenant may use: each key in place of the same one of `quotas`.
+    pub quotas: Quotas,
 }
 
 /// How large uploads may be.

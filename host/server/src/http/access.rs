@@ -53,6 +53,7 @@ const ROUTES: &[(Method, &str, Rule)] = &[
     (Method::GET, "/api/keys", Rule::Role(Role::Admin)),
     (Method::POST, "/api/keys", Rule::Role(Role::Admin)),
     (Method::DELETE, "/api/keys/{id}", Rule::Role(Role::Admin)),
+    (Method::GET, "/api/usage", Rule::Role(Role::Viewer)),
 ];
 
 /// Who may use a route; `None` for one that stands in no table.

@@ -56,7 +56,7 @@ pub(crate) fn principal(extensions: &Extensions) -> Result<Principal, Error> {
 }
 
 /// The tenant that a request is for: the one that its key belongs to, else the one that it names.
-fn named(headers: &HeaderMap, principal: &Principal) -> Result<TenantId, Failure> {
+pub(super) fn named(headers: &HeaderMap, principal: &Principal) -> Result<TenantId, Failure> {
     let mut given = headers.get_all(CONTEXT_HEADER).iter();
     let named = match (given.next(), principal.tenant()) {
         (Some(named), _) => named,

@@ -10,7 +10,9 @@ mod health;
 mod keys;
 mod operations;
 mod resources;
+mod strangers;
 mod tools;
+mod usage;
 
 use std::sync::Arc;
 
@@ -95,6 +97,9 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .with_state(keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
+    let usage = OpenApiRouter::new()
+        .routes(routes!(usage::show))
+        .with_state(usage::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle)).with_state(parts.mcp.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
@@ -102,6 +107,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(chat)
         .merge(operations)
         .merge(keys)
+        .merge(usage)
         .merge(mcp)
         .merge(description)
 }

@@ -21,9 +21,23 @@ use serde_json::{Value, json};
 
 use self::server::Server;
 use crate::http::{
-    MAX_BODY_BYTES, error,
+    MAX_BODY_BYTES,
+    error::{self, Failure},
     extract::{self, Path},
 };
+
+/// Its route.
+pub(crate) const ROUTE: &str = "/mcp/{tenant}/{agent}";
+
+/// A refusal of the gate in this door's words.
+pub(crate) fn refused(failure: &Failure) -> Response {
+    let data = json!({ "code": failure.code() });
+    let mut response = rpc_error(failure.status(), INVALID_REQUEST, failure.error(), data);
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
 
 /// What the MCP door stands on.
 #[derive(Clone)]
