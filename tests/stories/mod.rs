@@ -1,6 +1,7 @@
 //! One file a door or a promise.
 
 mod audit;
+mod backup;
 mod clients;
 mod doors;
 mod hostile;
@@ -10,4 +11,5 @@ mod mariadb;
 mod mcp;
 mod models;
 mod refusals;
+mod tenant;
 mod usage;

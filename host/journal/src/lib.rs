@@ -16,6 +16,8 @@ mod journal;
 mod keys;
 mod location;
 mod schema;
+mod snapshot;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -25,3 +27,5 @@ mod writer;
 pub use audit::{Filter, Row};
 pub use error::Error;
 pub use journal::Journal;
+pub use snapshot::Contents;
+pub use tenants::Forgotten;

@@ -46,7 +46,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
 }
 
 /// The version of a file; 0 for a new one. Errors as [`migrate`].
-async fn version(connection: &mut SqliteConnection, path: &Path) -> Result<i64, Error> {
+pub(crate) async fn version(connection: &mut SqliteConnection, path: &Path) -> Result<i64, Error> {
     let (application, version, tables): (i64, i64, i64) = sqlx::query_as(
         "SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema)
          FROM pragma_application_id AS a, pragma_user_version AS v",

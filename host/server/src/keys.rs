@@ -21,6 +21,8 @@ use remit_domain::{
 use remit_journal::Journal;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
+use crate::state;
+
 /// Which host's keys.
 #[derive(Debug, Args)]
 pub struct Where {
@@ -33,6 +35,18 @@ pub struct Where {
     /// Finds state here instead of where the settings say.
     #[arg(long, value_name = "FOLDER", global = true)]
     state: Option<PathBuf>,
+}
+
+impl Where {
+    /// The settings, with the environment that they were read with. Errors: all faults of the settings.
+    pub(crate) fn host(&self) -> anyhow::Result<(Host, Environment)> {
+        let env = Environment::from_process(Some(Path::new(".env")))?;
+        let mut host = Host::load(Path::new("."), &self.config, self.profile.as_deref(), &env)?;
+        if let Some(state) = &self.state {
+            host.relocate_state(state);
+        }
+        Ok((host, env))
+    }
 }
 
 /// What is done with keys.
@@ -76,12 +90,9 @@ pub enum Verb {
 }
 
 /// Carries out one verb. Errors: what can't be read or written; a tenant, agent or key that is not there.
-pub async fn run(at: Where, verb: Verb) -> anyhow::Result<()> {
-    let env = Environment::from_process(Some(Path::new(".env")))?;
-    let mut host = Host::load(Path::new("."), &at.config, at.profile.as_deref(), &env)?;
-    if let Some(state) = &at.state {
-        host.relocate_state(state);
-    }
+pub async fn run(at: &Where, verb: Verb) -> anyhow::Result<()> {
+    let (host, env) = at.host()?;
+    let _held = state::share(&host)?;
     let host = Arc::new(host);
     let journal =
         Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
@@ -215,7 +226,7 @@ fn say(line: &str) -> std::io::Result<()> {
 
 /// For people: what programs read is on standard output alone.
 #[expect(clippy::print_stderr, reason = "a command line speaks to people")]
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     eprintln!("{text}");
 }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     counts,
     observe::{self, LogFormat, Telemetry},
+    state,
     watch::Watch,
     wire,
 };
@@ -72,6 +73,7 @@ async fn run(
     // Taken hold of first: a host that can't listen should not migrate state.
     let listener = TcpListener::bind(host.listen).await.with_context(|| format!("cannot listen on {}", host.listen))?;
     let address = listener.local_addr()?;
+    let _held = state::share(&host)?;
     let app = wire::build(host.clone(), env, figures).await?;
     if !host.listen.ip().is_loopback() && !app.journal.any().await? {
         bail!(

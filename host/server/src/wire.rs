@@ -16,6 +16,7 @@ use crate::{
     http::{self, Gate, Operations},
     mcp,
     observe::Audited,
+    state,
 };
 
 /// The host, made and ready to serve.
@@ -106,7 +107,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
-    let (cache, secrets) = (host.state_dir.join("cache"), host.state_dir.join("secrets"));
+    let (cache, secrets) = (state::cache(host), state::secrets(host));
     let sandbox = Sandbox::new(host.limits.clone(), Compiler::this_program()?, &cache, &secrets)?;
     let registry = Arc::new(Registry::new(Arc::new(sandbox)));
     load_plugins(&registry, &host.plugins_dir).await;

@@ -49,7 +49,7 @@ impl Ledger {
 
     /// Uses up some of what a payer has left: of all its quotas, or of none.
     ///
-    /// Errors: [`Error::Quota`] for the first quota that has not so much left.
+    /// Errors: [`Error::Quota`] for a quota that has not so much left; of several, the one to wait for longest.
     pub fn take(&self, payer: &Payer, meter: Meter, amount: u64) -> Result<(), Error> {
         let now = self.clock.now();
         let mut accounts = self.accounts();
@@ -131,20 +131,28 @@ impl Ledger {
 
 impl Accounts {
     fn afford(&self, payer: &Payer, meter: Meter, amount: u64, now: OffsetDateTime) -> Result<(), Error> {
+        let mut refusal = None;
+        let mut longest = 0;
         for (owner, quotas) in payer.accounts() {
             let account = self.open.get(owner);
             for window in Window::ALL {
                 let Some(allowed) = quotas.get(meter, window) else { continue };
                 let used = account.map_or(0, |account| account.used(meter, window, now));
-                if used.saturating_add(amount) > allowed {
-                    let wait = (window.end(now) - now).whole_milliseconds().max(1);
-                    // What is more than the whole quota never fits.
-                    let wait = (amount <= allowed).then(|| u32::try_from(wait).unwrap_or(u32::MAX));
-                    return Err(Error::Quota { of: owner.kind(), meter, allowed, window, retry_after_ms: wait });
+                if used.saturating_add(amount) <= allowed {
+                    continue;
+                }
+                let wait = (window.end(now) - now).whole_milliseconds().max(1);
+                // What is more than the whole quota never fits.
+                let retry_after_ms = (amount <= allowed).then(|| u32::try_from(wait).unwrap_or(u32::MAX));
+                // Of several, the one for which to wait longest: to come back before is of no use.
+                let wait = retry_after_ms.map_or(u64::MAX, u64::from);
+                if wait > longest {
+                    longest = wait;
+                    refusal = Some(Error::Quota { of: owner.kind(), meter, allowed, window, retry_after_ms });
                 }
             }
         }
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 
     #[expect(clippy::indexing_slicing, reason = "there is a span for each window, in their order")]
