@@ -5,17 +5,18 @@ use serde_json::{Value, json};
 
 use crate::host::{Host, Setup, answer, run};
 
-/// Starts a demo with quotas in the settings; a second tenant has the same context.
+/// A demo with quotas in its settings, and with a second tenant.
+fn settings(quotas: &'static str) -> Setup {
+    Setup::demo().edit(move |root| {
+        let file = root.join("configs/profiles/demo/host.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}\n{quotas}")).unwrap();
+        std::fs::write(root.join("configs/contexts/other.json"), r#"{"company": {"name": "Other"}}"#).unwrap();
+    })
+}
+
 async fn host(quotas: &'static str) -> Host {
-    Setup::demo()
-        .edit(move |root| {
-            let file = root.join("configs/profiles/demo/host.yaml");
-            let text = std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&file, format!("{text}\n{quotas}")).unwrap();
-            std::fs::write(root.join("configs/contexts/other.json"), r#"{"company": {"name": "Other"}}"#).unwrap();
-        })
-        .start()
-        .await
+    settings(quotas).start().await
 }
 
 fn of(host: &Host, tenant: &str, path: &str) -> RequestBuilder {
@@ -76,7 +77,7 @@ async fn a_tenant_that_used_up_its_requests_is_refused_at_every_door_and_no_othe
 }
 
 #[tokio::test]
-async fn calls_computing_and_tokens_have_quotas_of_their_own() {
+async fn calls_have_a_quota_of_their_own_and_computing_is_counted() {
     let host = host("quotas:\n  callsPerDay: 3\n").await;
     for _ in 0..2 {
         host.result("search_customers", json!({"query": "test", "limit": 1})).await;
@@ -90,24 +91,50 @@ async fn calls_computing_and_tokens_have_quotas_of_their_own() {
         host.http.post(format!("{}/mcp/techstart/sales", host.url)).header("Content-Type", "application/json");
     let (status, body) = answer(request.body(call.to_string())).await;
     assert_eq!((status, &body["result"]["isError"]), (200, &json!(true)), "{body:#}");
-    assert!(body["result"]["content"][0]["text"].as_str().unwrap().contains("quota_exceeded"), "{body:#}");
+    let said: Value = serde_json::from_str(body["result"]["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!((&said["code"], &said["retriable"]), (&json!("quota_exceeded"), &json!(true)), "{said:#}");
+    assert!(said["retryAfterMs"].as_u64().unwrap() > 0, "{said:#}");
     let (status, body) = answer(host.post("/api/sales/chat", r#"{"message": "Search for ACME Corp"}"#)).await;
     assert_eq!((status, &body["toolCalls"][0]["ok"]), (200, &json!(false)), "{body:#}");
     let (_, usage) = answer(of(&host, "techstart", "/api/usage")).await;
     let usage = &usage["tenants"][0]["usage"];
     assert_eq!(figure(usage, "calls", "day"), (3, Some(3)));
     assert!(figure(usage, "cpuMs", "day").0 >= 3, "each of the three computed: {usage:#}");
-    assert!(figure(usage, "tokens", "day").0 > 0, "the offline model counts what it read: {usage:#}");
+}
+
+/// A model's server that always says the same, for nine tokens. Gives its address.
+async fn model() -> String {
+    let said = json!({
+        "id": "1", "object": "chat.completion", "created": 1, "model": "gpt-4o",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello."}}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    });
+    let answer = axum::routing::post(move || std::future::ready(axum::Json(said)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = axum::Router::new().route("/v1/chat/completions", answer);
+    tokio::spawn(axum::serve(listener, routes).into_future());
+    format!("http://{address}/v1")
 }
 
 #[tokio::test]
 async fn chat_ends_where_the_tokens_do() {
-    let host = host("quotas:\n  tokensPerDay: 1\n").await;
-    let chat = || host.post("/api/sales/chat", r#"{"message": "Search for ACME Corp"}"#);
-    assert_eq!(answer(chat()).await.0, 200, "what a reply costs is known once it was given");
+    let setup = settings("quotas:\n  tokensPerDay: 10\n");
+    let host = setup.env("OPENAI_BASE_URL", model().await).env("OPENAI_API_KEY", "sk-test").start().await;
+    let chat = || host.post("/api/sales/chat", r#"{"message": "Hello"}"#);
+    for _ in 0..2 {
+        let (status, body) = answer(chat()).await;
+        assert_eq!(
+            (status, &body["usage"]["totalTokens"]),
+            (200, &json!(9)),
+            "what is left is enough to begin: {body:#}"
+        );
+    }
     let (status, body, wait) = refusal(chat()).await;
-    assert_eq!((status, &body["error"]), (429, &json!("this tenant has used up its tokensPerDay (1)")), "{body:#}");
+    assert_eq!((status, &body["error"]), (429, &json!("this tenant has used up its tokensPerDay (10)")), "{body:#}");
     assert!(wait >= 1);
+    let (_, usage) = answer(of(&host, "techstart", "/api/usage")).await;
+    assert_eq!(figure(&usage["tenants"][0]["usage"], "tokens", "day"), (18, Some(10)));
     host.result("search_customers", json!({"query": "test", "limit": 1})).await;
 }
 

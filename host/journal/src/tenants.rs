@@ -103,7 +103,8 @@ impl Journal {
                 each(part, &line)?;
             }
         }
-        Ok(())
+        // Over by now, and not when the pool comes to it: nobody waits for this reader.
+        Ok(moment.commit().await.map_err(Error::Read)?)
     }
 
     /// Removes all records of a tenant but its audit events, at once or not at all, and leaves nothing of

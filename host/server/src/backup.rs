@@ -141,11 +141,16 @@ async fn stage(host: &Host, backup: &Archive) -> anyhow::Result<Staged> {
 /// from starting on a mixture.
 fn swap(host: &Host, staged: &Staged, places: &[(&'static str, PathBuf)]) -> anyhow::Result<()> {
     let mark = state::unfinished(host);
-    let stamp = SystemClock.now().unix_timestamp();
+    let put_aside = |place: &Path, stamp: i64| with_suffix(place, &format!(".replaced-{stamp}"));
+    // One that no earlier restore took, though it was in the same second.
+    let mut stamp = SystemClock.now().unix_timestamp();
+    while places.iter().any(|(_, place)| put_aside(place, stamp).exists()) {
+        stamp += 1;
+    }
     File::create(&mark).and_then(|file| file.sync_all()).context("the state folder can't be written")?;
     archive::sync(&host.state_dir)?;
     for (name, place) in places {
-        let aside = with_suffix(place, &format!(".replaced-{stamp}"));
+        let aside = put_aside(place, stamp);
         if is_there(place) {
             move_to(place, &aside)?;
             note(&format!("what was there is now {}", aside.display()));

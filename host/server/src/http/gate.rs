@@ -76,7 +76,7 @@ impl Gate {
         // What is no route is answered so, whoever asks.
         let Some(route) = route else { return Ok(None) };
         let doorkeeper = self.doorkeeper.as_ref().ok_or(remit_domain::Error::BadKey)?;
-        self.strangers.admit(from)?;
+        self.strangers.admit(from, headers)?;
         let admitted = doorkeeper.admit(method, route, headers).await;
         let principal = admitted.inspect_err(|refused| self.strangers.note(from, headers, refused))?;
         if let Some(catalogue) = &self.catalogue {

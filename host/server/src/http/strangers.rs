@@ -40,10 +40,12 @@ struct Seen {
 }
 
 impl Strangers {
-    /// Asks whether an address may present a key. Errors: 429 once it has presented too many wrong ones.
-    pub(super) fn admit(&self, address: Option<IpAddr>) -> Result<(), Failure> {
+    /// Asks whether an address may present a key, if it does. Errors: 429 once it has presented too many wrong
+    /// ones.
+    pub(super) fn admit(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Failure> {
         let now = SystemClock.now().unix_timestamp();
-        let Some(address) = address else { return Ok(()) };
+        let presents = headers.contains_key(header::AUTHORIZATION);
+        let (Some(address), true) = (address, presents) else { return Ok(()) };
         if self.count(address, now, 0) < ALLOWED {
             return Ok(());
         }
