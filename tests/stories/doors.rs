@@ -237,6 +237,7 @@ async fn the_description_names_every_route_and_every_route_is_there() {
         "/api/plugins/{name}/activate",
         "/api/plugins/{name}/deactivate",
         "/api/plugins/{name}/rollback",
+        "/api/usage",
         "/api/{agent}/chat",
         "/healthz",
         "/mcp/{tenant}/{agent}",

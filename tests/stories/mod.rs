@@ -1,6 +1,7 @@
 //! One file a door or a promise.
 
 mod audit;
+mod backup;
 mod chain;
 mod clients;
 mod doors;
@@ -11,4 +12,6 @@ mod mariadb;
 mod mcp;
 mod models;
 mod refusals;
+mod tenant;
 mod uploads;
+mod usage;

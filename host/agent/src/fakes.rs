@@ -26,6 +26,7 @@ use remit_domain::{
     schema::Schema,
     source::Definition,
     tenant::{Agent, Company, Context, Mapping, State, Tenants},
+    usage::Quotas,
 };
 use serde_json::{Value, json};
 
@@ -41,6 +42,7 @@ pub(crate) struct World {
     pub(crate) resources: Vec<Resource>,
     pub(crate) handler: Handler,
     pub(crate) settings: Settings,
+    pub(crate) quotas: Quotas,
 }
 
 /// A chat over a world, with what its ports have seen.
@@ -70,6 +72,7 @@ impl World {
             resources: Vec::new(),
             handler: echo,
             settings: Settings::default(),
+            quotas: Quotas::NONE,
         })
     }
 
@@ -114,6 +117,8 @@ impl World {
             kind: remit_domain::source::Kind::Unconnected { kind: "mysql".to_owned() },
             revision: String::new(),
         };
+        let mut limits = remit_domain::limits::Limits::default();
+        limits.quotas = self.quotas;
         let context = Arc::new(Context {
             tenant: TenantId::new("techstart")?,
             company: Company {
@@ -126,7 +131,7 @@ impl World {
             sources: BTreeMap::from([(primary, Arc::new(definition))]),
             ceilings: BTreeMap::new(),
             settings: BTreeMap::new(),
-            limits: remit_domain::limits::Limits::default(),
+            limits,
             uploads: remit_domain::limits::Tier::Small,
             trusted_keys: Vec::new(),
             model: None,

@@ -26,6 +26,7 @@ use remit_domain::{
     catalogue::Caller,
     conversation::{Conversations, Key},
     model::{self, Message, Model, Models, Usage},
+    usage::Meter,
 };
 use serde_json::json;
 use tracing::Instrument;
@@ -103,7 +104,7 @@ impl Chat {
 
     /// Answers a message, and keeps both before it returns.
     ///
-    /// Errors: [`Error::InvalidArguments`] for a request out of bounds; [`Error::NoModel`];
+    /// Errors: [`Error::InvalidArguments`] for a request out of bounds; [`Error::Quota`]; [`Error::NoModel`];
     /// [`Error::ConversationBusy`] while another request is at work on the conversation;
     /// [`Error::Deadline`] after [`Settings::reply_time`]; [`Error::Model`] and [`Error::ModelUnavailable`]; [`Error::Journal`] if the conversation or a
     /// call could not be kept. Any other failure of a tool is told to the model, not to the caller.
@@ -135,6 +136,8 @@ impl Chat {
         let caller = &request.caller;
         let question = Question::check(request, &self.settings)?;
         let (_, agent) = caller.context.agent(caller.agent.as_str())?;
+        // What a reply costs is known once it was given: one that has begun is answered to its end.
+        self.catalogue.usage().check(&caller.payer(), Meter::Tokens)?;
         let model = self.models.of(&caller.context)?;
         let id = question.conversation.to_string();
         let key = Key { tenant: caller.context.tenant.clone(), agent: caller.agent.clone(), id };
@@ -152,7 +155,9 @@ impl Chat {
 
         let asked = model::Request { messages, tools: offers.to_model(), temperature: agent.temperature };
         let turn = Turn::new(&self.catalogue, caller, &offers, &self.settings);
-        let mut talk = Talk { model: model.as_ref(), asked, turn, usage: Usage::default(), made: Vec::new() };
+        let spend = |usage: Usage| self.catalogue.usage().note(&caller.payer(), Meter::Tokens, usage.total_tokens);
+        let mut talk =
+            Talk { model: model.as_ref(), asked, turn, usage: Usage::default(), spend: &spend, made: Vec::new() };
         let response = talk.until_answered(&self.settings).await;
         measure.calls(&talk.made);
         let response = match response {
@@ -214,6 +219,8 @@ struct Talk<'a> {
     asked: model::Request,
     turn: Turn<'a>,
     usage: Usage,
+    /// Is told what each completion cost, as soon as it is there.
+    spend: &'a (dyn Fn(Usage) + Sync),
     made: Vec<MadeCall>,
 }
 
@@ -222,7 +229,7 @@ impl Talk<'_> {
     async fn until_answered(&mut self, settings: &Settings) -> Result<String, Error> {
         for _ in 0..settings.max_tool_calls {
             let model::Completion { content, mut tool_calls, usage } = self.model.complete(&self.asked).await?;
-            self.usage += usage;
+            self.spend(usage);
             if tool_calls.is_empty() {
                 match spoken(content) {
                     Some(answer) => return Ok(answer),
@@ -242,6 +249,11 @@ impl Talk<'_> {
         self.last_word().await
     }
 
+    fn spend(&mut self, usage: Usage) {
+        self.usage += usage;
+        (self.spend)(usage);
+    }
+
     /// The answer that the model must give now, without tools.
     async fn last_word(&mut self) -> Result<String, Error> {
         self.asked.tools.clear();
@@ -249,7 +261,7 @@ impl Talk<'_> {
         let completion = self.model.complete(&self.asked).await;
         self.asked.messages.pop();
         let model::Completion { content, usage, .. } = completion?;
-        self.usage += usage;
+        self.spend(usage);
         spoken(content).ok_or_else(|| Error::Model { reason: "it gave no answer in words".to_owned(), cause: None })
     }
 }

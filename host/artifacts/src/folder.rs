@@ -40,6 +40,11 @@ impl Folder {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// The folder as it is, for those who read while a host may be at work in it: nothing is made or removed.
+    pub fn existing(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     fn file(&self, digest: &Digest) -> PathBuf {
         self.path.join(digest.hex()).with_extension(ENDING)
     }

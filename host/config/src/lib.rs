@@ -16,6 +16,7 @@ mod fault;
 pub mod host;
 mod located;
 mod prefixes;
+mod quotas;
 pub mod schema;
 
 pub use check::Report;

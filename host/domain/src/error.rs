@@ -3,7 +3,14 @@
 //!
 //! Deliberately absent: HTTP statuses and JSON-RPC codes (`remit-server` maps them in one file).
 
-use crate::{AgentName, PluginName, SourceName, TenantId, access::Role, data, grant::Denial, schema::Problem};
+use crate::{
+    AgentName, PluginName, SourceName, TenantId,
+    access::Role,
+    data,
+    grant::Denial,
+    schema::Problem,
+    usage::{Meter, Quotas, Window},
+};
 
 /// The operator's part of an error: logged with its chain, never sent.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -120,6 +127,20 @@ pub enum Error {
         unit: &'static str,
         /// When to come back.
         retry_after_ms: u32,
+    },
+    /// A tenant or a key has used up what it may use in a minute or a day.
+    #[error("this {of} has used up its {} ({allowed})", quota(*.meter, *.window))]
+    Quota {
+        /// Whose it is: `tenant` or `key`.
+        of: &'static str,
+        /// Of what.
+        meter: Meter,
+        /// How much may be used.
+        allowed: u64,
+        /// In which time.
+        window: Window,
+        /// When the count begins anew; `None` for what is more than the whole quota.
+        retry_after_ms: Option<u32>,
     },
     /// Another request is at work on the same conversation.
     #[error("conversation {0} is busy with another request")]
@@ -252,6 +273,7 @@ impl Error {
             Self::Deadline { .. } => "deadline",
             Self::Unfit { .. } => "plugin_unfit",
             Self::Busy { .. } => "busy",
+            Self::Quota { .. } => "quota_exceeded",
             Self::ConversationBusy(_) => "conversation_busy",
             Self::NoModel => "no_model",
             Self::Model { .. } => "model_bad_answer",
@@ -306,6 +328,9 @@ impl Error {
             Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } => {
                 "the same request may be sent again".to_owned()
             }
+            Self::Quota { .. } => {
+                "GET /api/usage shows what is used, what may be, and when the count begins anew".to_owned()
+            }
             Self::Unfit { limit: Some((limit, ..)), .. } => {
                 format!("make it smaller, or ask the operator, whose settings hold `{limit}` under `limits`")
             }
@@ -320,6 +345,7 @@ impl Error {
     pub fn retriable(&self) -> bool {
         match self {
             Self::Source { cause, .. } => cause.retriable(),
+            Self::Quota { retry_after_ms, .. } => retry_after_ms.is_some(),
             Self::Busy { .. }
             | Self::ConversationBusy(_)
             | Self::ModelUnavailable { .. }
@@ -335,10 +361,16 @@ impl Error {
                 wait.retry_after_ms
             }
             Self::Busy { retry_after_ms, .. } => Some(*retry_after_ms),
-            Self::ModelUnavailable { retry_after_ms, .. } => *retry_after_ms,
+            Self::ModelUnavailable { retry_after_ms, .. } | Self::Quota { retry_after_ms, .. } => *retry_after_ms,
             _ => None,
         }
     }
+}
+
+/// A quota as settings name it.
+fn quota(meter: Meter, window: Window) -> &'static str {
+    let found = Quotas::KEYS.into_iter().find(|(_, of, over)| (*of, *over) == (meter, window));
+    found.map_or("quota", |(key, ..)| key)
 }
 
 fn first(problems: &[Problem]) -> String {

@@ -21,6 +21,7 @@ pub mod schema;
 pub mod signature;
 pub mod source;
 pub mod tenant;
+pub mod usage;
 
 pub use catalogue::Catalogue;
 pub use error::{Cause, Error, InUse};

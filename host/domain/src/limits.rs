@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, PluginName};
+use crate::{Error, PluginName, usage::Quotas};
 
 /// One limit. Its facts stand in one table: the key in `host.yaml`, the unit, and a default that a real
 /// tool never meets (ten times and more what the tools shipped with the host were measured to use).
@@ -106,11 +106,17 @@ pub struct Limits {
     values: [u64; Limit::ALL.len()],
     /// What uploads may be, by tier. The operator's alone.
     pub uploads: Uploads,
+    /// How much a tenant may use in a minute or a day.
+    pub quotas: Quotas,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { values: Limit::ALL.map(|limit| limit.facts().2), uploads: Uploads::default() }
+        Self {
+            values: Limit::ALL.map(|limit| limit.facts().2),
+            uploads: Uploads::default(),
+            quotas: Quotas::of_a_tenant(),
+        }
     }
 }
 

@@ -1,7 +1,13 @@
 //! Plugins as the rest of the host sees them: what they describe, how they are called, what they
 //! answer. The port that `remit-sandbox` implements.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -249,6 +255,26 @@ pub struct Invocation {
     pub idempotency_key: String,
     /// Who is told how it goes.
     pub observer: Arc<dyn Observer>,
+    /// Is told how long the guest computes.
+    pub computed: Computed,
+}
+
+/// How long a guest has computed for one call, waiting not included. Whoever runs it says so before its call
+/// is over, however that ends; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Computed(Arc<AtomicU64>);
+
+impl Computed {
+    /// Adds some.
+    pub fn add(&self, time: Duration) {
+        let more = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// In all so far, in microseconds' accuracy.
+    pub fn time(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// How grave a guest's log line is.

@@ -75,6 +75,15 @@ pub enum Error {
     /// A write did not happen.
     #[error("the journal can't be written")]
     Write(#[source] sqlx::Error),
+    /// A copy was not made.
+    #[error("the journal can't be copied to {}", to.display())]
+    Copy {
+        /// Where to.
+        to: PathBuf,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
     /// A read did not happen.
     #[error("the journal can't be read")]
     Read(#[source] sqlx::Error),

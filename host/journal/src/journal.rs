@@ -15,7 +15,7 @@ use crate::{
 /// Connections that read at once. Reads are few (a conversation a chat request, the audit routes).
 const READERS: u32 = 4;
 /// How long a statement waits for another process's lock, and a read for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The journal. Cheap to clone; all clones write through one task.
 #[derive(Clone, Debug)]

@@ -3,27 +3,29 @@
 //! Each is looked up when it is presented, in the file itself: a key that another process revokes is
 //! dead with the next request. Deliberately absent: what a key may do, and any secret.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use remit_domain::{
     AgentName, TenantId,
     access::{Digest, Key, KeyId, Keys, Role},
+    usage::Quotas,
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{Error, Journal, audit::instant};
 
-const COLUMNS: &str = "SELECT id, digest, tenant, role, agents, label, created, expires, revoked FROM keys";
+const COLUMNS: &str = "SELECT id, digest, tenant, role, agents, label, created, expires, revoked, quotas FROM keys";
 
 #[async_trait]
 impl Keys for Journal {
     async fn add(&self, key: &Key, digest: &Digest) -> Result<(), remit_domain::Error> {
         let agents = key.agents.as_ref().map(serde_json::to_string).transpose();
+        let quotas = (key.quotas != Quotas::NONE).then(|| serde_json::to_string(&key.quotas.written())).transpose();
         sqlx::query(
-            "INSERT INTO keys (id, digest, tenant, role, agents, label, created, expires, revoked)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO keys (id, digest, tenant, role, agents, label, created, expires, revoked, quotas)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(key.id.as_str())
         .bind(digest.as_bytes().as_slice())
@@ -34,6 +36,7 @@ impl Keys for Journal {
         .bind(instant(key.created))
         .bind(key.expires.map(instant))
         .bind(key.revoked.map(instant))
+        .bind(quotas.map_err(|cause| Error::Record(cause).into_domain())?)
         .execute(&self.lasting)
         .await
         .map(drop)
@@ -89,17 +92,18 @@ impl Keys for Journal {
 /// A row as the domain has it. What no host writes is refused: a key that can't be read lets nobody in.
 fn read(row: &SqliteRow) -> Result<(Key, Digest), remit_domain::Error> {
     let fields = || -> Result<_, sqlx::Error> {
-        let texts: [Option<String>; 6] = [
+        let texts: [Option<String>; 7] = [
             row.try_get("tenant")?,
             row.try_get("agents")?,
             row.try_get("label")?,
             row.try_get("created")?,
             row.try_get("expires")?,
             row.try_get("revoked")?,
+            row.try_get("quotas")?,
         ];
         Ok((row.try_get::<String, _>("id")?, row.try_get::<Vec<u8>, _>("digest")?, row.try_get("role")?, texts))
     };
-    let (id, digest, role, [tenant, agents, label, created, expires, revoked]): (_, _, String, _) =
+    let (id, digest, role, [tenant, agents, label, created, expires, revoked, quotas]): (_, _, String, _) =
         fields().map_err(|cause| Error::Read(cause).into_domain())?;
     let key = || {
         Some(Key {
@@ -111,6 +115,7 @@ fn read(row: &SqliteRow) -> Result<(Key, Digest), remit_domain::Error> {
             created: moment(created.as_deref()?)?,
             expires: optional(expires.as_deref(), moment)?,
             revoked: optional(revoked.as_deref(), moment)?,
+            quotas: optional(quotas.as_deref(), bounds)?.unwrap_or(Quotas::NONE),
         })
     };
     match (key(), <[u8; 32]>::try_from(digest)) {
@@ -130,6 +135,11 @@ fn optional<T>(text: Option<&str>, read: fn(&str) -> Option<T>) -> Option<Option
 fn names(json: &str) -> Option<BTreeSet<AgentName>> {
     let names: Vec<String> = serde_json::from_str(json).ok()?;
     names.iter().map(|name| AgentName::new(name)).collect::<Result<_, _>>().ok()
+}
+
+fn bounds(json: &str) -> Option<Quotas> {
+    let bounds: BTreeMap<String, u64> = serde_json::from_str(json).ok()?;
+    Quotas::read(bounds).ok()
 }
 
 fn moment(text: &str) -> Option<OffsetDateTime> {

@@ -1,5 +1,5 @@
-//! The journal: what must outlast the process. Audit events, conversations, keys
-//! and the record of tenants' plugins, in one SQLite file.
+//! The journal: what must outlast the process. Audit events, conversations, keys,
+//! the record of tenants' plugins and what was used by day, in one SQLite file.
 //!
 //! The audit log is a chain of hashes (`chain.rs`); `verify.rs` says whether it is as it was written.
 //!
@@ -21,10 +21,13 @@ mod keys;
 mod location;
 mod schema;
 mod segments;
+mod snapshot;
 #[cfg(test)]
 mod tampering;
+mod tenants;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod verify;
 mod versions;
 mod writer;
@@ -35,4 +38,6 @@ pub use checkpoint::Checkpoint;
 pub use error::Error;
 pub use journal::Journal;
 pub use segments::{Fullness, Pruned, Segment};
+pub use snapshot::Contents;
+pub use tenants::Forgotten;
 pub use verify::{Expected, Fault, Verified};

@@ -39,12 +39,21 @@ pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
 
 #[cfg(unix)]
 fn make(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let file = fs::OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    fs::OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    protect(path)
+}
+
+/// Takes a file from all other users.
+#[cfg(unix)]
+pub(crate) fn protect(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let file = fs::File::open(path)?;
     let found = file.metadata()?.permissions().mode();
     // SQLite gives its `-wal` and `-shm` files the permissions of the database.
     if found & 0o077 != 0 {
@@ -59,6 +68,12 @@ fn make(path: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::OpenOptions::new().read(true).append(true).create(true).open(path).map(drop)
+}
+
+/// Where files have no such permissions.
+#[cfg(not(unix))]
+pub(crate) fn protect(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Whether the text before a colon is a URL's scheme rather than part of a path (`C:` included).

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_keys.sql"),
     include_str!("../migrations/0003_versions.sql"),
     include_str!("../migrations/0004_chain.sql"),
+    include_str!("../migrations/0005_usage.sql"),
 ];
 
 /// The version that chains the audit log: its rows get their hashes from the host, as SQL has none.
@@ -51,7 +52,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
 }
 
 /// The version of a file; 0 for a new one. Errors as [`migrate`].
-async fn version(connection: &mut SqliteConnection, path: &Path) -> Result<i64, Error> {
+pub(crate) async fn version(connection: &mut SqliteConnection, path: &Path) -> Result<i64, Error> {
     let (application, version, tables): (i64, i64, i64) = sqlx::query_as(
         "SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema)
          FROM pragma_application_id AS a, pragma_user_version AS v",

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remit_domain::conversation::Key;
+use remit_domain::{conversation::Key, usage::Tally};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,7 +28,7 @@ use crate::{
     chain::{Entry, Head},
     conversations,
     error::is_of_the_record,
-    schema,
+    schema, usage,
 };
 
 /// The most orders of one transaction. Larger ones make the first waiter wait for the last.
@@ -81,6 +81,11 @@ impl Queue {
         self.order(|waiter| Order::Append(Box::new(key), messages, waiter)).await
     }
 
+    /// Writes what was used, in place of what was written before: all or none.
+    pub(crate) async fn tallies(&self, tallies: Vec<Tally>) -> Result<(), remit_domain::Error> {
+        self.order(|waiter| Order::Tallies(tallies, waiter)).await
+    }
+
     /// Writes the row of probes.
     pub(crate) async fn probe(&self) -> Result<(), remit_domain::Error> {
         self.order(Order::Probe).await
@@ -119,6 +124,7 @@ struct Kept {
 enum Order {
     Entry(Box<Kept>, Option<oneshot::Sender<Answer>>),
     Append(Box<Key>, Vec<String>, oneshot::Sender<Answer>),
+    Tallies(Vec<Tally>, oneshot::Sender<Answer>),
     Probe(oneshot::Sender<Answer>),
     Close(oneshot::Sender<()>),
 }
@@ -135,6 +141,7 @@ impl Order {
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         match self {
             Self::Append(key, messages, _) => conversations::insert(connection, key, messages).await,
+            Self::Tallies(tallies, _) => usage::upsert(connection, tallies).await,
             Self::Probe(_) => {
                 let statement = "INSERT INTO probe (only, at) VALUES (1, ?1) ON CONFLICT (only) DO UPDATE SET at = ?1";
                 let now = audit::instant(time::OffsetDateTime::now_utc());
@@ -307,7 +314,7 @@ impl Writer {
                 }
                 self.settle(kept, attended, error.as_deref());
             }
-            Order::Append(_, _, waiter) | Order::Probe(waiter) => {
+            Order::Append(_, _, waiter) | Order::Tallies(_, waiter) | Order::Probe(waiter) => {
                 let _ = waiter.send(answer);
             }
             Order::Close(waiter) => closing.push(waiter),

@@ -134,6 +134,28 @@ impl CodeCache {
         mac
     }
 
+    /// Removes a component's compiled code from the folder of a cache, whichever engine it was made for. Says
+    /// how many entries there were.
+    ///
+    /// Errors: [`Error::Io`].
+    pub fn forget(dir: &Path, digest: &str) -> Result<usize, Error> {
+        let io = |cause| Error::Io { what: format!("cannot remove from {}", dir.display()), cause };
+        let mut removed = 0;
+        let engines = match fs::read_dir(dir) {
+            Ok(engines) => engines,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(io(error)),
+        };
+        for engine in engines {
+            match fs::remove_file(engine.map_err(io)?.path().join(digest).with_extension("cwasm")) {
+                Ok(()) => removed += 1,
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+        Ok(removed)
+    }
+
     fn path(&self, digest: &str) -> PathBuf {
         self.dir.join(digest).with_extension("cwasm")
     }

@@ -7,7 +7,7 @@ use remit_domain::{
     AgentName, Error,
     grant::Grants,
     limits::{Limit, Limits},
-    plugin::{Description, Invocation, Outcome, Plugin, ResourceContents},
+    plugin::{Computed, Description, Invocation, Outcome, Plugin, ResourceContents},
 };
 use wasmtime::{
     Store,
@@ -17,6 +17,7 @@ use wasmtime::{
 use crate::{
     artifact::Artifact,
     bindings::remit::plugin::types::CallError,
+    budget::Meter,
     capability::{Bag, invocation},
     convert::{self, Wrong},
     describe,
@@ -97,6 +98,8 @@ impl Loaded {
         let _place = self.sandbox.place(&context.tenant, limits).await?;
         let mut store = self.sandbox.store(limits);
         let meter = store.data().meter.clone();
+        // Counted when the call ends, or is dropped in the middle.
+        let _charge = Charge { meter: meter.clone(), to: invocation.computed.clone() };
         let ended = meter.drive(async {
             let instance = self.artifact.pre.instantiate_async(&mut store).await?;
             let (bag, invocation) = store.data_mut().hand_over(Purpose { grants, invocation }, &self.description)?;
@@ -146,6 +149,18 @@ impl Loaded {
             }
             failed => failed,
         }
+    }
+}
+
+/// Says how long a guest has computed once it is gone.
+struct Charge {
+    meter: Arc<Meter>,
+    to: Computed,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.to.add(self.meter.ran());
     }
 }
 

@@ -17,10 +17,13 @@ use remit_domain::{
     audit::{Action, Actor, AuditLog as _, Deed},
     clock::{Clock as _, SystemClock, rfc3339},
     tenant::Tenants as _,
+    usage::Quotas,
 };
 use remit_journal::Journal;
 use serde_json::json;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::state;
 
 /// Which host's keys.
 #[derive(Debug, Args)]
@@ -34,6 +37,18 @@ pub struct Where {
     /// Finds state here instead of where the settings say.
     #[arg(long, value_name = "FOLDER", global = true)]
     state: Option<PathBuf>,
+}
+
+impl Where {
+    /// The settings, with the environment that they were read with. Errors: all faults of the settings.
+    pub(crate) fn host(&self) -> anyhow::Result<(Host, Environment)> {
+        let env = Environment::from_process(Some(Path::new(".env")))?;
+        let mut host = Host::load(Path::new("."), &self.config, self.profile.as_deref(), &env)?;
+        if let Some(state) = &self.state {
+            host.relocate_state(state);
+        }
+        Ok((host, env))
+    }
 }
 
 /// What is done with keys.
@@ -56,6 +71,12 @@ pub enum Verb {
         /// What people call it by.
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
+        /// How many requests may be made with it in a minute; as many as its tenant may without it.
+        #[arg(long, value_name = "N")]
+        requests_per_minute: Option<u64>,
+        /// Any quota by its key in the settings, such as tokensPerDay=100000; may be repeated.
+        #[arg(long = "quota", value_name = "KEY=N")]
+        quotas: Vec<String>,
     },
     /// Lists keys, the newest first, without what lets anybody in.
     List {
@@ -70,21 +91,10 @@ pub enum Verb {
     },
 }
 
-impl Where {
-    /// The settings with the environment that they were read in. Errors: all their faults.
-    pub(crate) fn settings(&self) -> anyhow::Result<(Host, Environment)> {
-        let env = Environment::from_process(Some(Path::new(".env")))?;
-        let mut host = Host::load(Path::new("."), &self.config, self.profile.as_deref(), &env)?;
-        if let Some(state) = &self.state {
-            host.relocate_state(state);
-        }
-        Ok((host, env))
-    }
-}
-
 /// Carries out one verb. Errors: what can't be read or written; a tenant, agent or key that is not there.
-pub async fn run(at: Where, verb: Verb) -> anyhow::Result<()> {
-    let (host, env) = at.settings()?;
+pub async fn run(at: &Where, verb: Verb) -> anyhow::Result<()> {
+    let (host, env) = at.host()?;
+    let _held = state::share(&host)?;
     let host = Arc::new(host);
     let journal =
         Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
@@ -96,12 +106,14 @@ pub async fn run(at: Where, verb: Verb) -> anyhow::Result<()> {
 async fn carry_out(journal: &Journal, host: Arc<Host>, env: Environment, verb: Verb) -> anyhow::Result<()> {
     let now = SystemClock.now();
     match verb {
-        Verb::Create { tenant, role, agents, expires, label } => {
+        Verb::Create { tenant, role, agents, expires, label, requests_per_minute, quotas } => {
             let role = Role::of(&role).with_context(|| format!("no role `{role}`: viewer, agent, admin, operator"))?;
             let (tenant, agents) = whose(host, env, tenant.as_deref(), role, &agents)?;
             let expires = expires.map(|text| until(&text, now)).transpose()?;
             let token = Token::random().map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-            let key = Key { id: token.id().clone(), tenant, role, agents, label, created: now, expires, revoked: None };
+            let quotas = bounds(requests_per_minute, &quotas)?;
+            let id = token.id().clone();
+            let key = Key { id, tenant, role, agents, label, created: now, expires, revoked: None, quotas };
             journal.add(&key, &token.digest()).await?;
             journal.administer(key_made(&key, Actor::Console, now)).await?;
             say(&token.reveal())?;
@@ -188,6 +200,19 @@ fn whose(
     Ok((Some(tenant), (!agents.is_empty()).then_some(agents)))
 }
 
+/// Quotas as the command line gives them.
+fn bounds(requests_per_minute: Option<u64>, quotas: &[String]) -> anyhow::Result<Quotas> {
+    let mut bounds = Vec::new();
+    for text in quotas {
+        let (key, allowed) = text.split_once('=').unwrap_or((text, ""));
+        let allowed = allowed.parse().with_context(|| format!("`{text}` is no quota: such as tokensPerDay=100000"))?;
+        bounds.push((key, allowed));
+    }
+    bounds.extend(requests_per_minute.map(|allowed| ("requestsPerMinute", allowed)));
+    let known = Quotas::KEYS.map(|(key, ..)| key).join(", ");
+    Quotas::read(bounds).map_err(|key| anyhow::anyhow!("there is no quota `{key}`: {known}"))
+}
+
 /// `90d`, or an instant in RFC 3339 that is still to come.
 fn until(text: &str, now: OffsetDateTime) -> anyhow::Result<OffsetDateTime> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok());
@@ -213,7 +238,14 @@ fn line(key: &Key, now: OffsetDateTime) -> String {
         (None, None) => "valid".to_owned(),
     };
     let label = key.label.as_deref().unwrap_or_default();
-    format!("{}\t{tenant}\t{}\t{agents}\t{}\t{state}\t{label}", key.id, key.role.as_str(), rfc3339(key.created))
+    let quotas = key.quotas.written().iter().map(|(key, allowed)| format!("{key}={allowed}")).collect::<Vec<_>>();
+    let quotas = quotas.join(",");
+    format!(
+        "{}\t{tenant}\t{}\t{agents}\t{}\t{state}\t{label}\t{quotas}",
+        key.id,
+        key.role.as_str(),
+        rfc3339(key.created)
+    )
 }
 
 fn say(line: &str) -> std::io::Result<()> {
@@ -223,7 +255,7 @@ fn say(line: &str) -> std::io::Result<()> {
 
 /// For people: what programs read is on standard output alone.
 #[expect(clippy::print_stderr, reason = "a command line speaks to people")]
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     eprintln!("{text}");
 }
 
@@ -232,6 +264,17 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+
+    #[test]
+    fn quotas_are_given_by_key() {
+        let read = |few, texts: &[&str]| bounds(few, &texts.iter().map(ToString::to_string).collect::<Vec<_>>()).ok();
+        assert_eq!(read(None, &[]), Some(Quotas::NONE));
+        let written = read(Some(5), &["tokensPerDay=9", "requestsPerMinute=7"]).map(|quotas| quotas.written());
+        assert_eq!(written, Some([("requestsPerMinute", 5), ("tokensPerDay", 9)].into()));
+        for bad in ["", "tokensPerDay", "tokensPerDay=", "tokensPerDay=-1", "tokensPerYear=1"] {
+            assert_eq!(read(None, &[bad]), None, "{bad}");
+        }
+    }
 
     #[test]
     fn an_end_is_days_or_an_instant_to_come() {

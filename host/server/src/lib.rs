@@ -3,12 +3,17 @@
 //! Deliberately absent: rules. Handlers turn requests into calls of a job or the `Catalogue` and
 //! answers into responses; who may do what is decided below.
 
+mod archive;
 pub mod audit;
+pub mod backup;
+mod counts;
 mod http;
 pub mod keys;
 mod mcp;
 pub mod observe;
 pub mod serve;
 mod shares;
+mod state;
+pub mod tenant;
 mod watch;
 pub mod wire;

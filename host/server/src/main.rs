@@ -8,9 +8,10 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use remit_sandbox::Bounds;
 use remit_server::{
-    audit, keys,
+    audit, backup, keys,
     observe::LogFormat,
     serve::{self, Options},
+    tenant,
 };
 
 /// A host for WebAssembly plugins: tenants' agents get sandboxed tools over the data they may use.
@@ -39,6 +40,35 @@ enum Verb {
         at: keys::Where,
         #[command(subcommand)]
         verb: audit::Verb,
+    },
+    /// Keeps the journal, tenants' plugins and the host's keys in a new folder, while the host runs or not.
+    ///
+    /// It holds secrets: whoever has it can read conversations and sign as the host. Settings, contexts, the
+    /// environment and data sources are not in it.
+    Backup {
+        #[command(flatten)]
+        at: keys::Where,
+        /// The folder, which must not be there, or be empty.
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+    },
+    /// Puts a backup in the place of the state. The host must be stopped.
+    Restore {
+        #[command(flatten)]
+        at: keys::Where,
+        /// The backup's folder.
+        #[arg(long, value_name = "FOLDER")]
+        from: PathBuf,
+        /// Puts aside what is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Gives out or removes all that the host has of a tenant.
+    Tenant {
+        #[command(flatten)]
+        at: keys::Where,
+        #[command(subcommand)]
+        verb: tenant::Verb,
     },
     /// Serves chat, MCP and tools until SIGINT or SIGTERM.
     Serve {
@@ -85,8 +115,11 @@ fn main() -> ExitCode {
         Verb::Serve { config, profile, listen, state, log_format } => {
             run(Options { config, profile, listen, state, log_format }).map(|()| true)
         }
-        Verb::Keys { at, verb } => on_keys(at, verb).map(|()| true),
         Verb::Audit { at, verb } => on_audit(at, verb),
+        Verb::Keys { at, verb } => alone(keys::run(&at, verb)).map(|()| true),
+        Verb::Backup { at, to } => alone(backup::backup(&at, &to)).map(|()| true),
+        Verb::Restore { at, from, force } => alone(backup::restore(&at, &from, force)).map(|()| true),
+        Verb::Tenant { at, verb } => alone(tenant::run(&at, verb)).map(|()| true),
         Verb::Check { root } => check::run(&root),
         Verb::Plugin(arguments) => plugin::run(arguments),
         Verb::Compile { cpu_seconds, memory_bytes, component_bytes } => {
@@ -103,9 +136,10 @@ fn main() -> ExitCode {
     }
 }
 
+/// Carries out a verb that serves nobody.
 #[tokio::main(flavor = "current_thread")]
-async fn on_keys(at: keys::Where, verb: keys::Verb) -> anyhow::Result<()> {
-    keys::run(at, verb).await
+async fn alone(verb: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    verb.await
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -17,7 +17,9 @@ use tokio::{
 };
 
 use crate::{
+    counts,
     observe::{self, LogFormat, Telemetry},
+    state,
     watch::Watch,
     wire,
 };
@@ -70,6 +72,7 @@ async fn run(
     // Taken hold of first: a host that can't listen should not migrate state.
     let listener = TcpListener::bind(host.listen).await.with_context(|| format!("cannot listen on {}", host.listen))?;
     let address = listener.local_addr()?;
+    let _held = state::share(&host)?;
     let app = wire::build(host.clone(), env, figures).await?;
     if !host.listen.ip().is_loopback() && !app.journal.any().await? {
         bail!(
@@ -80,6 +83,8 @@ async fn run(
     }
     let _watch = Watch::start(&app, &host)?;
     let upkeep = tokio::spawn(app.upkeep.clone().run());
+    let (usage, journal) = (app.catalogue.usage().clone(), app.journal.clone());
+    let counting = tokio::spawn(async move { counts::keep(&usage, journal.as_ref()).await });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopping = app.stopping.clone();
@@ -96,7 +101,8 @@ async fn run(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let serving = axum::serve(listener, app.router.clone()).with_graceful_shutdown(stop).into_future();
+    let service = app.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop).into_future();
     announce(address)?;
     let drained = async {
         stopping.cancelled().await;
@@ -107,6 +113,7 @@ async fn run(
         () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
     }
     upkeep.abort();
+    counting.abort();
     app.end().await;
     tracing::info!("stopped");
     Ok(())

@@ -17,9 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::Upkeep,
+    counts,
     http::{self, Gate, Operations},
     mcp,
     observe::Audited,
+    state,
 };
 
 /// The host, made and ready to serve.
@@ -67,6 +69,7 @@ impl App {
             tracing::error!("calls were still running when the journal was closed");
         }
         self.upkeep.end().await;
+        counts::hand_on(self.catalogue.usage(), self.journal.as_ref()).await;
         self.journal.close().await;
     }
 }
@@ -102,12 +105,14 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit.clone(), Arc::new(SystemClock));
     let upkeep = Arc::new(Upkeep::new(&host, &guard, journal.clone(), audit.clone())?);
 
+    catalogue.usage().restore(journal.as_ref()).await.context("what was used today could not be read")?;
+
     let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
     let open = host.listen.ip().is_loopback();
     let keys: Arc<dyn Keys> = journal.clone();
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), open);
-    let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), ..gate(&host) };
+    let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
     let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
@@ -125,7 +130,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
-    let (cache, secrets) = (host.state_dir.join("cache"), host.state_dir.join("secrets"));
+    let (cache, secrets) = (state::cache(host), state::secrets(host));
     let sandbox = Sandbox::new(host.limits.clone(), Compiler::this_program()?, &cache, &secrets)?;
     let registry = Arc::new(Registry::new(Arc::new(sandbox)));
     load_plugins(&registry, &host.plugins_dir).await;

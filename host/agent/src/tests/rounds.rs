@@ -7,6 +7,7 @@ use remit_domain::{
     Error,
     audit::Outcome,
     model::{Message, Usage},
+    usage::{Meter, Quotas, Window},
 };
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -282,5 +283,20 @@ async fn an_agent_without_a_mapping_chats_without_tools() -> Result<()> {
     assert!(first.tools.is_empty());
     let Some(Message::System { content }) = first.messages.first() else { anyhow::bail!("no system prompt") };
     assert!(content.contains("- Available Data Sources: None"), "{content}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_model_reads_and_writes_is_counted_and_bounded() -> Result<()> {
+    let mut world = World::new()?;
+    world.quotas = Quotas::NONE.with(Meter::Tokens, Window::Day, 4);
+    // Each completion costs three: a reply that has begun goes beyond what is left, and none begins after it.
+    let stage = world.stage([calls(&[("look_a", "{}")]), says("Done."), says("Never said.")])?;
+    let answer = stage.chat.reply(stage.request("Look")?).await?;
+    let total = serde_json::to_value(&answer)?.pointer("/usage/totalTokens").and_then(Value::as_u64);
+    assert_eq!(total, Some(6));
+    let refused = stage.chat.reply(stage.request("And again")?).await.err().context("used up")?;
+    assert_eq!((refused.code(), refused.retriable()), ("quota_exceeded", true));
+    assert_eq!(refused.to_string(), "this tenant has used up its tokensPerDay (4)");
     Ok(())
 }

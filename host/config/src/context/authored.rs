@@ -12,6 +12,8 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+use crate::quotas::Quotas;
+
 /// A tenant's context: who it is, its agents, its data sources and who may use them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -45,6 +47,9 @@ pub(crate) struct Context {
     pub plugins: Option<Plugins>,
     /// What this tenant's calls of plugins may use, where that is less than the operator allows.
     pub limits: Option<super::limits::Limits>,
+    /// How much this tenant may use in a minute or a day, where that is less than the operator allows.
+    #[serde(default)]
+    pub quotas: Quotas,
 }
 
 /// What the plugins must be that a tenant uploads.

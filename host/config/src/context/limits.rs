@@ -1,11 +1,14 @@
 //! What a tenant's own calls may use: the operator's limits, lowered.
 
-use remit_domain::limits::{self, Limit};
+use remit_domain::{
+    limits::{self, Limit},
+    usage,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Reader;
-use crate::located::join;
+use crate::{located::join, quotas::Quotas};
 
 /// What this tenant's calls of plugins may use, where that is less than the operator allows.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -83,8 +86,9 @@ impl Limits {
 
 impl Reader<'_> {
     /// The limits in force for the tenant. What is above the operator's is a fault.
-    pub(super) fn limits(&mut self, own: Option<&Limits>) -> limits::Limits {
+    pub(super) fn limits(&mut self, own: Option<&Limits>, quotas: &Quotas) -> limits::Limits {
         let mut limits = self.around.host.limits.of_one_tenant();
+        limits.quotas = self.quotas(quotas);
         for (limit, value) in own.into_iter().flat_map(Limits::given) {
             if let Err(allowed) = limits.lower(limit, value) {
                 let message = format!("more than the operator allows, which is {allowed} {}", limit.unit());
@@ -96,5 +100,21 @@ impl Reader<'_> {
             }
         }
         limits
+    }
+
+    /// The quotas in force for the tenant. What is above the operator's is a fault.
+    fn quotas(&mut self, own: &Quotas) -> usage::Quotas {
+        let host = self.around.host;
+        let (mut quotas, place) = match host.rules(self.tenant).quotas {
+            Some(quotas) => (quotas, format!("tenants.{}.quotas", self.tenant)),
+            None => (host.limits.quotas, "quotas".to_owned()),
+        };
+        for (key, meter, window, value) in own.given() {
+            if let Err(allowed) = quotas.lower(meter, window, value) {
+                let message = format!("more than the operator allows, which is {allowed}");
+                self.at(&join("/quotas", key), message, format!("`{place}.{key}` in host.yaml"));
+            }
+        }
+        quotas
     }
 }

@@ -118,7 +118,7 @@ impl Reader<'_> {
             agents: self.agents(&authored),
             ceilings: self.around.host.rules(self.tenant).ceilings,
             settings: self.settings(authored.settings),
-            limits: self.limits(authored.limits.as_ref()),
+            limits: self.limits(authored.limits.as_ref(), &authored.quotas),
             uploads: self.around.host.rules(self.tenant).uploads,
             trusted_keys: self.trusted_keys(authored.plugins),
             model: authored.model.map(|model| self.model(&model)),

@@ -304,3 +304,19 @@ fn a_tenant_lowers_its_limits_and_raises_none() -> Outcome {
          c.json:3:11: more than 10000\n",
     )
 }
+
+#[test]
+fn a_tenant_lowers_its_quotas_and_raises_none() -> Outcome {
+    use remit_domain::usage::{Meter, Window};
+    let context = r#"{"company": {"name": "A"}, "quotas": {"requestsPerMinute": 100, "tokensPerDay": 5}}"#;
+    let quotas = read(context, None, &[], None)?.context.ok_or("faulty")?.limits.quotas;
+    assert_eq!(quotas.get(Meter::Requests, Window::Minute), Some(100));
+    assert_eq!(quotas.get(Meter::Tokens, Window::Day), Some(5), "where the operator has no bound, any is less");
+    assert_eq!(quotas.get(Meter::Calls, Window::Day), None);
+    check(
+        r#"{"company": {"name": "A"}, "quotas": {"requestsPerMinute": 60001, "callsPerYear": 1, "callsPerDay": -1}}"#,
+        "c.json:1:60: more than the operator allows, which is 60000 (`quotas.requestsPerMinute` in host.yaml)\n\
+         c.json:1:67: unknown key `callsPerYear` (did you mean `callsPerDay`?)\n\
+         c.json:1:101: less than 0\n",
+    )
+}

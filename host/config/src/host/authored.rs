@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use remit_domain::limits::{self, Limit};
+use remit_domain::{
+    limits::{self, Limit},
+    usage,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::quotas::Quotas;
 
 /// The operator's settings: `configs/host.yaml`. Relative paths begin at the working directory;
 /// those that `remit check FOLDER` reads, at that folder.
@@ -31,6 +36,8 @@ pub(crate) struct Host {
     pub limits: Limits,
     /// How what tenants upload is kept.
     pub library: Library,
+    /// How much each tenant may use, if `tenants` says nothing else of it.
+    pub quotas: Quotas,
     /// Where the host may connect to.
     pub network: Network,
     /// How the audit log is kept.
@@ -69,6 +76,7 @@ impl Default for Host {
             workflows_dir: "workflows".into(),
             limits: Limits::default(),
             library: Library::default(),
+            quotas: Quotas { requests_per_minute: tenants_own(), ..Quotas::default() },
             network: Network::default(),
             audit: super::audit::Authored::default(),
             model: Model::default(),
@@ -111,6 +119,11 @@ impl Default for Library {
             keep_versions: 10,
         }
     }
+}
+
+/// What the shipped quota of requests is.
+fn tenants_own() -> Option<u64> {
+    usage::Quotas::of_a_tenant().get(usage::Meter::Requests, usage::Window::Minute)
 }
 
 /// What calls of plugins may use, and what uploads may be. Each is a ceiling: a tenant's context may ask
@@ -321,6 +334,8 @@ pub(crate) struct Tenant {
     pub credential_prefixes: Option<Vec<String>>,
     /// How large the tenant's uploads may be: `limits.uploads` has the figures.
     pub uploads: Tier,
+    /// How much the tenant may use: each key in place of the same one of `quotas`.
+    pub quotas: Quotas,
 }
 
 /// How large uploads may be.

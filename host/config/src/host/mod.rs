@@ -20,6 +20,7 @@ use remit_domain::{
     grant::Permission,
     limits::{Limits, Tier},
     tenant::ModelChoice,
+    usage::Quotas,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -123,6 +124,8 @@ pub struct Rules {
     pub credential_prefixes: Option<Vec<String>>,
     /// How large its uploads may be.
     pub uploads: Tier,
+    /// How much it may use, if that is not what every tenant may.
+    pub quotas: Option<Quotas>,
 }
 
 impl Host {
@@ -203,7 +206,7 @@ impl Checker<'_> {
             plugins_dir: root.join(&authored.plugins_dir),
             contexts_dir: root.join(&authored.contexts_dir),
             workflows_dir: root.join(&authored.workflows_dir),
-            limits: (&authored.limits).into(),
+            limits: limits(&authored),
             network: self.network(&authored.network),
             audit: self.audit(root, &authored.audit),
             own_prefixes: vec![
@@ -217,7 +220,7 @@ impl Checker<'_> {
             ],
             model: self.model(&authored.model, env),
             offline_model: authored.offline_model,
-            tenants: self.tenants(authored.tenants),
+            tenants: self.tenants(authored.tenants, authored.quotas.over(Quotas::of_a_tenant())),
             env: authored.env.into_iter().collect(),
             drain: Duration::from_secs(authored.drain_seconds.into()),
             otlp_endpoint: authored
@@ -335,7 +338,7 @@ impl Checker<'_> {
         }
     }
 
-    fn tenants(&mut self, tenants: BTreeMap<String, authored::Tenant>) -> BTreeMap<TenantId, Rules> {
+    fn tenants(&mut self, tenants: BTreeMap<String, authored::Tenant>, quotas: Quotas) -> BTreeMap<TenantId, Rules> {
         let mut made = BTreeMap::new();
         for (name, tenant) in tenants {
             let pointer = join("/tenants", &name);
@@ -360,7 +363,8 @@ impl Checker<'_> {
                         authored::Tier::Large => Tier::Large,
                     };
                     let credential_prefixes = tenant.credential_prefixes;
-                    drop(made.insert(id, Rules { ceilings, credential_prefixes, uploads }));
+                    let quotas = Some(tenant.quotas.over(quotas)).filter(|own| *own != quotas);
+                    drop(made.insert(id, Rules { ceilings, credential_prefixes, uploads, quotas }));
                 }
                 Err(invalid) => self.faults.push(self.located.at_key(&pointer, invalid.to_string())),
             }
@@ -378,6 +382,12 @@ impl Checker<'_> {
         }
         origins.to_vec()
     }
+}
+
+fn limits(authored: &authored::Host) -> Limits {
+    let mut limits = Limits::from(&authored.limits);
+    limits.quotas = authored.quotas.over(limits.quotas);
+    limits
 }
 
 /// An address for HTTP without credentials, query or fragment. Errors: what is wrong, without the

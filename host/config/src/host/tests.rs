@@ -184,3 +184,17 @@ fn addresses_for_http_hold_no_secrets() {
         assert!(!is_host_name(bad), "{bad}");
     }
 }
+
+#[test]
+fn quotas_have_a_default_and_a_tenant_its_own() -> Outcome {
+    use remit_domain::usage::{Meter, Window};
+    let text =
+        "quotas:\n  callsPerDay: 9\ntenants:\n  big:\n    quotas:\n      requestsPerMinute: 1000000\n  small: {}\n";
+    let host = load(text, None, &[])?;
+    let usual = Quotas::of_a_tenant().with(Meter::Calls, Window::Day, 9);
+    assert_eq!(host.limits.quotas, usual);
+    let big = host.rules(&TenantId::new("big")?).quotas;
+    assert_eq!(big, Some(usual.with(Meter::Requests, Window::Minute, 1_000_000)));
+    assert_eq!(host.rules(&TenantId::new("small")?).quotas, None);
+    Ok(())
+}

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 pub use token::{Digest, Token};
 
-use crate::{AgentName, Error, TenantId};
+use crate::{AgentName, Error, TenantId, usage::Quotas};
 
 /// What somebody may do, each role all that those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -95,6 +95,8 @@ pub struct Key {
     pub expires: Option<OffsetDateTime>,
     /// Since when it lets nobody in, whatever `expires` says.
     pub revoked: Option<OffsetDateTime>,
+    /// How much may be used with it, beside what its tenant may.
+    pub quotas: Quotas,
 }
 
 impl Key {
@@ -133,12 +135,13 @@ pub struct Principal {
     tenant: Option<TenantId>,
     role: Role,
     agents: Option<BTreeSet<AgentName>>,
+    quotas: Quotas,
 }
 
 impl Principal {
     /// Anybody, on a host without keys: whoever reaches it may do all.
     pub fn anyone() -> Self {
-        Self { key: None, tenant: None, role: Role::Operator, agents: None }
+        Self { key: None, tenant: None, role: Role::Operator, agents: None, quotas: Quotas::NONE }
     }
 
     /// Somebody of whom nothing is asked and who may do nothing that is asked for.
@@ -148,7 +151,7 @@ impl Principal {
 
     /// Whoever holds a key.
     pub fn of(key: Key) -> Self {
-        Self { key: Some(key.id), tenant: key.tenant, role: key.role, agents: key.agents }
+        Self { key: Some(key.id), tenant: key.tenant, role: key.role, agents: key.agents, quotas: key.quotas }
     }
 
     /// The key, where there is one.
@@ -164,6 +167,11 @@ impl Principal {
     /// The only agents that it speaks for; `None`: all.
     pub fn agents(&self) -> Option<&BTreeSet<AgentName>> {
         self.agents.as_ref()
+    }
+
+    /// How much may be used with its key.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// What logs call it by: its key, or `anyone`.

@@ -49,6 +49,7 @@ fn key(token: &Token, role: Role) -> Key {
         created: NOW,
         expires: Some(NOW + Duration::HOUR),
         revoked: None,
+        quotas: Quotas::NONE,
     }
 }
 

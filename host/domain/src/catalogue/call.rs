@@ -10,15 +10,16 @@ use crate::{
     CallId, Error,
     audit::{AuditLog, Event, Outcome as Became, Subject},
     grant::{Grants, Need, Permission, Touched, decide_all},
-    plugin::{Invocation, Outcome, Plugin, ResourceContents, Tool},
+    plugin::{Computed, Invocation, Outcome, Plugin, ResourceContents, Tool},
     schema::Problem,
+    usage::{Ledger, Meter, Payer},
 };
 
 impl Catalogue {
     /// Calls a tool for an agent. `arguments` is a JSON object; `null` counts as an empty one.
     ///
     /// Errors: [`Error::UnknownTool`], [`Error::NoSet`]; [`Error::Denied`]; [`Error::InvalidArguments`];
-    /// then as [`Plugin::call`]; [`Error::Journal`] if the call could not be recorded.
+    /// [`Error::Quota`]; then as [`Plugin::call`]; [`Error::Journal`] if the call could not be recorded.
     /// Cancel: the guest is stopped, and the call recorded as cancelled.
     pub async fn call(&self, caller: &Caller, tool: &str, arguments: Value) -> Result<Outcome, Error> {
         let arguments = if arguments.is_null() { Value::Object(serde_json::Map::new()) } else { arguments };
@@ -68,6 +69,7 @@ impl Catalogue {
         let Some(tool) = description.tools.get(at) else { return Err(unknown_tool(caller, name)) };
         let grants = self.grants(caller, &effective_needs(tool), record)?;
         tool.input.check(arguments).map_err(Error::InvalidArguments)?;
+        self.charge(caller)?;
         let outcome = plugin.call(&tool.name, &arguments.to_string(), grants, self.invocation(caller, record)).await?;
         check_answer(plugin.as_ref(), tool, &outcome)?;
         Ok(outcome)
@@ -96,6 +98,7 @@ impl Catalogue {
             record.served_by(plugin.as_ref());
             let needs: Vec<Need> = needs.iter().cloned().map(read_only).collect();
             let grants = self.grants(caller, &needs, record)?;
+            self.charge(caller)?;
             return plugin.read(uri, grants, self.invocation(caller, record)).await;
         }
         Err(match self.missing_set(caller) {
@@ -128,6 +131,14 @@ impl Catalogue {
         Ok(grants)
     }
 
+    /// Counts a call that is about to reach a plugin. What it will compute is counted when it is over; who has
+    /// used up that quota begins no further call. Errors: [`Error::Quota`].
+    fn charge(&self, caller: &Caller) -> Result<(), Error> {
+        let payer = caller.payer();
+        self.usage.check(&payer, Meter::CpuMs)?;
+        self.usage.take(&payer, Meter::Calls, 1)
+    }
+
     fn invocation(&self, caller: &Caller, record: &Recording) -> Invocation {
         let call = record.call();
         Invocation {
@@ -140,6 +151,7 @@ impl Catalogue {
             attempt: 1,
             idempotency_key: caller.idempotency_key.clone().unwrap_or_else(|| call.to_string()),
             observer: caller.observer.clone(),
+            computed: record.computed.clone(),
         }
     }
 }
@@ -209,9 +221,13 @@ fn cut(name: &str) -> String {
     name.chars().take(128).collect()
 }
 
-/// An audit event in the making. Dropped before its end, it records a cancelled call.
+/// An audit event in the making. Dropped before its end, it records a cancelled call. Either way it charges
+/// what the guest computed.
 struct Recording {
     log: Arc<dyn AuditLog>,
+    usage: Arc<Ledger>,
+    payer: Payer,
+    computed: Computed,
     event: Option<Event>,
     call: CallId,
     began: Instant,
@@ -243,7 +259,16 @@ impl Recording {
             outcome: Became::Cancelled,
             code: None,
         };
-        Self { log: catalogue.audit.clone(), event: Some(event), call, began: Instant::now(), touched: None }
+        Self {
+            log: catalogue.audit.clone(),
+            usage: catalogue.usage.clone(),
+            payer: caller.payer(),
+            computed: Computed::default(),
+            event: Some(event),
+            call,
+            began: Instant::now(),
+            touched: None,
+        }
     }
 
     fn call(&self) -> CallId {
@@ -259,6 +284,8 @@ impl Recording {
 
     fn finished(&mut self) -> Option<Event> {
         let mut event = self.event.take()?;
+        let computed = self.computed.time().as_micros().div_ceil(1_000);
+        self.usage.note(&self.payer, Meter::CpuMs, u64::try_from(computed).unwrap_or(u64::MAX));
         event.duration = self.began.elapsed();
         event.sources = self.touched.take().map(|touched| touched.uses()).unwrap_or_default();
         Some(event)

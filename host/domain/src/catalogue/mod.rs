@@ -17,6 +17,7 @@ use crate::{
     grant::decide_all,
     plugin::{Observer, Plugin, Plugins, Resource, Template, Tool, Unobserved},
     tenant::{Context, Mapping, Tenants},
+    usage::{Ledger, Payer},
 };
 
 /// The one audited way to see and call what an agent has. Cheap to clone.
@@ -27,6 +28,7 @@ pub struct Catalogue {
     sources: Arc<dyn Sources>,
     audit: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
+    usage: Arc<Ledger>,
 }
 
 /// Who asks, for which agent, through which door.
@@ -78,6 +80,11 @@ impl Caller {
         })
     }
 
+    /// Who is charged for what is done for this caller.
+    pub fn payer(&self) -> Payer {
+        Payer::new(&self.principal, Some(&self.context))
+    }
+
     fn mapping(&self) -> Option<&Mapping> {
         self.context.agents.get(&self.agent)?.mapping.as_ref()
     }
@@ -112,12 +119,18 @@ impl Catalogue {
         audit: Arc<dyn AuditLog>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { tenants, plugins, sources, audit, clock }
+        let usage = Arc::new(Ledger::new(clock.clone()));
+        Self { tenants, plugins, sources, audit, clock, usage }
     }
 
     /// A tenant's context. Errors as [`Tenants::get`].
     pub fn context(&self, tenant: &TenantId) -> Result<Arc<Context>, Error> {
         self.tenants.get(tenant)
+    }
+
+    /// What tenants and keys use: every door counts there.
+    pub fn usage(&self) -> &Arc<Ledger> {
+        &self.usage
     }
 
     /// The port of tenants, for those who list them all.

@@ -48,7 +48,8 @@ impl Plugin for FakePlugin {
         &self.description
     }
 
-    async fn call(&self, _: &str, _: &str, grants: Grants, _: Invocation) -> Result<Outcome, Error> {
+    async fn call(&self, _: &str, _: &str, grants: Grants, invocation: Invocation) -> Result<Outcome, Error> {
+        invocation.computed.add(Duration::from_micros(1_001));
         let failed = |cause| Error::Source { source_name: name("primary"), cause };
         let structured = match self.behaviour {
             Behaviour::Answers => json!({ "granted": grants.names().map(ToString::to_string).collect::<Vec<_>>() }),
@@ -398,4 +399,40 @@ async fn a_call_whose_caller_goes_away_is_recorded_as_cancelled() {
     let waiting = tokio::time::timeout(Duration::from_millis(1), story.call());
     assert!(waiting.await.is_err());
     assert_eq!(story.only_event().outcome, Became::Cancelled);
+}
+
+#[tokio::test]
+async fn what_a_call_uses_is_counted_however_it_ends_and_nothing_is_called_beyond_a_quota() {
+    use crate::usage::{Meter, Owner, Window};
+    let needs = || vec![need("primary", Read, false)];
+    let used = |story: &Story| {
+        let context = story.tenants.now();
+        let figures = story.catalogue.usage().figures(&Owner::Tenant(context.tenant.clone()), &context.limits.quotas);
+        let day = |meter| figures.iter().find(|it| (it.meter, it.window) == (meter, Window::Day)).unwrap().used;
+        (day(Meter::Calls), day(Meter::CpuMs))
+    };
+    let bounded = |meter, allowed| {
+        let mut context = context(&[("primary", Read)]);
+        context.limits.quotas = context.limits.quotas.with(meter, Window::Day, allowed);
+        context
+    };
+    let waits = story(&[("primary", Read)], needs(), Behaviour::Waits);
+    assert!(tokio::time::timeout(Duration::from_millis(1), waits.call()).await.is_err());
+    assert_eq!(used(&waits), (1, 2), "each millisecond begun");
+
+    let answers = story(&[("primary", Read)], needs(), Behaviour::Answers);
+    answers.tenants.replace(bounded(Meter::Calls, 1));
+    assert!(answers.call().await.is_ok());
+    assert_eq!(answers.call().await, Err("quota_exceeded"));
+    assert_eq!(used(&answers), (1, 2), "the second did not reach the plugin");
+    let codes: Vec<_> = answers.events().iter().map(|event| event.code).collect();
+    assert_eq!(codes, [None, Some("quota_exceeded")], "and is on record");
+
+    let computes = story(&[("primary", Read)], needs(), Behaviour::Answers);
+    computes.tenants.replace(bounded(Meter::CpuMs, 1));
+    assert!(computes.call().await.is_ok(), "what it will need is not known before");
+    assert_eq!(computes.call().await, Err("quota_exceeded"));
+    let unknown = computes.catalogue.call(&computes.caller(), "no_such", Value::Null).await;
+    assert_eq!(unknown.map_err(|error| error.code()).err(), Some("tool_missing"));
+    assert_eq!(used(&computes), (1, 2));
 }

@@ -1,6 +1,9 @@
 //! Keys in a real file.
 
-use remit_domain::access::{Token, admit};
+use remit_domain::{
+    access::{Token, admit},
+    usage::{Meter, Window},
+};
 use time::{Duration, macros::datetime};
 
 use super::*;
@@ -19,6 +22,7 @@ fn key(token: &Token, tenant: Option<&str>) -> Result<Key, Box<dyn std::error::E
         created: NOW,
         expires: Some(NOW + Duration::HOUR),
         revoked: None,
+        quotas: Quotas::NONE.with(Meter::Requests, Window::Minute, 60),
     })
 }
 

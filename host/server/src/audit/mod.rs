@@ -60,7 +60,7 @@ pub enum Verb {
 
 /// Carries out one verb. False if the log is at fault. Errors: what can't be read or written.
 pub async fn run(at: Where, verb: Verb) -> anyhow::Result<bool> {
-    let (host, _) = at.settings()?;
+    let (host, _) = at.host()?;
     if let Verb::Key = verb {
         say(&key::keep(&host.state_dir)?.public().to_string())?;
         return Ok(true);

@@ -62,6 +62,7 @@ const ROUTES: &[(Method, &str, Rule)] = &[
     (Method::POST, "/api/plugins/{name}/rollback", Rule::Role(Role::Admin)),
     (Method::POST, "/api/plugins/{name}/deactivate", Rule::Role(Role::Admin)),
     (Method::GET, "/api/audit", Rule::Role(Role::Admin)),
+    (Method::GET, "/api/usage", Rule::Role(Role::Viewer)),
 ];
 
 /// Who may use a route; `None` for one that stands in no table.

@@ -63,6 +63,18 @@ impl Failure {
         &self.body.error
     }
 
+    /// With a time to come back.
+    pub(crate) fn retry_after_ms(mut self, wait_ms: u32) -> Self {
+        self.retry_after_ms = Some(wait_ms);
+        self.body.retriable = true;
+        self
+    }
+
+    /// What `Retry-After` says: whole seconds.
+    pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
+        self.retry_after_ms.map(|wait_ms| HeaderValue::from(wait_ms.div_ceil(1_000)))
+    }
+
     /// With a hint.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.body.hint = Some(hint.into());
@@ -100,7 +112,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
             StatusCode::INTERNAL_SERVER_ERROR
         }
         Error::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
-        Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Busy { .. } | Error::Quota { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::ConversationBusy(_) => StatusCode::CONFLICT,
         Error::Model { .. } => StatusCode::BAD_GATEWAY,
         Error::NoSet(_)
@@ -158,13 +170,14 @@ pub(crate) fn report(error: &Error, status: StatusCode) {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let retry_after = self.retry_after();
         let mut response = (self.status, Json(self.body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"remit\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        if let Some(wait_ms) = self.retry_after_ms {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

@@ -4,19 +4,25 @@
 //! (Host against DNS rebinding, Origin against cross-site requests). Deliberately absent: which route
 //! takes which key ([`super::access`]).
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use remit_domain::{RequestId, access::Principal};
+use remit_domain::{Catalogue, RequestId, access::Principal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use super::{access::Doorkeeper, error::Failure};
+use super::{
+    access::Doorkeeper,
+    error::Failure,
+    strangers::{self, Strangers},
+    usage,
+};
+use crate::mcp;
 
 /// The header that carries a request's id, both ways.
 pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
@@ -28,6 +34,10 @@ pub(crate) struct Gate {
     pub(crate) hosts: Vec<String>,
     /// Reads keys. Without one nobody is let in.
     pub(crate) doorkeeper: Option<Arc<Doorkeeper>>,
+    /// Counts requests, with whose they are.
+    pub(crate) catalogue: Option<Catalogue>,
+    /// Who presented wrong keys.
+    pub(crate) strangers: Arc<Strangers>,
     /// Origins of web pages that may ask, beside the host's own.
     pub(crate) origins: Vec<String>,
     /// Cancelled when requests under way must end, whatever they are at.
@@ -58,26 +68,37 @@ impl Gate {
         Err(refused.hint("list the origin under `cors.origins` in host.yaml"))
     }
 
-    /// Who asks. Errors: as [`Self::admit`] and [`Doorkeeper::admit`].
-    async fn let_in(
-        &self,
-        headers: &HeaderMap,
-        authority: Option<&str>,
-        method: &Method,
-        route: Option<&str>,
-    ) -> Result<Option<Principal>, Failure> {
-        self.admit(headers, authority)?;
+    /// Who asks, once the request is counted. Errors: as [`Self::admit`], [`Doorkeeper::admit`],
+    /// [`Strangers::admit`] and [`usage::count`].
+    async fn let_in(&self, request: Asked<'_>) -> Result<Option<Principal>, Failure> {
+        let Asked { headers, uri, method, route, from } = request;
+        self.admit(headers, uri.authority().map(Authority::as_str))?;
         // What is no route is answered so, whoever asks.
         let Some(route) = route else { return Ok(None) };
         let doorkeeper = self.doorkeeper.as_ref().ok_or(remit_domain::Error::BadKey)?;
-        doorkeeper.admit(method, route, headers).await.map(Some)
+        self.strangers.admit(from, headers)?;
+        let admitted = doorkeeper.admit(method, route, headers).await;
+        let principal = admitted.inspect_err(|refused| self.strangers.note(from, headers, refused))?;
+        if let Some(catalogue) = &self.catalogue {
+            usage::count(catalogue, &principal, headers, uri)?;
+        }
+        Ok(Some(principal))
     }
 
     fn knows(&self, name: &str) -> bool {
         let loopback = name.eq_ignore_ascii_case("localhost")
-            || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+            || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         loopback || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
+}
+
+/// What the gate looks at.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+    method: &'a Method,
+    route: Option<&'a str>,
+    from: Option<IpAddr>,
 }
 
 /// A `Host` without its port.
@@ -99,15 +120,18 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let span = tracing::info_span!("request", %id, %method, route);
     let began = Instant::now();
     let _under_way = gate.under_way.token();
-    let authority = request.uri().authority().map(Authority::as_str);
     let known_route = matched.as_ref().map(MatchedPath::as_str);
-    let let_in = gate.let_in(request.headers(), authority, &method, known_route);
-    let mut response = match let_in.instrument(span.clone()).await {
+    let from = strangers::address(request.extensions(), request.headers());
+    let asked = Asked { headers: request.headers(), uri: request.uri(), method: &method, route: known_route, from };
+    let mut response = match gate.let_in(asked).instrument(span.clone()).await {
         Ok(principal) => tokio::select! {
             response = next.run(known_as(request, principal)).instrument(span.clone()) => response,
             // Dropped where it is: its guest stops, and its call is recorded as cancelled.
             () = gate.ends.cancelled() => ending().into_response(),
         },
+        Err(refused) if refused.status() == StatusCode::TOO_MANY_REQUESTS && route == mcp::ROUTE => {
+            mcp::refused(&refused)
+        }
         Err(refused) => refused.into_response(),
     };
     let status = response.status();

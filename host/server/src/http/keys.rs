@@ -2,7 +2,10 @@
 //!
 //! Deliberately absent: operators' keys, which `remit keys create` makes on the machine itself.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{
     Json,
@@ -15,6 +18,7 @@ use remit_domain::{
     audit::AuditLog,
     clock::{SystemClock, rfc3339},
     schema::Problem,
+    usage::Quotas,
 };
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -52,6 +56,9 @@ pub(crate) struct Wanted {
     label: Option<String>,
     /// For how many days it lets anybody in; for ever without it.
     expires_in_days: Option<u32>,
+    /// How much may be used with it, such as `{"requestsPerMinute": 60}`; as much as the tenant may without it.
+    #[serde(default)]
+    quotas: BTreeMap<String, u64>,
 }
 
 /// A key, without what lets anybody in.
@@ -71,6 +78,8 @@ pub(crate) struct Shown {
     revoked: Option<String>,
     /// Whether it lets anybody in now.
     valid: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    quotas: BTreeMap<&'static str, u64>,
 }
 
 impl Shown {
@@ -85,6 +94,7 @@ impl Shown {
             expires: key.expires.map(rfc3339),
             revoked: key.revoked.map(rfc3339),
             valid,
+            quotas: key.quotas.written(),
         }
     }
 }
@@ -160,6 +170,8 @@ pub(crate) async fn create(
         // Somebody who speaks for some agents does not make a key for all.
         None => tenant.principal.agents().cloned(),
     };
+    let quotas = Quotas::read(wanted.quotas);
+    let quotas = quotas.map_err(|unknown| invalid(&format!("/quotas/{unknown}"), "no quota of that name"))?;
     let now = SystemClock.now();
     let token = Token::random().map_err(|error| Error::Internal(error.to_string().into()))?;
     let key = Key {
@@ -171,6 +183,7 @@ pub(crate) async fn create(
         created: now,
         expires: wanted.expires_in_days.map(|days| now + Duration::days(days.into())),
         revoked: None,
+        quotas,
     };
     state.keys.add(&key, &token.digest()).await?;
     let deed = key_made(&key, (&tenant.principal).into(), now);

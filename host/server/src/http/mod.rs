@@ -12,7 +12,9 @@ mod keys;
 mod operations;
 mod plugins;
 mod resources;
+mod strangers;
 mod tools;
+mod usage;
 
 use std::sync::Arc;
 
@@ -118,6 +120,9 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
             library: parts.library.clone(),
             receiving: Shares::new(plugins::arrival::TURNS),
         });
+    let usage = OpenApiRouter::new()
+        .routes(routes!(usage::show))
+        .with_state(usage::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle, mcp::stream)).with_state(parts.mcp.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
@@ -127,6 +132,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(keys)
         .merge(plugins)
         .merge(audit)
+        .merge(usage)
         .merge(mcp)
         .merge(description)
 }

@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Door, INVALID_REQUEST, refused, rpc_error};
+use super::{Door, INVALID_REQUEST, failed, rpc_error};
 use crate::{
     http::extract::{self, Path},
     mcp::convert,
@@ -152,7 +152,7 @@ pub(crate) async fn stream(
     let caller = caller.and_then(|principal| door.caller(principal, &tenant, &agent, id));
     let listener = match caller.and_then(|caller| door.changes.listen(caller)) {
         Ok(listener) => listener,
-        Err(error) => return refused(&error),
+        Err(error) => return failed(&error),
     };
     let notices = stream::unfold(listener, async |mut listener| {
         let changed = listener.next().await?;

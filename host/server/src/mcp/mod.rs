@@ -27,9 +27,23 @@ pub(crate) use self::changes::__path_stream;
 pub(crate) use self::changes::stream;
 use self::{changes::Changes, server::Server};
 use crate::http::{
-    MAX_BODY_BYTES, error,
+    MAX_BODY_BYTES,
+    error::{self, Failure},
     extract::{self, Path},
 };
+
+/// Its route.
+pub(crate) const ROUTE: &str = "/mcp/{tenant}/{agent}";
+
+/// A refusal of the gate in this door's words.
+pub(crate) fn refused(failure: &Failure) -> Response {
+    let data = json!({ "code": failure.code() });
+    let mut response = rpc_error(failure.status(), INVALID_REQUEST, failure.error(), data);
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
 
 /// What the MCP door stands on.
 #[derive(Clone)]
@@ -92,7 +106,7 @@ pub(crate) async fn handle(
     let caller = extract::principal(request.extensions());
     match caller.and_then(|principal| door.caller(principal, &tenant, &agent, id)) {
         Ok(caller) => request.extensions_mut().insert(caller),
-        Err(error) => return refused(&error),
+        Err(error) => return failed(&error),
     };
     let (mut parts, body) = request.into_parts();
     let bytes = match extract::read(body).await {
@@ -147,8 +161,8 @@ fn starts_with_array(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
-/// Who is not let in, or not now.
-fn refused(error: &Error) -> Response {
+/// A failure before there is a message to answer.
+fn failed(error: &Error) -> Response {
     let status = error::status(error);
     error::report(error, status);
     let data = json!({ "code": error.code(), "hint": error.hint() });

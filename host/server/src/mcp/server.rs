@@ -228,6 +228,9 @@ fn refused(failed: Error) -> Result<CallToolResponse, ErrorData> {
         if failed.retriable() {
             said.insert("retriable".to_owned(), true.into());
         }
+        if let Some(wait) = failed.retry_after_ms() {
+            said.insert("retryAfterMs".to_owned(), wait.into());
+        }
         if let Error::InvalidArguments(problems) = &failed {
             said.insert("problems".to_owned(), json!(problems));
         }
