@@ -169,14 +169,14 @@ mod tests {
         };
         let text = wit::Content::Text(wit::TextContent { text: long(), annotations: Some(annotations()) });
         assert_eq!(text.size(), EACH + 3_000);
-        let image =
-            wit::Content::Image(wit::MediaContent { data: vec![0; 10], mime_type: long(), annotations: None });
+        let image = wit::Content::Image(wit::MediaContent { data: vec![0; 10], mime_type: long(), annotations: None });
         assert_eq!(image.size(), EACH + 1_010);
         let body = wit::ResourceBody::Text(long());
         let contents = wit::ResourceContents { uri: long(), mime_type: Some(long()), body };
         assert_eq!(contents.size(), EACH + 3_000);
         let empty = || wit::Content::Text(wit::TextContent { text: String::new(), annotations: None });
-        let pieces = |count: usize| wit_tools::Outcome { content: (0..count).map(|_| empty()).collect(), structured: None };
+        let pieces =
+            |count: usize| wit_tools::Outcome { content: (0..count).map(|_| empty()).collect(), structured: None };
         assert!(outcome(pieces(100), 100 * EACH).is_ok());
         assert!(matches!(outcome(pieces(101), 100 * EACH), Err(Wrong::TooLarge)));
     }

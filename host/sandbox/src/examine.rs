@@ -83,7 +83,9 @@ enum Compiled {
 }
 
 /// What takes its time, off the threads that serve. A parser that panics breaks nothing but this.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(broken) => {

@@ -155,8 +155,14 @@ mod tests {
             (component(&[module(&[101])]), "bodyBytes allows 100 bytes, and it has 101 or more in one function's body"),
             (component(&[module(&[2, 2]), module(&[2, 2])]), "functions allows 3 functions, and it has 4"),
             (component(&[module(&[]), module(&[]), module(&[])]), "coreModules allows 2 modules, and it has 3"),
-            (component(&[of_sections(&[(5, &[1, 0, 4])])]), "memoryBytes allows 196608 bytes, and it has 262144 or more in one memory"),
-            (component(&[of_sections(&[(4, &[1, 0x70, 0, 10])])]), "tableElements allows 9 elements, and it has 10 or more in one table"),
+            (
+                component(&[of_sections(&[(5, &[1, 0, 4])])]),
+                "memoryBytes allows 196608 bytes, and it has 262144 or more in one memory",
+            ),
+            (
+                component(&[of_sections(&[(4, &[1, 0x70, 0, 10])])]),
+                "tableElements allows 9 elements, and it has 10 or more in one table",
+            ),
             (nested(17), "deeper than 16 levels"),
             (b"\0asm\x01\0\0\0".to_vec(), "a core module"),
             (b"".to_vec(), "does not begin as one"),

@@ -49,7 +49,15 @@ async fn what_a_guest_hands_over_or_asks_for_is_bounded() {
     const MIB: u64 = 1 << 20;
     // More at once than the host takes in, by any way in.
     for what in ["log", "progress", "statement", "parameter", "name"] {
-        refused(&host, "shout", json!({"what": what, "bytes": 3 * MIB}), 500, "plugin_limit", "hostCallBytes (2097152 bytes)").await;
+        refused(
+            &host,
+            "shout",
+            json!({"what": what, "bytes": 3 * MIB}),
+            500,
+            "plugin_limit",
+            "hostCallBytes (2097152 bytes)",
+        )
+        .await;
         still_well(&host).await;
     }
     // Less than that, but more than any of them needs: cut, or refused with words.

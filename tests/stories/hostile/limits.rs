@@ -1,6 +1,6 @@
 //! Every limit of a call, met by a guest: what the client is told, with the limit's name and value.
 //!
-//! The limits of uploads are in `uploads`.
+//! The limits of uploads are met in `host/server/tests/uploads.rs`.
 
 use futures::future::join_all;
 use remit_domain::limits::Limit;
@@ -42,7 +42,9 @@ fn met(limit: Limit) -> Told {
     const LIMIT: &str = "plugin_limit";
     let hundred = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT i FROM n";
     match limit {
-        Limit::WallTime => Refused("sleep", json!({"milliseconds": 60_000}), 504, "deadline", "wallTimeMs allows (2000 ms)"),
+        Limit::WallTime => {
+            Refused("sleep", json!({"milliseconds": 60_000}), 504, "deadline", "wallTimeMs allows (2000 ms)")
+        }
         Limit::CpuTime => Refused("spin", json!({}), 500, LIMIT, "cpuTimeMs (300 ms)"),
         Limit::Memory => Refused("big_output", json!({"mib": 64}), 500, LIMIT, "memoryBytes (33554432 bytes)"),
         Limit::TableElements => Refused("table-trap", json!({}), 500, LIMIT, "tableElements (1000 elements)"),
