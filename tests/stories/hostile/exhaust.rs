@@ -65,7 +65,7 @@ async fn what_a_guest_hands_over_or_asks_for_is_bounded() {
         ("log", MIB, "allowed"),
         ("progress", MIB, "allowed"),
         ("statement", MIB, "Invalid"),
-        ("parameters", 100_000, "Invalid"),
+        ("parameters", 10_000, "Invalid"),
         ("name", MIB, "NotGranted"),
         ("random", 1_000, "allowed: 1000 bytes"),
     ] {
