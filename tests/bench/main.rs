@@ -4,6 +4,8 @@
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
+mod neighbours;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -53,6 +55,14 @@ async fn measure() -> Result<()> {
     in_process(&app, &caller).await?;
     parts(&app, &caller).await?;
     over_http(app.router.clone()).await?;
+
+    let shared = tempfile::tempdir()?;
+    prepare(shared.path(), 1)?;
+    neighbours::prepare(shared.path())?;
+    demo::prepare(&shared.path().join("var"), false).await?;
+    let beside = wire::build(Arc::new(load(shared.path().to_owned())?), environment(), figures.clone()).await?;
+    neighbours::measure(&beside, &self::caller(&beside)?).await?;
+    drop(beside);
 
     let before = resident()?;
     let many = tempfile::tempdir()?;

@@ -13,7 +13,6 @@ mod handles;
 mod lies;
 mod limits;
 mod reach;
-mod uploads;
 
 use std::{fs, path::Path};
 

@@ -165,12 +165,12 @@ impl Memory {
 /// would take it back.
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
-        if most.is_some_and(|most| desired > most) {
-            return Ok(false);
-        }
         let wanted = self.used.saturating_sub(current).saturating_add(desired);
         if wanted > self.limit {
             self.refused = Some(Refused::Memory);
+            return Ok(false);
+        }
+        if most.is_some_and(|most| desired > most) {
             return Ok(false);
         }
         (self.used, self.refused) = (wanted, None);
@@ -178,12 +178,12 @@ impl ResourceLimiter for Memory {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
-        if most.is_some_and(|most| desired > most) {
-            return Ok(false);
-        }
         let wanted = self.elements.saturating_sub(current).saturating_add(desired);
         if wanted > self.table_limit {
             self.refused = Some(Refused::Table);
+            return Ok(false);
+        }
+        if most.is_some_and(|most| desired > most) {
             return Ok(false);
         }
         (self.elements, self.refused) = (wanted, None);

@@ -6,10 +6,7 @@
 #![no_main]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is what a fuzzer looks for")]
 
-use std::{
-    cell::RefCell,
-    sync::Arc,
-};
+use std::{cell::RefCell, sync::Arc};
 
 use libfuzzer_sys::fuzz_target;
 use remit_domain::{

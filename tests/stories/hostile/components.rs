@@ -1,5 +1,5 @@
 //! Files of the operator's that are no plugin, and compiled code that is not this host's. What is damaged,
-//! foreign or grown beyond reason is in `uploads`.
+//! foreign or grown beyond reason is in `host/server/tests/uploads.rs`.
 
 use std::fs;
 

@@ -51,7 +51,8 @@ pub fn description(lie: &str) -> Description {
         "ten-thousand-tools" => told.tools = (0..10_000).map(|at| tool(&format!("tool_{at}"))).collect(),
         "a-million-tools" => told.tools = (0..1_000_000).map(|at| tool(&format!("tool_{at}"))).collect(),
         "patterns-by-the-thousand" => {
-            told.tools = (0..64).map(|at| Tool { input_schema: schemas::patterns(64), ..tool(&format!("tool_{at}")) }).collect();
+            told.tools =
+                (0..64).map(|at| Tool { input_schema: schemas::patterns(64), ..tool(&format!("tool_{at}")) }).collect();
         }
         "a-megabyte-of-text" => first(&mut told).description = "x".repeat(MIB),
         "a-megabyte-of-name" => first(&mut told).name = "x".repeat(MIB),

@@ -2,9 +2,18 @@
 //! damage. They are examined as an upload is: scanned, compiled by the program's own child process, and
 //! described without any grant.
 //!
+//! They are here, and not among the stories, since cargo builds the program for the tests of its own crate.
+//!
 //! Deliberately absent: the route, and more than a bounded number of mutants: `cargo xtask fuzz` goes on.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a panic is a failed test")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures::{StreamExt as _, stream};
 use remit_domain::{
@@ -16,8 +25,21 @@ use remit_domain::{
 use remit_sandbox::{Compiler, Registry, Sandbox, VERB};
 use tempfile::TempDir;
 
-use super::forged;
-use crate::host::{program, repository};
+/// The built plugins; `cargo xtask test` builds them first.
+fn dist() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/dist")
+}
+
+/// The names of the forged components of a kind.
+fn forged(kind: &str) -> Vec<String> {
+    let folder = dist().join("hostile").join(kind);
+    let entries = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{} is not there ({error}): run `cargo xtask build-plugin`", folder.display()));
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
 
 /// A registry whose compiler is the program under test.
 struct Workshop {
@@ -31,7 +53,8 @@ impl Workshop {
         let folder = tempfile::tempdir().unwrap();
         let limits = limits.with(Limit::ConcurrentCalls, 4).with(Limit::CpuTime, 500).with(Limit::WallTime, 2_000);
         let (cache, secrets) = (folder.path().join("cache"), folder.path().join("secrets"));
-        let sandbox = Sandbox::new(limits.clone(), Compiler::at(program()), &cache, &secrets).unwrap();
+        let sandbox =
+            Sandbox::new(limits.clone(), Compiler::at(env!("CARGO_BIN_EXE_remit")), &cache, &secrets).unwrap();
         Self { registry: Registry::new(Arc::new(sandbox)), limits, _folder: folder }
     }
 
@@ -61,6 +84,7 @@ impl Workshop {
             limits: self.limits.clone(),
             uploads: Tier::Small,
             trusted_keys: Vec::new(),
+            trusted_keys: Vec::new(),
             model: None,
             authored: serde_json::Value::Null,
         })
@@ -80,7 +104,7 @@ impl Workshop {
 
 /// A forged component of a kind, or, where that is empty, one of the hostile guests.
 fn component(kind: &str, name: &str) -> Vec<u8> {
-    fs::read(repository().join("plugins/dist/hostile").join(kind).join(name).with_extension("wasm")).unwrap()
+    fs::read(dist().join("hostile").join(kind).join(name).with_extension("wasm")).unwrap()
 }
 
 /// The processes that this one started to compile and that are there, dead ones included.
@@ -232,7 +256,7 @@ async fn random_components_and_mutants_of_real_ones_are_taken_in_or_not_fit() {
             uploads.push((format!("{name}, mutant {seed}"), mutant(seed, &whole)));
         }
     }
-    let real = fs::read(repository().join("plugins/dist/techstart-crm.wasm")).unwrap();
+    let real = fs::read(dist().join("techstart-crm.wasm")).unwrap();
     uploads.extend((0..8).map(|seed| (format!("techstart-crm, mutant {seed}"), mutant(seed, &real))));
     let workshop = Workshop::new(Limits::default());
     let before = open_files();
