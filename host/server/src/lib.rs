@@ -3,6 +3,7 @@
 //! Deliberately absent: rules. Handlers turn requests into calls of a job or the `Catalogue` and
 //! answers into responses; who may do what is decided below.
 
+mod connections;
 mod http;
 pub mod keys;
 mod mcp;

@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use axum::serve::ListenerExt;
 use remit_config::{Environment, Host};
 use remit_domain::access::Keys as _;
 use tokio::{
@@ -18,6 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    connections,
     observe::{self, LogFormat, Telemetry},
     watch::Watch,
     wire,
@@ -72,7 +72,7 @@ async fn run(
     let listener = TcpListener::bind(host.listen).await.with_context(|| format!("cannot listen on {}", host.listen))?;
     let address = listener.local_addr()?;
     let app = wire::build(host.clone(), env, figures).await?;
-    if !host.listen.ip().is_loopback() && !app.journal.any().await? {
+    if !host.listen.ip().is_loopback() && host.oauth.is_none() && !app.journal.any().await? {
         bail!(
             "{} is not a loopback address: a host without keys is open to whoever reaches it, so it listens on \
              127.0.0.1 or [::1] alone; `remit keys create --role operator` makes a key",
@@ -84,26 +84,22 @@ async fn run(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
-    let stop = async move {
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping: requests under way may end");
         stopped.cancel();
-    };
-    // Without this, answers that stream wait for the client's acknowledgement of each piece.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
     });
-    let serving = axum::serve(listener, app.router.clone()).with_graceful_shutdown(stop).into_future();
+    let serving = connections::serve(listener, app.router.clone(), &host.connections, stopping.clone());
     announce(address)?;
     let drained = async {
         stopping.cancelled().await;
         tokio::time::sleep(host.drain).await;
     };
     tokio::select! {
-        served = serving => served?,
+        () = serving => {}
         () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
     }
     app.end().await;

@@ -3,6 +3,8 @@
 //! Deliberately absent: reloading. What stands here is in force until the host is started again.
 
 pub(crate) mod authored;
+mod connections;
+mod oauth;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -13,7 +15,9 @@ use std::{
     time::Duration,
 };
 
+pub use connections::Connections;
 use ipnet::IpNet;
+pub use oauth::{Algorithm, Issuer, OAuth};
 use remit_domain::{
     SourceName, TenantId,
     grant::Permission,
@@ -68,6 +72,10 @@ pub struct Host {
     pub cors_origins: Vec<String>,
     /// Names that the `Host` header may hold beside loopback and that of `public_url`, in lower case.
     pub allowed_hosts: BTreeSet<String>,
+    /// Whose tokens let MCP clients in, beside the host's own keys.
+    pub oauth: Option<OAuth>,
+    /// What a client's connection may take.
+    pub connections: Connections,
     /// The folder of the profile in force.
     pub profile: Option<PathBuf>,
     /// Prefixes of credentials that are the host's own and that no tenant has by its name alone.
@@ -151,6 +159,7 @@ impl Checker<'_> {
         if authored.journal.contains("://") {
             self.complain("/journal", "the journal is a file", Some("give a path, such as `remit.db`"));
         }
+        let public_url = authored.public_url.as_deref().and_then(|text| self.url("/publicUrl", text));
         Host {
             root: root.to_owned(),
             listen: authored.listen.parse().unwrap_or_else(|_| {
@@ -158,7 +167,9 @@ impl Checker<'_> {
                 self.complain("/listen", "not an IP address with a port", hint);
                 SocketAddr::from(([127, 0, 0, 1], 0))
             }),
-            public_url: authored.public_url.as_deref().and_then(|text| self.url("/publicUrl", text)),
+            oauth: self.oauth(authored.oauth, public_url.as_ref()),
+            connections: self.connections(&authored.connections),
+            public_url,
             journal: state_dir.join(&authored.journal),
             state_dir,
             plugins_dir: root.join(&authored.plugins_dir),

@@ -64,13 +64,13 @@ impl Gate {
         headers: &HeaderMap,
         authority: Option<&str>,
         method: &Method,
-        route: Option<&str>,
+        (route, path): (Option<&str>, &str),
     ) -> Result<Option<Principal>, Failure> {
         self.admit(headers, authority)?;
         // What is no route is answered so, whoever asks.
         let Some(route) = route else { return Ok(None) };
         let doorkeeper = self.doorkeeper.as_ref().ok_or(remit_domain::Error::BadKey)?;
-        doorkeeper.admit(method, route, headers).await.map(Some)
+        doorkeeper.admit(method, route, path, headers).await.map(Some)
     }
 
     fn knows(&self, name: &str) -> bool {
@@ -101,7 +101,7 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let _under_way = gate.under_way.token();
     let authority = request.uri().authority().map(Authority::as_str);
     let known_route = matched.as_ref().map(MatchedPath::as_str);
-    let let_in = gate.let_in(request.headers(), authority, &method, known_route);
+    let let_in = gate.let_in(request.headers(), authority, &method, (known_route, request.uri().path()));
     let mut response = match let_in.instrument(span.clone()).await {
         Ok(principal) => tokio::select! {
             response = next.run(known_as(request, principal)).instrument(span.clone()) => response,

@@ -8,6 +8,7 @@ pub(crate) mod extract;
 mod gate;
 mod health;
 mod keys;
+pub(crate) mod oauth;
 mod operations;
 mod resources;
 mod tools;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
 };
@@ -42,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<dyn Keys>,
     pub(crate) operations: Operations,
     pub(crate) mcp: mcp::Door,
+    pub(crate) oauth: oauth::State,
     pub(crate) gate: Gate,
 }
 
@@ -96,6 +98,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(keys::revoke))
         .with_state(keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle)).with_state(parts.mcp.clone());
+    let oauth = OpenApiRouter::new().routes(routes!(oauth::metadata)).with_state(parts.oauth.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(with_catalogue)
@@ -103,6 +106,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(operations)
         .merge(keys)
         .merge(mcp)
+        .merge(oauth)
         .merge(description)
 }
 
@@ -115,7 +119,7 @@ fn cors(gate: &Gate) -> CorsLayer {
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(request.map(HeaderName::from_static))
-        .expose_headers([HeaderName::from_static(gate::REQUEST_ID_HEADER)])
+        .expose_headers([HeaderName::from_static(gate::REQUEST_ID_HEADER), header::WWW_AUTHENTICATE])
 }
 
 /// A panic is a bug of the host: this request ends, the others don't notice, and nothing of it is told.
