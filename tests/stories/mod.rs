@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod connections;
 mod doors;
 mod hostile;
 mod keys;
@@ -9,4 +10,5 @@ mod life;
 mod mariadb;
 mod mcp;
 mod models;
+mod oauth;
 mod refusals;

@@ -1,6 +1,8 @@
 //! Tokens against a stand-in for an authorization server: which let in, which do not, and how often
 //! their issuer is asked for its keys.
 
+#![expect(clippy::indexing_slicing, reason = "tests")]
+
 use anyhow::{Context as _, Result, ensure};
 use remit_domain::clock::Clock;
 use remit_upstreams::{

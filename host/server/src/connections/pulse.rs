@@ -28,6 +28,9 @@ pub(super) enum Verdict {
     Cut(&'static str),
 }
 
+/// What pings and other frames of control come to, where an answer has a few hundred bytes at least.
+const CONTROL_BYTES: usize = 64;
+
 /// How a connection is doing.
 #[derive(Clone)]
 pub(super) struct Pulse(Arc<Mutex<State>>);
@@ -52,8 +55,7 @@ pub(super) struct Flight(Pulse);
 
 impl Pulse {
     pub(super) fn new(now: Instant) -> Self {
-        let state =
-            State { under_way: 0, served: false, framed: false, quiet: now, heard: None, stuck: None };
+        let state = State { under_way: 0, served: false, framed: false, quiet: now, heard: None, stuck: None };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -75,10 +77,11 @@ impl Pulse {
     }
 
     /// Bytes have gone.
-    pub(super) fn sent(&self, now: Instant) {
+    pub(super) fn sent(&self, now: Instant, bytes: usize) {
         let mut state = self.state();
         state.stuck = None;
-        if state.served {
+        // The end of an answer may go when it is over for all others. The host's own pings are no answer.
+        if state.served && (!state.framed || bytes > CONTROL_BYTES) {
             state.quiet = now;
         }
     }
@@ -165,7 +168,10 @@ mod tests {
         drop(pulse.begin(Version::HTTP_2));
         let ended = Instant::now();
         pulse.heard(ended + Duration::from_secs(60));
+        pulse.sent(ended + Duration::from_secs(60), 17);
         assert_eq!((judge(&pulse, ended, 99), judge(&pulse, ended, 101)), ("fine", "idle"));
+        pulse.sent(ended + Duration::from_secs(60), 1_000);
+        assert_eq!((judge(&pulse, ended, 159), judge(&pulse, ended, 160)), ("fine", "idle"));
     }
 
     #[test]
@@ -178,7 +184,7 @@ mod tests {
             pulse.blocked(at(seconds));
             pulse.blocked(at(seconds + 30));
             assert_eq!(judge(&pulse, began, seconds + 39), "fine");
-            pulse.sent(at(seconds + 39));
+            pulse.sent(at(seconds + 39), 1);
         }
         pulse.blocked(at(200));
         assert_eq!((judge(&pulse, began, 249), judge(&pulse, began, 250)), ("fine", "write"));

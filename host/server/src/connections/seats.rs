@@ -62,7 +62,11 @@ impl Drop for Seat {
         metrics::gauge!("remit_connections").set(taken.total as f64);
         if let Some(by) = self.by {
             let left = taken.by.get(&by).map_or(0, |count| count.saturating_sub(1));
-            if left == 0 { drop(taken.by.remove(&by)) } else { drop(taken.by.insert(by, left)) }
+            if left == 0 {
+                taken.by.remove(&by);
+            } else {
+                taken.by.insert(by, left);
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ impl Wire {
 
     fn told(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.pulse.sent(Instant::now()),
+            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.pulse.sent(Instant::now(), *bytes),
             Poll::Pending => self.pulse.blocked(Instant::now()),
             Poll::Ready(_) => {}
         }

@@ -105,12 +105,7 @@ pub(crate) struct Doorkeeper {
 
 impl Doorkeeper {
     /// `open` lets anybody in for as long as there are no keys; a host that takes tokens is never open.
-    pub(crate) fn new(
-        keys: Arc<dyn Keys>,
-        clock: Arc<dyn Clock>,
-        issuers: Option<Arc<Issuers>>,
-        open: bool,
-    ) -> Self {
+    pub(crate) fn new(keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, issuers: Option<Arc<Issuers>>, open: bool) -> Self {
         let keyed = AtomicBool::new(!open || issuers.is_some());
         Self { keys, clock, issuers, keyed, looked: Mutex::default() }
     }

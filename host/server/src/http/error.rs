@@ -19,7 +19,7 @@ pub(crate) struct Failure {
     /// When to come back, where that may help.
     retry_after_ms: Option<u32>,
     /// How to prove who asks, where the answer is more than "with a key".
-    challenge: Option<HeaderValue>,
+    challenge: Option<Box<HeaderValue>>,
 }
 
 /// What every failure answers.
@@ -69,7 +69,7 @@ impl Failure {
 
     /// With what `WWW-Authenticate` says.
     pub(crate) fn challenge(mut self, text: &str) -> Self {
-        self.challenge = HeaderValue::from_str(text).ok();
+        self.challenge = HeaderValue::from_str(text).ok().map(Box::new);
         self
     }
 
@@ -176,8 +176,13 @@ pub(crate) fn report(error: &Error, status: StatusCode) {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
-        let plain = (self.status == StatusCode::UNAUTHORIZED).then(|| HeaderValue::from_static("Bearer realm=\"remit\""));
-        if let Some(challenge) = self.challenge.or(plain) {
+        let challenge = match self.challenge {
+            Some(challenge) => Some(*challenge),
+            None => {
+                (self.status == StatusCode::UNAUTHORIZED).then(|| HeaderValue::from_static("Bearer realm=\"remit\""))
+            }
+        };
+        if let Some(challenge) = challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(wait_ms) = self.retry_after_ms {
