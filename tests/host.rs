@@ -240,7 +240,7 @@ fn collect(mut stderr: ChildStderr) -> thread::JoinHandle<String> {
 }
 
 /// The program lies beside this test's own folder.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join("remit")
 }

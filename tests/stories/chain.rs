@@ -368,6 +368,7 @@ async fn old_segments_go_whole_and_the_rest_still_verifies() {
 
 fn old(at: usize) -> Event {
     Event {
+        actor: "anyone".to_owned(),
         at: time::OffsetDateTime::UNIX_EPOCH,
         request: RequestId::random(),
         call: CallId::random(),

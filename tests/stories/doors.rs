@@ -222,6 +222,7 @@ async fn the_description_names_every_route_and_every_route_is_there() {
     assert_eq!(status, 200);
     let paths = description["paths"].as_object().unwrap();
     let expected = [
+        "/.well-known/oauth-protected-resource/mcp/{tenant}/{agent}",
         "/api/audit",
         "/api/debug/context",
         "/api/health/datasources/{agent}",

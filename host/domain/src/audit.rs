@@ -109,6 +109,8 @@ pub struct Event {
     pub call: CallId,
     /// Whose.
     pub tenant: TenantId,
+    /// Who asked: see [`crate::access::Identity::as_str`].
+    pub actor: String,
     /// Which agent.
     pub agent: AgentName,
     /// Through which door.

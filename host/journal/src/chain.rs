@@ -110,7 +110,7 @@ impl Entry {
             request: event.request.to_string(),
             call: event.call.to_string(),
             tenant: event.tenant.to_string(),
-            actor: String::new(),
+            actor: event.actor.clone(),
             agent: event.agent.to_string(),
             door: event.door.as_str().to_owned(),
             action: action(event.subject).to_owned(),

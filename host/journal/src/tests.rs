@@ -53,6 +53,7 @@ fn event(tenant: &str, name: &str) -> Result<Event> {
         request: RequestId::from_client("request-1").context("fit")?,
         call: CallId::random(),
         tenant: TenantId::new(tenant)?,
+        actor: "anyone".to_owned(),
         agent: AgentName::new("sales")?,
         door: Door::Mcp,
         subject: Subject::Tool,

@@ -124,6 +124,7 @@ fn event() -> Result<Event> {
         request: RequestId::random(),
         call: CallId::random(),
         tenant: TenantId::new("techstart")?,
+        actor: "anyone".to_owned(),
         agent: AgentName::new("sales")?,
         door: Door::Chat,
         subject: Subject::Tool,

@@ -6,6 +6,7 @@
 mod archive;
 pub mod audit;
 pub mod backup;
+mod connections;
 mod counts;
 mod http;
 pub mod keys;

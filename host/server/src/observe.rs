@@ -104,6 +104,7 @@ impl Audited {
             request = %event.request,
             call = %event.call,
             tenant = %event.tenant,
+            actor = event.actor,
             agent = %event.agent,
             door = event.door.as_str(),
             subject = event.subject.as_str(),

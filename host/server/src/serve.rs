@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use axum::serve::ListenerExt;
 use remit_config::{Environment, Host};
 use remit_domain::access::Keys as _;
 use tokio::{
@@ -17,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    counts,
+    connections, counts,
     observe::{self, LogFormat, Telemetry},
     state,
     watch::Watch,
@@ -74,7 +73,7 @@ async fn run(
     let address = listener.local_addr()?;
     let _held = state::share(&host)?;
     let app = wire::build(host.clone(), env, figures).await?;
-    if !host.listen.ip().is_loopback() && !app.journal.any().await? {
+    if !host.listen.ip().is_loopback() && host.oauth.is_none() && !app.journal.any().await? {
         bail!(
             "{} is not a loopback address: a host without keys is open to whoever reaches it, so it listens on \
              127.0.0.1 or [::1] alone; `remit keys create --role operator` makes a key",
@@ -89,27 +88,22 @@ async fn run(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopping = app.stopping.clone();
     let stopped = stopping.clone();
-    let stop = async move {
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping: requests under way may end");
         stopped.cancel();
-    };
-    // Without this, answers that stream wait for the client's acknowledgement of each piece.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
     });
-    let service = app.router.clone().into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop).into_future();
+    let serving = connections::serve(listener, app.router.clone(), &host.connections, stopping.clone());
     announce(address)?;
     let drained = async {
         stopping.cancelled().await;
         tokio::time::sleep(host.drain).await;
     };
     tokio::select! {
-        served = serving => served?,
+        () = serving => {}
         () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
     }
     upkeep.abort();

@@ -5,10 +5,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use remit_artifacts::{Access, Bucket, Folder};
-use remit_config::{Contexts, Environment, Host, Store};
+use remit_config::{
+    Contexts, Environment, Host, Store,
+    host::{Algorithm, OAuth},
+};
 use remit_domain::{
     Catalogue, access::Keys, clock::SystemClock, data::Sources, library::Artifacts, model::Models, tenant::Tenants,
 };
+use remit_issuers::{Issuer, Issuers, Signing, Times};
 use remit_journal::Journal;
 use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
@@ -111,7 +115,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
     let open = host.listen.ip().is_loopback();
     let keys: Arc<dyn Keys> = journal.clone();
-    let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), open);
+    let issuers = host.oauth.as_ref().map(|oauth| issuers(oauth, &guard)).transpose()?;
+    let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), issuers.clone(), open);
     let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
     let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
@@ -123,6 +128,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
         journal: journal.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
         mcp: mcp::Door::new(catalogue.clone(), registry.clone(), stopping.clone(), ends.clone()),
+        oauth: http::oauth::State { catalogue: catalogue.clone(), issuers },
         gate,
     })?;
     let plugins_dir = host.plugins_dir.clone();
@@ -226,9 +232,33 @@ fn models(host: &Host, guard: &Guard) -> anyhow::Result<Arc<dyn Models>> {
     Ok(Arc::new(remit_models::Providers::new(settings, http)))
 }
 
+fn issuers(oauth: &OAuth, guard: &Guard) -> anyhow::Result<Arc<Issuers>> {
+    /// Whoever waits is a client with a token in its hand.
+    const PATIENCE: Duration = Duration::from_secs(4);
+    let http = guard.client(Timeouts { connect: PATIENCE, read: PATIENCE })?;
+    let signing = |algorithm: &Algorithm| match algorithm {
+        Algorithm::Rs256 => Signing::Rs256,
+        Algorithm::Ps256 => Signing::Ps256,
+        Algorithm::Es256 => Signing::Es256,
+        Algorithm::EdDsa => Signing::EdDsa,
+    };
+    let issuers = oauth.issuers.iter().map(|issuer| Issuer {
+        name: issuer.name.clone(),
+        url: issuer.url.clone(),
+        jwks_url: issuer.jwks_url.clone(),
+        tenants: issuer.tenants.clone(),
+        scopes: issuer.scopes.clone(),
+        algorithms: issuer.algorithms.iter().map(signing).collect(),
+    });
+    let times = Times { leeway: oauth.leeway, keys: oauth.keys, retry: oauth.retry, keep: oauth.keep };
+    let clock = Arc::new(SystemClock);
+    Ok(Arc::new(Issuers::new(oauth.origin.clone(), issuers.collect(), times, &http, clock)))
+}
+
 fn gate(host: &Host) -> Gate {
     let public = host.public_url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
     let hosts = host.allowed_hosts.iter().cloned().chain(public).collect();
     let own = host.public_url.as_ref().map(|url| url.origin().ascii_serialization());
-    Gate { hosts, origins: host.cors_origins.iter().cloned().chain(own).collect(), ..Gate::default() }
+    let origins = host.cors_origins.iter().cloned().chain(own).collect();
+    Gate { hosts, origins, proxies: host.connections.proxies.clone(), ..Gate::default() }
 }

@@ -84,7 +84,6 @@ impl Workshop {
             limits: self.limits.clone(),
             uploads: Tier::Small,
             trusted_keys: Vec::new(),
-            trusted_keys: Vec::new(),
             model: None,
             authored: serde_json::Value::Null,
         })

@@ -7,6 +7,7 @@
 pub mod data;
 pub mod demo;
 pub mod fault;
+pub mod issuer;
 pub mod mariadb;
 mod random;
 pub mod running;

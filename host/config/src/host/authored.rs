@@ -62,6 +62,10 @@ pub(crate) struct Host {
     /// Names that the `Host` header may hold beside loopback and that of `publicUrl`.
     #[schemars(inner(length(min = 1)))]
     pub allowed_hosts: Vec<String>,
+    /// Authorization servers whose tokens let MCP clients in.
+    pub oauth: super::oauth::Authored,
+    /// What a client's connection may take of the host, and for how long.
+    pub connections: super::connections::Authored,
 }
 
 impl Default for Host {
@@ -87,6 +91,8 @@ impl Default for Host {
             telemetry: Telemetry::default(),
             cors: Cors::default(),
             allowed_hosts: Vec::new(),
+            oauth: super::oauth::Authored::default(),
+            connections: super::connections::Authored::default(),
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod audit;
 pub(crate) mod authored;
+mod connections;
+mod oauth;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -14,7 +16,9 @@ use std::{
     time::Duration,
 };
 
+pub use connections::Connections;
 use ipnet::IpNet;
+pub use oauth::{Algorithm, Issuer, OAuth};
 use remit_domain::{
     SourceName, TenantId,
     grant::Permission,
@@ -78,6 +82,10 @@ pub struct Host {
     pub cors_origins: Vec<String>,
     /// Names that the `Host` header may hold beside loopback and that of `public_url`, in lower case.
     pub allowed_hosts: BTreeSet<String>,
+    /// Whose tokens let MCP clients in, beside the host's own keys.
+    pub oauth: Option<OAuth>,
+    /// What a client's connection may take.
+    pub connections: Connections,
     /// The folder of the profile in force.
     pub profile: Option<PathBuf>,
     /// Prefixes of credentials that are the host's own and that no tenant has by its name alone.
@@ -188,9 +196,11 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn host(&mut self, root: &Path, authored: authored::Host, profile: Option<PathBuf>, env: &Environment) -> Host {
         let state_dir = root.join(&authored.state_dir);
+        let limits = limits(&authored);
         if authored.journal.contains("://") {
             self.complain("/journal", "the journal is a file", Some("give a path, such as `remit.db`"));
         }
+        let public_url = authored.public_url.as_deref().and_then(|text| self.url("/publicUrl", text));
         Host {
             root: root.to_owned(),
             listen: authored.listen.parse().unwrap_or_else(|_| {
@@ -198,7 +208,9 @@ impl Checker<'_> {
                 self.complain("/listen", "not an IP address with a port", hint);
                 SocketAddr::from(([127, 0, 0, 1], 0))
             }),
-            public_url: authored.public_url.as_deref().and_then(|text| self.url("/publicUrl", text)),
+            oauth: self.oauth(authored.oauth, public_url.as_ref()),
+            connections: self.connections(&authored.connections),
+            public_url,
             journal: state_dir.join(&authored.journal),
             artifacts: self.store(&state_dir, &authored.library, env),
             keep_versions: authored.library.keep_versions,
@@ -206,7 +218,7 @@ impl Checker<'_> {
             plugins_dir: root.join(&authored.plugins_dir),
             contexts_dir: root.join(&authored.contexts_dir),
             workflows_dir: root.join(&authored.workflows_dir),
-            limits: limits(&authored),
+            limits,
             network: self.network(&authored.network),
             audit: self.audit(root, &authored.audit),
             own_prefixes: vec![

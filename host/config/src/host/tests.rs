@@ -198,3 +198,75 @@ fn quotas_have_a_default_and_a_tenant_its_own() -> Outcome {
     assert_eq!(host.rules(&TenantId::new("small")?).quotas, None);
     Ok(())
 }
+
+#[test]
+fn issuers_are_read_with_what_their_tokens_let_do() -> Outcome {
+    assert!(host()?.oauth.is_none());
+    let text = "publicUrl: https://remit.example.com\noauth:\n  keysSeconds: 60\n  issuers:\n    - issuer: https://a.example/x/\n\
+        \x20     tenants: [techstart]\n      scopes: {\"remit:agent\": agent, see: viewer}\n      algorithms: [ES256]\n\
+        \x20   - {issuer: \"http://127.0.0.1:9\", jwksUrl: \"https://keys.example/set\", tenants: [a, b], scopes: {mcp: agent}}\n";
+    let oauth = load(text, None, &[])?.oauth.ok_or("no issuers")?;
+    assert_eq!(
+        (oauth.origin.as_str(), oauth.keys.as_secs(), oauth.keep.as_secs()),
+        ("https://remit.example.com", 60, 3600)
+    );
+    let [first, second] = oauth.issuers.as_slice() else { return Err("two issuers".into()) };
+    assert_eq!((first.name.as_str(), first.url.path(), &first.jwks_url), ("https://a.example/x/", "/x/", &None));
+    assert_eq!(first.tenants, BTreeSet::from([TenantId::new("techstart")?]));
+    assert_eq!(first.scopes.get("remit:agent"), Some(&remit_domain::access::Role::Agent));
+    assert_eq!(first.algorithms, BTreeSet::from([Algorithm::Es256]));
+    assert_eq!((second.algorithms.len(), second.tenants.len()), (4, 2));
+    assert_eq!(second.jwks_url.as_ref().map(Url::as_str), Some("https://keys.example/set"));
+    Ok(())
+}
+
+#[test]
+fn issuers_that_could_let_in_the_wrong_are_faults() {
+    let issuer = "issuer: https://a.example, tenants: [techstart], scopes: {x: agent}";
+    faults(
+        &format!("oauth:\n  issuers:\n    - {{{issuer}}}\n"),
+        None,
+        &[],
+        "host.yaml:2:3: needs `publicUrl` (a token's audience is `<publicUrl>/mcp/<tenant>/<agent>`)",
+    );
+    faults(
+        &format!(
+            "publicUrl: http://remit.example.com/below\noauth:\n  keepSeconds: 5\n  issuers:\n    - {{{issuer}}}\n    - {{{issuer}}}\n\
+             \x20   - issuer: http://b.example\n      tenants: [Big]\n      scopes: {{\"a b\": agent, c: admin}}\n      algorithms: [HS256]\n\
+             \x20   - issuer: https://c.example?tenant=1\n      tenants: []\n      scopes: {{c: viewer}}\n"
+        ),
+        None,
+        &[],
+        "host.yaml:1:12: `oauth` needs https, or http on loopback\n\
+         host.yaml:1:12: a URL with a path, which `oauth` has no use for\n\
+         host.yaml:3:16: less than `keysSeconds`\n\
+         host.yaml:6:16: this issuer stands here twice (join the two)\n\
+         host.yaml:7:15: not https, and not on loopback\n\
+         host.yaml:8:17: `Big` is not a tenant's name: 1 to 63 characters of a-z, 0-9, `_` and `-`, not beginning with `-` or `_`\n\
+         host.yaml:9:16: not a scope: printable ASCII without spaces and quotes\n\
+         host.yaml:9:33: `admin` is not one of viewer, agent\n\
+         host.yaml:10:20: `HS256` is not one of RS256, PS256, ES256, EdDSA (did you mean `RS256`?)\n\
+         host.yaml:11:15: a URL with a query or fragment\n\
+         host.yaml:12:16: may not be an empty list\n\
+         host.yaml:13:15: no scope lets in at the MCP door (such as `{\"remit:agent\": agent}`)",
+    );
+}
+
+#[test]
+fn bounds_of_connections_are_read_and_checked() -> Outcome {
+    let connections = host()?.connections;
+    assert_eq!((connections.total, connections.per_address, connections.head.as_secs()), (2_000, 200, 15));
+    let shown: Vec<String> = connections.proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["127.0.0.0/8", "::1/128"]);
+    let connections = load("connections: {total: 3, proxies: [10.0.0.7], pingSeconds: 1}\n", None, &[])?.connections;
+    assert_eq!((connections.total, connections.per_address, connections.ping.as_secs()), (3, 200, 1));
+    faults(
+        "connections: {total: 0, proxies: [proxy.internal], headBytes: 100}\n",
+        None,
+        &[],
+        "host.yaml:1:22: less than 1\n\
+         host.yaml:1:35: `proxy.internal` is not an address or a range (such as `10.0.0.7` or `10.0.0.0/24`)\n\
+         host.yaml:1:63: less than 8192",
+    );
+    Ok(())
+}

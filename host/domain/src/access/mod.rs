@@ -1,9 +1,10 @@
 //! Who may come in: keys, roles, and what a role may do.
 //!
 //! A key says whose it is and how much it may do; what an agent may do with a source is another
-//! question, which [`crate::grant`] answers. Deliberately absent: where keys are stored, and how a
-//! request carries one.
+//! question, which [`crate::grant`] answers. Deliberately absent: where keys are stored, how a
+//! request carries one, and how a token of somebody else's authorization server is verified.
 
+mod subject;
 mod token;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+pub use subject::Subject;
 pub use token::{Digest, Token};
 
 use crate::{AgentName, Error, TenantId, usage::Quotas};
@@ -128,10 +130,32 @@ pub trait Keys: Send + Sync {
     async fn any(&self) -> Result<bool, Error>;
 }
 
+/// What proved who a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// Nothing: the host asks for no proof.
+    Anyone,
+    /// A key of this host.
+    Key(KeyId),
+    /// A token of an authorization server that the tenant trusts.
+    Subject(Subject),
+}
+
+impl Identity {
+    /// What logs and audit events call it by: a key's id, a subject's text, or `anyone`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::Key(id) => id.as_str(),
+            Self::Subject(subject) => subject.as_str(),
+        }
+    }
+}
+
 /// Who a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    key: Option<KeyId>,
+    identity: Identity,
     tenant: Option<TenantId>,
     role: Role,
     agents: Option<BTreeSet<AgentName>>,
@@ -141,7 +165,7 @@ pub struct Principal {
 impl Principal {
     /// Anybody, on a host without keys: whoever reaches it may do all.
     pub fn anyone() -> Self {
-        Self { key: None, tenant: None, role: Role::Operator, agents: None, quotas: Quotas::NONE }
+        Self { identity: Identity::Anyone, tenant: None, role: Role::Operator, agents: None, quotas: Quotas::NONE }
     }
 
     /// Somebody of whom nothing is asked and who may do nothing that is asked for.
@@ -151,12 +175,32 @@ impl Principal {
 
     /// Whoever holds a key.
     pub fn of(key: Key) -> Self {
-        Self { key: Some(key.id), tenant: key.tenant, role: key.role, agents: key.agents, quotas: key.quotas }
+        Self {
+            identity: Identity::Key(key.id),
+            tenant: key.tenant,
+            role: key.role,
+            agents: key.agents,
+            quotas: key.quotas,
+        }
+    }
+
+    /// Whoever holds a token for one agent of one tenant: it is never more than that.
+    pub fn vouched(subject: Subject, tenant: TenantId, agent: AgentName, role: Role) -> Self {
+        let agents = Some(BTreeSet::from([agent]));
+        Self { identity: Identity::Subject(subject), tenant: Some(tenant), role, agents, quotas: Quotas::NONE }
+    }
+
+    /// What proved who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// The key, where there is one.
     pub fn key(&self) -> Option<&KeyId> {
-        self.key.as_ref()
+        match &self.identity {
+            Identity::Key(id) => Some(id),
+            Identity::Anyone | Identity::Subject(_) => None,
+        }
     }
 
     /// The one tenant that it belongs to.
@@ -174,9 +218,9 @@ impl Principal {
         &self.quotas
     }
 
-    /// What logs call it by: its key, or `anyone`.
+    /// What logs and audit events call it by: see [`Identity::as_str`].
     pub fn name(&self) -> &str {
-        self.key.as_ref().map_or("anyone", KeyId::as_str)
+        self.identity.as_str()
     }
 
     /// What it may do.

@@ -120,3 +120,15 @@ fn a_key_speaks_for_the_agents_it_names() {
     assert!(matches!(named.speak_for(&support), Err(Error::NotYourAgent(_))));
     assert!(Principal::of(key(&token, Role::Agent)).speak_for(&support).is_ok());
 }
+
+#[test]
+fn a_token_s_holder_is_of_one_tenant_and_one_agent() {
+    let (tenant, sales) = (TenantId::new("techstart").unwrap(), AgentName::new("sales").unwrap());
+    let subject = Subject::new("https://login.example.com", "ada").unwrap();
+    let holder = Principal::vouched(subject.clone(), tenant.clone(), sales.clone(), Role::Agent);
+    assert_eq!((holder.tenant(), holder.key()), (Some(&tenant), None));
+    assert_eq!((holder.name(), holder.identity()), (subject.as_str(), &Identity::Subject(subject.clone())));
+    assert!(holder.speak_for(&sales).is_ok() && holder.require(Role::Agent).is_ok());
+    assert!(holder.speak_for(&AgentName::new("support").unwrap()).is_err());
+    assert!(holder.require(Role::Admin).is_err());
+}

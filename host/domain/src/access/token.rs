@@ -55,6 +55,11 @@ impl Token {
         Ok(Self { id, secret: secret.into() })
     }
 
+    /// Whether a text means to be a token of this host, mistyped or not.
+    pub fn looks_like(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// Reads a token; `None` for what is none, a mistyped one among them.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, rest) = text.strip_prefix(PREFIX)?.split_once('_')?;

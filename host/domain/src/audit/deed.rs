@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::{Outcome, instant, text};
 use crate::{
     CallId, Error, RequestId, TenantId,
-    access::{KeyId, Principal},
+    access::{Identity, KeyId, Principal, Subject},
 };
 
 /// Who did something.
@@ -17,6 +17,8 @@ use crate::{
 pub enum Actor {
     /// The holder of a key.
     Key(KeyId),
+    /// The holder of a token.
+    Subject(Subject),
     /// Somebody, on a host without keys.
     Anyone,
     /// Whoever may use the command line on the host's own machine.
@@ -30,6 +32,7 @@ impl Actor {
     pub fn as_str(&self) -> &str {
         match self {
             Self::Key(key) => key.as_str(),
+            Self::Subject(subject) => subject.as_str(),
             Self::Anyone => "anyone",
             Self::Console => "console",
             Self::Host => "host",
@@ -39,7 +42,11 @@ impl Actor {
 
 impl From<&Principal> for Actor {
     fn from(principal: &Principal) -> Self {
-        principal.key().cloned().map_or(Self::Anyone, Self::Key)
+        match principal.identity().clone() {
+            Identity::Anyone => Self::Anyone,
+            Identity::Key(key) => Self::Key(key),
+            Identity::Subject(subject) => Self::Subject(subject),
+        }
     }
 }
 

@@ -248,6 +248,7 @@ impl Recording {
             request: caller.request.clone(),
             call,
             tenant: caller.context.tenant.clone(),
+            actor: caller.principal.name().to_owned(),
             agent: caller.agent.clone(),
             door: caller.door,
             subject,

@@ -1,4 +1,4 @@
-//! Who may ask for what: the one table of routes and roles, and the reading of keys.
+//! Who may ask for what: the one table of routes and roles, and the reading of keys and tokens.
 //!
 //! A route that does not stand in the table is not served, and the host does not start if the table
 //! and the routes differ: none is open because somebody forgot it. Deliberately absent: what an agent
@@ -16,12 +16,13 @@ use anyhow::ensure;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use remit_domain::{
     Error,
-    access::{self, Keys, Principal, Role},
+    access::{self, Keys, Principal, Role, Token},
     clock::Clock,
 };
+use remit_issuers::Issuers;
 use utoipa::openapi::OpenApi;
 
-use super::error::Failure;
+use super::{error::Failure, oauth};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ const ROUTES: &[(Method, &str, Rule)] = &[
     (Method::GET, "/healthz", Rule::Open),
     (Method::GET, "/readyz", Rule::Open),
     (Method::GET, "/openapi.json", Rule::Open),
+    // It says how to get in.
+    (Method::GET, "/.well-known/oauth-protected-resource/mcp/{tenant}/{agent}", Rule::Open),
     // It names all tenants.
     (Method::GET, "/metrics", Rule::Role(Role::Operator)),
     (Method::GET, "/api/health/mcp", Rule::Role(Role::Viewer)),
@@ -103,22 +106,31 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Doorkeeper {
     keys: Arc<dyn Keys>,
     clock: Arc<dyn Clock>,
+    /// Whose tokens are taken at the MCP door.
+    issuers: Option<Arc<Issuers>>,
     /// Whether a key is asked for: from the first key on, for good.
     keyed: AtomicBool,
     looked: Mutex<Option<Instant>>,
 }
 
 impl Doorkeeper {
-    /// `open` lets anybody in for as long as there are no keys.
-    pub(crate) fn new(keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, open: bool) -> Self {
-        Self { keys, clock, keyed: AtomicBool::new(!open), looked: Mutex::default() }
+    /// `open` lets anybody in for as long as there are no keys; a host that takes tokens is never open.
+    pub(crate) fn new(keys: Arc<dyn Keys>, clock: Arc<dyn Clock>, issuers: Option<Arc<Issuers>>, open: bool) -> Self {
+        let keyed = AtomicBool::new(!open || issuers.is_some());
+        Self { keys, clock, issuers, keyed, looked: Mutex::default() }
     }
 
-    /// Who asks, if they may use the route.
+    /// Who asks, if they may use the route. `path` is what the request names it by.
     ///
-    /// Errors: 401 without a key that lets in; 403 for one of a lesser role; 405 and 403 for what is no
-    /// route; 503 if the keys can't be read.
-    pub(super) async fn admit(&self, method: &Method, route: &str, headers: &HeaderMap) -> Result<Principal, Failure> {
+    /// Errors: 401 without a key or token that lets in; 403 for one of a lesser role; 405 and 403 for
+    /// what is no route; 503 if the keys can't be read.
+    pub(super) async fn admit(
+        &self,
+        method: &Method,
+        route: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Principal, Failure> {
         // What browsers ask before they ask: answered by CORS, and by no handler.
         if *method == Method::OPTIONS {
             return Ok(Principal::nobody());
@@ -126,9 +138,17 @@ impl Doorkeeper {
         match rule(method, route) {
             Some(Rule::Open) => Ok(Principal::nobody()),
             Some(Rule::Role(needed)) => {
-                let principal = self.principal(headers).await?;
-                principal.require(needed)?;
-                Ok(principal)
+                let door = oauth::Door::at(self.issuers.as_ref(), route, path);
+                match (bearer(headers), &door) {
+                    // What has the form of a key is one, so that no token of somebody else's is looked up here.
+                    (Some(token), Some(door)) if !Token::looks_like(token) => door.admit(token, needed).await,
+                    (token, _) => self.holder(token, needed).await.map_err(|failure| match &door {
+                        Some(door) if failure.status() == StatusCode::UNAUTHORIZED => {
+                            door.challenged(failure, token.map(|_| "invalid_token"))
+                        }
+                        _ => failure,
+                    }),
+                }
             }
             None if ROUTES.iter().any(|(_, path, _)| *path == route) => {
                 let text = format!("{route} does not take {method}");
@@ -138,14 +158,15 @@ impl Doorkeeper {
         }
     }
 
-    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Error> {
-        if !self.keyed().await? {
-            return Ok(Principal::anyone());
-        }
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(one), None) = (given.next(), given.next()) else { return Err(Error::BadKey) };
-        let token = one.to_str().ok().and_then(bearer).ok_or(Error::BadKey)?;
-        access::admit(self.keys.as_ref(), token, self.clock.now()).await
+    /// Who holds a key. Errors: as [`access::admit`] and [`Principal::require`].
+    async fn holder(&self, token: Option<&str>, needed: Role) -> Result<Principal, Failure> {
+        let principal = match token {
+            _ if !self.keyed().await? => Principal::anyone(),
+            Some(token) => access::admit(self.keys.as_ref(), token, self.clock.now()).await?,
+            None => return Err(Error::BadKey.into()),
+        };
+        principal.require(needed)?;
+        Ok(principal)
     }
 
     async fn keyed(&self) -> Result<bool, Error> {
@@ -168,14 +189,18 @@ impl Doorkeeper {
     }
 }
 
-/// The token of `Bearer <token>`; the scheme's name is of any case.
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
+/// The token of `Authorization: Bearer <token>`, if the header is there once; the scheme's name is of any case.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(one), None) = (given.next(), given.next()) else { return None };
+    let (scheme, token) = one.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -189,10 +214,17 @@ mod tests {
 
     #[test]
     fn a_bearer_token_is_what_follows_the_scheme() {
-        assert_eq!(bearer("Bearer x"), Some("x"));
-        assert_eq!(bearer("bearer  x "), Some("x"));
-        for none in ["", "x", "Basic x", "Bearer"] {
-            assert_eq!(bearer(none), None, "{none}");
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
+                headers.append(header::AUTHORIZATION, value);
+            }
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(read(&["Bearer x"]).as_deref(), Some("x"));
+        assert_eq!(read(&["bearer  x "]).as_deref(), Some("x"));
+        for none in [&[""][..], &["x"], &["Basic x"], &["Bearer"], &[], &["Bearer x", "Bearer x"]] {
+            assert_eq!(read(none), None, "{none:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The one place where errors become HTTP: statuses, codes and the body that all failures share.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::rejection::{PathRejection, QueryRejection},
@@ -16,6 +18,8 @@ pub(crate) struct Failure {
     body: Body,
     /// When to come back, where that may help.
     retry_after_ms: Option<u32>,
+    /// How to prove who asks, where the answer is more than "with a key".
+    challenge: Option<Box<HeaderValue>>,
 }
 
 /// What every failure answers.
@@ -45,7 +49,7 @@ impl Failure {
     pub(crate) fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
         let body =
             Body { success: false, error: error.into(), code, hint: None, retriable: false, problems: Vec::new() };
-        Self { status, body, retry_after_ms: None }
+        Self { status, body, retry_after_ms: None, challenge: None }
     }
 
     /// Its status.
@@ -63,16 +67,22 @@ impl Failure {
         &self.body.error
     }
 
-    /// With a time to come back.
-    pub(crate) fn retry_after_ms(mut self, wait_ms: u32) -> Self {
-        self.retry_after_ms = Some(wait_ms);
-        self.body.retriable = true;
-        self
-    }
-
     /// What `Retry-After` says: whole seconds.
     pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
         self.retry_after_ms.map(|wait_ms| HeaderValue::from(wait_ms.div_ceil(1_000)))
+    }
+
+    /// With what `WWW-Authenticate` says.
+    pub(crate) fn challenge(mut self, text: &str) -> Self {
+        self.challenge = HeaderValue::from_str(text).ok().map(Box::new);
+        self
+    }
+
+    /// One that passes: the same request may be sent again.
+    pub(crate) fn again_after(mut self, wait: Duration) -> Self {
+        self.body.retriable = true;
+        self.retry_after_ms = Some(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+        self
     }
 
     /// With a hint.
@@ -147,7 +157,7 @@ impl From<Error> for Failure {
         };
         // A time is given wherever coming back may help: the source's own, else a second.
         let retry_after_ms = error.retry_after_ms().or(error.retriable().then_some(1_000));
-        Self { status, retry_after_ms, body }
+        Self { status, retry_after_ms, body, challenge: None }
     }
 }
 
@@ -172,9 +182,14 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let retry_after = self.retry_after();
         let mut response = (self.status, Json(self.body)).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer realm=\"remit\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        let challenge = match self.challenge {
+            Some(challenge) => Some(*challenge),
+            None => {
+                (self.status == StatusCode::UNAUTHORIZED).then(|| HeaderValue::from_static("Bearer realm=\"remit\""))
+            }
+        };
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);

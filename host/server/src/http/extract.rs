@@ -1,6 +1,6 @@
 //! What handlers take from a request: whose it is, and its JSON.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes},
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{MAX_BODY_BYTES, error::Failure};
+use crate::connections::Slow;
 
 /// The header that names the tenant.
 pub(crate) const CONTEXT_HEADER: &str = "x-context";
@@ -158,8 +159,6 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
     Err(said.hint("send Content-Type: application/json"))
 }
 
-/// How long a client may take to send a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
 /// What is read and thrown away of a body that is too large, so that a client that is still sending
 /// gets the answer and not a broken connection.
 const DISCARDED_BYTES: usize = 16 << 20;
@@ -168,18 +167,10 @@ const DISCARDED_BYTES: usize = 16 << 20;
 ///
 /// Errors: 413 for a larger one; 408 for one that does not come in time; 400 for one that breaks off.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(BODY_TIME, read_all(body)).await {
-        Ok(read) => read,
-        Err(_) => Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time")),
-    }
-}
-
-async fn read_all(body: Body) -> Result<Bytes, Failure> {
     let mut pieces = body.into_data_stream();
     let (mut whole, mut length) = (Vec::new(), 0_usize);
     while let Some(piece) = pieces.next().await {
-        let broken = |_| Failure::new(StatusCode::BAD_REQUEST, "bad_request", "the body could not be read to its end");
-        let piece = piece.map_err(broken)?;
+        let piece = piece.map_err(|error| broken(&error))?;
         length = length.saturating_add(piece.len());
         if length <= MAX_BODY_BYTES {
             whole.extend_from_slice(&piece);
@@ -192,6 +183,14 @@ async fn read_all(body: Body) -> Result<Bytes, Failure> {
         return Err(Failure::new(status, "body_too_large", "the body is larger than this host takes"));
     }
     Ok(whole.into())
+}
+
+/// A body that broke off: 408 if it did not come in time, else 400.
+pub(crate) fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
+    if Slow::caused(error) {
+        return Failure::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time");
+    }
+    Failure::new(StatusCode::BAD_REQUEST, "bad_request", "the body could not be read to its end")
 }
 
 /// Errors: 400 with line and column for what is not JSON; 422 with the field for JSON of another shape.

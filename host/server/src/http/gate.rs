@@ -12,6 +12,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use ipnet::IpNet;
 use remit_domain::{Catalogue, RequestId, access::Principal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
@@ -38,6 +39,8 @@ pub(crate) struct Gate {
     pub(crate) catalogue: Option<Catalogue>,
     /// Who presented wrong keys.
     pub(crate) strangers: Arc<Strangers>,
+    /// Whose word on where a request comes from is taken.
+    pub(crate) proxies: Vec<IpNet>,
     /// Origins of web pages that may ask, beside the host's own.
     pub(crate) origins: Vec<String>,
     /// Cancelled when requests under way must end, whatever they are at.
@@ -77,7 +80,7 @@ impl Gate {
         let Some(route) = route else { return Ok(None) };
         let doorkeeper = self.doorkeeper.as_ref().ok_or(remit_domain::Error::BadKey)?;
         self.strangers.admit(from, headers)?;
-        let admitted = doorkeeper.admit(method, route, headers).await;
+        let admitted = doorkeeper.admit(method, route, uri.path(), headers).await;
         let principal = admitted.inspect_err(|refused| self.strangers.note(from, headers, refused))?;
         if let Some(catalogue) = &self.catalogue {
             usage::count(catalogue, &principal, headers, uri)?;
@@ -121,7 +124,7 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let began = Instant::now();
     let _under_way = gate.under_way.token();
     let known_route = matched.as_ref().map(MatchedPath::as_str);
-    let from = strangers::address(request.extensions(), request.headers());
+    let from = strangers::address(request.extensions(), request.headers(), &gate.proxies);
     let asked = Asked { headers: request.headers(), uri: request.uri(), method: &method, route: known_route, from };
     let mut response = match gate.let_in(asked).instrument(span.clone()).await {
         Ok(principal) => tokio::select! {

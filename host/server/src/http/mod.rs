@@ -9,6 +9,7 @@ pub(crate) mod extract;
 mod gate;
 mod health;
 mod keys;
+pub(crate) mod oauth;
 mod operations;
 mod plugins;
 mod resources;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
 };
@@ -52,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Arc<Journal>,
     pub(crate) operations: Operations,
     pub(crate) mcp: mcp::Door,
+    pub(crate) oauth: oauth::State,
     pub(crate) gate: Gate,
 }
 
@@ -124,6 +126,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(usage::show))
         .with_state(usage::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle, mcp::stream)).with_state(parts.mcp.clone());
+    let oauth = OpenApiRouter::new().routes(routes!(oauth::metadata)).with_state(parts.oauth.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(with_catalogue)
@@ -134,6 +137,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(audit)
         .merge(usage)
         .merge(mcp)
+        .merge(oauth)
         .merge(description)
 }
 
@@ -146,7 +150,7 @@ fn cors(gate: &Gate) -> CorsLayer {
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(request.map(HeaderName::from_static))
-        .expose_headers([HeaderName::from_static(gate::REQUEST_ID_HEADER)])
+        .expose_headers([HeaderName::from_static(gate::REQUEST_ID_HEADER), header::WWW_AUTHENTICATE])
 }
 
 /// A panic is a bug of the host: this request ends, the others don't notice, and nothing of it is told.

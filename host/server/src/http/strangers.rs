@@ -10,12 +10,14 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
     extract::ConnectInfo,
     http::{Extensions, HeaderMap, StatusCode, header},
 };
+use ipnet::IpNet;
 use remit_domain::clock::{Clock, SystemClock};
 
 use super::error::Failure;
@@ -50,8 +52,8 @@ impl Strangers {
             return Ok(());
         }
         let text = "too many keys from this address let nobody in";
-        let wait_ms = u32::try_from(60 - now.rem_euclid(60)).unwrap_or(60) * 1_000;
-        Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text).retry_after_ms(wait_ms))
+        let wait = Duration::from_secs(u64::try_from(60 - now.rem_euclid(60)).unwrap_or(60));
+        Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text).again_after(wait))
     }
 
     /// Counts a request that was refused, if it was for a key that lets nobody in.
@@ -84,11 +86,11 @@ impl Strangers {
     }
 }
 
-/// Where a request comes from: the address of the connection; if that is this machine's own, the last one
-/// that its proxy names. `None` for this machine itself.
-pub(super) fn address(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+/// Where a request comes from: the address of the connection; if that is a proxy's, the last one that it
+/// names. `None` for what a proxy asks itself, such as this machine.
+pub(super) fn address(extensions: &Extensions, headers: &HeaderMap, proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip().to_canonical();
-    if !peer.is_loopback() {
+    if !proxies.iter().any(|proxy| proxy.contains(&peer)) {
         return Some(network(peer));
     }
     let named = headers.get_all(FORWARDED).iter().next_back()?.to_str().ok()?;
@@ -120,7 +122,12 @@ mod tests {
         for value in forwarded {
             headers.append(FORWARDED, HeaderValue::from_static(value));
         }
-        address(&extensions, &headers).map(|ip| ip.to_string())
+        let proxies = [
+            IpNet::from(IpAddr::from([127, 0, 0, 1])),
+            IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)),
+            IpNet::from(IpAddr::from([10, 0, 0, 9])),
+        ];
+        address(&extensions, &headers, &proxies).map(|ip| ip.to_string())
     }
 
     #[test]
@@ -131,6 +138,7 @@ mod tests {
             ("127.0.0.1:1", &[], None),
             ("127.0.0.1:1", &["1.1.1.1, 198.51.100.1"], Some("198.51.100.1")),
             ("[::1]:1", &["1.1.1.1", "198.51.100.2"], Some("198.51.100.2")),
+            ("10.0.0.9:1", &["198.51.100.3"], Some("198.51.100.3")),
             ("127.0.0.1:1", &["nonsense"], None),
             ("[::ffff:203.0.113.5]:1", &[], Some("203.0.113.5")),
             ("[2001:db8:1:2:3:4:5:6]:1", &[], Some("2001:db8:1:2::")),

@@ -2,8 +2,6 @@
 //!
 //! Deliberately absent: what the bytes are.
 
-use std::time::Duration;
-
 use axum::{
     body::Bytes,
     extract::{FromRequest as _, Multipart, Request},
@@ -12,13 +10,13 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use remit_domain::signature;
 
-use crate::{http::error::Failure, shares::Bounds};
+use crate::{
+    http::{error::Failure, extract},
+    shares::Bounds,
+};
 
 /// Each is held in memory while it comes and is examined.
 pub(in crate::http) const TURNS: Bounds = Bounds { what: "uploads", of_one: 2, of_all: 8 };
-/// How long the next piece may take, and the whole.
-const PIECE_TIME: Duration = Duration::from_secs(30);
-const WHOLE_TIME: Duration = Duration::from_secs(600);
 /// What is read and thrown away of one that is too large.
 const DISCARDED_BYTES: usize = 16 << 20;
 /// A signature has 137 characters.
@@ -35,24 +33,21 @@ pub(super) async fn receive(request: Request, most: u64) -> Result<(Vec<u8>, Opt
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let form = form(request.headers())?;
     let signed = request.headers().get(signature::HEADER).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let reading = async {
-        if form {
-            return in_form(request, most).await;
-        }
-        let announced =
-            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        // Who asks before sending is told before; who sends at once is heard out, or would not hear.
-        let asks = request.headers().contains_key(header::EXPECT);
-        if asks && announced.is_some_and(|announced: usize| announced > most) {
-            return Err(too_large(most));
-        }
-        Ok((collect(request.into_body().into_data_stream(), most).await?, None))
-    };
-    let (wasm, signature) = tokio::time::timeout(WHOLE_TIME, reading).await.map_err(|_| late())??;
+    let (wasm, signature) = if form { in_form(request, most).await? } else { (raw(request, most).await?, None) };
     if wasm.is_empty() {
         return Err(bad("the body is empty: send the component's bytes"));
     }
     Ok((wasm, signature.or(signed)))
+}
+
+async fn raw(request: Request, most: usize) -> Result<Vec<u8>, Failure> {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    // Who asks before sending is told before; who sends at once is heard out, or would not hear.
+    let asks = request.headers().contains_key(header::EXPECT);
+    if asks && announced.is_some_and(|announced: usize| announced > most) {
+        return Err(too_large(most));
+    }
+    collect(request.into_body().into_data_stream(), most).await
 }
 
 /// Whether the body is a form; else it is the component itself, whatever curl says of `--data-binary`.
@@ -74,8 +69,7 @@ async fn in_form(request: Request, most: usize) -> Result<(Vec<u8>, Option<Strin
     let mut fields = Multipart::from_request(request, &()).await.map_err(|error| bad(error.body_text()))?;
     let (mut wasm, mut signature) = (None, None);
     loop {
-        let next = tokio::time::timeout(PIECE_TIME, fields.next_field()).await.map_err(|_| late())?;
-        let Some(field) = next.map_err(|error| bad(error.body_text()))? else { break };
+        let Some(field) = fields.next_field().await.map_err(|error| extract::broken(&error))? else { break };
         let twice = match field.name() {
             Some(COMPONENT) => wasm.replace(collect(field, most).await?).is_some(),
             Some(SIGNATURE) => {
@@ -94,11 +88,14 @@ async fn in_form(request: Request, most: usize) -> Result<(Vec<u8>, Option<Strin
     Ok((wasm.ok_or_else(|| bad("the form has no field `component`"))?, signature))
 }
 
-async fn collect<E>(pieces: impl Stream<Item = Result<Bytes, E>>, most: usize) -> Result<Vec<u8>, Failure> {
+async fn collect<E>(pieces: impl Stream<Item = Result<Bytes, E>>, most: usize) -> Result<Vec<u8>, Failure>
+where
+    E: std::error::Error + 'static,
+{
     let mut pieces = std::pin::pin!(pieces);
     let (mut whole, mut length) = (Vec::new(), 0_usize);
-    while let Some(piece) = tokio::time::timeout(PIECE_TIME, pieces.next()).await.map_err(|_| late())? {
-        let piece = piece.map_err(|_| bad("the body could not be read to its end"))?;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| extract::broken(&error))?;
         length = length.saturating_add(piece.len());
         if length <= most {
             whole.extend_from_slice(&piece);
@@ -116,10 +113,6 @@ fn too_large(most: usize) -> Failure {
     let said = format!("the body is larger than the {most} bytes that this tenant may upload");
     let said = Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", said);
     said.hint("the operator's settings hold `componentBytes` under `limits.uploads`")
-}
-
-fn late() -> Failure {
-    Failure::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time")
 }
 
 fn bad(said: impl Into<String>) -> Failure {
