@@ -3,8 +3,10 @@
 mod audit;
 mod clients;
 mod doors;
+mod guide;
 mod hostile;
 mod keys;
+mod languages;
 mod life;
 mod mariadb;
 mod mcp;

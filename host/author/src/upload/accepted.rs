@@ -33,7 +33,7 @@ pub(super) struct Accepted {
 #[serde(default)]
 struct Tool {
     name: String,
-    needs: Vec<Need>,
+    needs: Vec<Value>,
 }
 
 /// What an agent's mapping makes of the tools.
@@ -88,8 +88,8 @@ impl fmt::Display for Accepted {
         let known = if self.created { "" } else { "; these bytes were there already" };
         writeln!(f, "  {} ({bytes} bytes{known})", plain(&self.digest))?;
         for tool in &self.tools {
-            let needs: Vec<String> = tool.needs.iter().map(|need| plain(&need.to_string())).collect();
-            let needs = if needs.is_empty() { String::new() } else { format!(": {}", needs.join(", ")) };
+            let needs = tool.needs.iter().map(words).collect::<Vec<_>>().join("; ");
+            let needs = if needs.is_empty() { needs } else { format!(" ({needs})") };
             writeln!(f, "  tool {}{needs}", plain(&tool.name))?;
         }
         for change in &self.changes {
@@ -123,14 +123,15 @@ impl fmt::Display for Agent {
     }
 }
 
+/// A value as a person reads it: a need in words, a list item by item.
 fn words(value: &Value) -> String {
     match value {
         Value::String(text) => plain(text),
-        Value::Array(items) => {
-            let need =
-                |item: &Value| Need::deserialize(item).map_or_else(|_| words(item), |need| plain(&need.to_string()));
-            if items.is_empty() { "nothing".to_owned() } else { items.iter().map(need).collect::<Vec<_>>().join(", ") }
-        }
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
+        Value::Object(_) => match Need::deserialize(value) {
+            Ok(need) => plain(&need.to_string()),
+            Err(_) => plain(&value.to_string()),
+        },
         other => plain(&other.to_string()),
     }
 }

@@ -147,7 +147,8 @@ fn an_answer_is_said_in_words() {
         "success": true, "plugin": "desk", "version": "0.2.0", "number": 3, "digest": "sha256:ab", "bytes": 5,
         "created": true, "active": true, "more": [1],
         "tools": [
-            {"name": "find", "description": "Finds.", "needs": [need("primary", false), need("crm", true)]},
+            {"name": "find", "description": "Finds.", "needs": ["primary: read", "crm: read, optional"]},
+            {"name": "look", "needs": [need("primary", false), need("crm", true)]},
             {"name": "ping", "description": "Pings.", "needs": []},
         ],
         "agents": [
@@ -157,15 +158,16 @@ fn an_answer_is_said_in_words() {
         ],
         "changes": [
             {"change": "description", "name": "find", "before": "Finds\u{1b}[31m.", "after": "Finds all."},
-            {"change": "needs", "name": "find", "before": [], "after": [need("primary", false)]},
+            {"change": "needs", "name": "find", "before": "", "after": "primary: read"},
             {"change": "added", "name": "ping"},
         ],
     });
     assert_eq!(
         Accepted::of(&answer).to_string(),
-        "desk 0.2.0 is upload 3, active\n  sha256:ab (5 bytes)\n  tool find: reads primary, reads crm if granted\n  \
+        "desk 0.2.0 is upload 3, active\n  sha256:ab (5 bytes)\n  tool find (primary: read; crm: read, optional)\n  \
+         tool look (reads primary; reads crm if granted)\n  \
          tool ping\n  changed: description find\n    before: Finds [31m.\n    after: Finds all.\n  \
-         changed: needs find\n    before: nothing\n    after: reads primary\n  changed: added ping\n  \
+         changed: needs find\n    before: \n    after: primary: read\n  changed: added ping\n  \
          agent sales gets find, ping\n  agent hr gets no tool\n    not find: no access to primary\n"
     );
 }
