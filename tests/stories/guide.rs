@@ -1,15 +1,16 @@
 //! The plugin guide, followed as it is written: its commands and files are read out of `plugins/README.md`,
 //! and run in an empty folder with the real program against a demo host.
 //!
-//! A block of `sh` is run; one whose first line names a file beside the language is that file.
+//! A block of `sh` is run; one whose first line names a file beside the language is that file, and one of
+//! JSON is what changes in a file of the host's.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::clients::present;
-use crate::host::{Host, Setup, program, repository};
+use super::{clients::present, life::until};
+use crate::host::{Host, Setup, patch_json, program, repository};
 
 /// Where the guide's host listens.
 const GUIDES_HOST: &str = "http://127.0.0.1:3000";
@@ -93,6 +94,11 @@ impl Author {
     fn follows(&self, block: &Block, host: &Host) -> String {
         match block.kind.split_once(' ') {
             None if block.kind == "sh" => self.does(&block.text.replace(GUIDES_HOST, &host.url)),
+            Some(("json", file)) => {
+                let change = serde_json::from_str(&block.text).unwrap();
+                patch_json(&host.root.path().join(file), |value| merge(value, change));
+                String::new()
+            }
             Some((_, file)) => {
                 fs::write(self.here().join(file), &block.text).unwrap();
                 String::new()
@@ -102,8 +108,18 @@ impl Author {
     }
 }
 
+/// What an object says, and nothing else, becomes so.
+fn merge(value: &mut Value, change: Value) {
+    match (value, change) {
+        (Value::Object(fields), Value::Object(changes)) => {
+            changes.into_iter().for_each(|(name, change)| merge(fields.entry(name).or_insert(Value::Null), change));
+        }
+        (value, change) => *value = change,
+    }
+}
+
 #[tokio::test]
-async fn the_guide_leads_from_nothing_to_a_tool_that_was_tried() {
+async fn the_guide_leads_from_nothing_to_a_running_tool() {
     if present("curl", Path::new("/usr/bin/curl")).is_none() {
         return;
     }
@@ -127,6 +143,23 @@ async fn the_guide_leads_from_nothing_to_a_tool_that_was_tried() {
     reproducible(&author);
     signed(&author);
     without_the_target(&author);
+
+    let [upload, mapping, call] = &blocks[upload..] else { panic!("upload, mapping, call") };
+    let said = author.follows(upload, &host);
+    assert!(said.starts_with("shop-desk 0.1.0 is upload 1, active\n"), "{said}");
+    assert!(said.contains("tool customers_by_status (primary: read)"), "{said}");
+    assert!(said.contains("no agent names it") && said.contains("agent sales would get customers_by_status"), "{said}");
+    let said = author.follows(upload, &host);
+    assert!(said.contains("these bytes were there already"), "{said}");
+    author.follows(mapping, &host);
+    until(&host, "/api/mcp/tools/sales", |_, body| body.to_string().contains("customers_by_status")).await;
+    let answer: Value = serde_json::from_str(&author.follows(call, &host)).unwrap();
+    let active = &answer["result"]["items"][0];
+    assert_eq!((&answer["success"], &active["status"]), (&json!(true), &json!("active")), "{answer:#}");
+    assert!(active["customers"].as_u64().unwrap() > 100, "{answer:#}");
+
+    let (good, _, complaints) = author.run(&upload.text.replace(GUIDES_HOST, &host.url).replace("techstart", "nobody"));
+    assert!(!good && complaints.contains("the host refused it:"), "{complaints}");
 }
 
 /// The same sources in another folder give the same bytes.
