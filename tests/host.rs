@@ -105,7 +105,9 @@ impl Host {
         }
         for (folder, name) in &setup.components {
             let file = repository.join("plugins/dist").join(folder).join(name).with_extension("wasm");
-            fs::copy(&file, dist.join(format!("{folder}-{name}.wasm"))).expect_built("plugins/dist");
+            // A host wants a file to be called as the plugin calls itself.
+            let own = if *folder == "hostile" { format!("hostile-{name}") } else { (*name).to_owned() };
+            fs::copy(&file, dist.join(own).with_extension("wasm")).expect_built("plugins/dist");
         }
         let warm = warm_cache(&repository);
         if warm.is_dir() {
