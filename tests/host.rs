@@ -28,8 +28,8 @@ pub(crate) struct Setup {
     env: Vec<(String, String)>,
     /// Changes files of the host's folder before it starts.
     edits: Vec<Edit>,
-    /// Components beside those of `plugins/dist`, by file below it.
-    components: Vec<&'static str>,
+    /// Components beside those of `plugins/dist`: a folder below it, and a name there.
+    components: Vec<(&'static str, &'static str)>,
 }
 
 impl Setup {
@@ -54,7 +54,13 @@ impl Setup {
 
     /// Takes in a hostile component, `plugins/dist/hostile/<name>.wasm`, which calls itself `hostile-<name>`.
     pub(crate) fn hostile(mut self, name: &'static str) -> Self {
-        self.components.push(name);
+        self.components.push(("hostile", name));
+        self
+    }
+
+    /// Takes in an example, `plugins/dist/examples/<name>.wasm`.
+    pub(crate) fn example(mut self, name: &'static str) -> Self {
+        self.components.push(("examples", name));
         self
     }
 
@@ -97,9 +103,11 @@ impl Host {
                 fs::copy(&path, dist.join(path.file_name().unwrap())).unwrap();
             }
         }
-        for name in &setup.components {
-            let file = repository.join("plugins/dist/hostile").join(name).with_extension("wasm");
-            fs::copy(&file, dist.join(format!("hostile-{name}.wasm"))).expect_built("plugins/dist/hostile");
+        for (folder, name) in &setup.components {
+            let file = repository.join("plugins/dist").join(folder).join(name).with_extension("wasm");
+            // A host wants a file to be called as the plugin calls itself.
+            let own = if *folder == "hostile" { format!("hostile-{name}") } else { (*name).to_owned() };
+            fs::copy(&file, dist.join(own).with_extension("wasm")).expect_built("plugins/dist");
         }
         let warm = warm_cache(&repository);
         if warm.is_dir() {

@@ -22,12 +22,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file that `cargo xtask test --all` installs, or nothing, which is said.
 pub(super) fn tool(path: &str) -> Option<PathBuf> {
-    let file = repository().join("target/tools").join(path);
+    present(path, &repository().join("target/tools").join(path))
+}
+
+/// What may be missing on this machine, or nothing, which is said.
+pub(super) fn present(what: &str, file: &Path) -> Option<PathBuf> {
     if file.exists() {
-        return Some(file);
+        return Some(file.to_owned());
     }
-    assert!(env::var_os("REMIT_TEST_ALL").is_none(), "{path} is not installed, and REMIT_TEST_ALL forbids to skip");
-    eprintln!("skipped: {path} is not installed (`cargo xtask test --all` installs it)");
+    assert!(env::var_os("REMIT_TEST_ALL").is_none(), "{what} is not there, and REMIT_TEST_ALL forbids to skip");
+    eprintln!("skipped: {what} is not there (`cargo xtask test --all` installs what it needs)");
     None
 }
 

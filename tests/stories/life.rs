@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::host::{Host, Setup, answer, patch_json, repository, run};
 
 /// Asks until an answer is as wanted: a reload shows some moments after the file changed.
-async fn until(host: &Host, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+pub(super) async fn until(host: &Host, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
     let mut last = (0, Value::Null);
     for _ in 0..800 {
         last = answer(host.get(path)).await;

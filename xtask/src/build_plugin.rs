@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use remit_author::{Build, Built, Home};
 
-use crate::command::root;
+use crate::command::{self, root};
 use crate::forge;
 use crate::plugin::Remit;
 
@@ -14,7 +14,12 @@ const HOSTILE: &str = "hostile/";
 
 /// Builds the plugins named, or all, and prints what they say of themselves.
 pub(crate) fn run(asked: &Build) -> Result<ExitCode> {
-    let mut built = if asked.plugins.is_empty() { all()? } else { remit_author::build(&home()?, asked)? };
+    let mut built = if asked.plugins.is_empty() {
+        all()?
+    } else {
+        command::ensure_wasm_target()?;
+        remit_author::build(&home()?, asked)?
+    };
     built.retain(|built| !built.name.starts_with(HOSTILE));
     remit_author::report(&built, &Remit::default())?;
     Ok(ExitCode::SUCCESS)
@@ -23,6 +28,7 @@ pub(crate) fn run(asked: &Build) -> Result<ExitCode> {
 /// Builds every plugin of `plugins/`, hostile ones included; those go to `plugins/dist/hostile/`, where
 /// no host looks by itself.
 pub(crate) fn all() -> Result<Vec<Built>> {
+    command::ensure_wasm_target()?;
     let built = remit_author::build(&home()?, &Build { plugins: Vec::new(), all: true })?;
     forge::run()?;
     Ok(built)

@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use remit_domain::library::Digest;
+
 use crate::{
-    Build, Home, Sandbox,
-    component::{self, Digest},
-    javascript,
+    Build, Home, Sandbox, component, javascript,
     project::{Language, Project},
     python, rust,
 };
@@ -55,8 +55,8 @@ pub fn build(home: &Home, asked: &Build) -> Result<Vec<Built>> {
     for project in &projects {
         match &project.language {
             Language::Rust(_) => {}
-            Language::JavaScript { main } => javascript::build(home, project, main)?,
-            Language::Python => python::build(home, project)?,
+            Language::JavaScript { main, settings } => javascript::build(home, project, main, settings)?,
+            Language::Python { settings } => python::build(home, project, settings)?,
         }
     }
     Ok(projects.into_iter().map(|project| Built { name: project.name, file: project.file }).collect())

@@ -95,21 +95,39 @@ pub fn workspace(manifest: &Path) -> Result<Workspace> {
     serde_json::from_str(&text).context("cargo metadata gave something unexpected")
 }
 
-/// Makes sure that plugins can be compiled in a folder, adding the target where it is missing.
-pub fn ensure_wasm_target(folder: &Path) -> Result<()> {
+/// Whether the compiler of a folder has the target for plugins. Errors: there is no Rust.
+fn has_wasm_target(folder: &Path) -> Result<bool> {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "target-libdir", "--target", WASM]).current_dir(folder);
-    let libraries =
-        output(&mut rustc).with_context(|| format!("a plugin in Rust needs Rust with the target {WASM}"))?;
-    if Path::new(libraries.trim()).is_dir() {
+    let libraries = output(&mut rustc).context("a plugin in Rust needs Rust: see https://rustup.rs")?;
+    Ok(Path::new(libraries.trim()).is_dir())
+}
+
+/// Errors: plugins can't be compiled in a folder, with what to do about it.
+pub fn need_wasm_target(folder: &Path) -> Result<()> {
+    if has_wasm_target(folder)? { Ok(()) } else { bail!("{}", advice(program("rustup").is_some())) }
+}
+
+/// Makes sure that plugins can be compiled in a folder, adding the target where it is missing.
+pub fn ensure_wasm_target(folder: &Path) -> Result<()> {
+    if has_wasm_target(folder)? {
         return Ok(());
     }
-    let add = format!("rustup target add {WASM}");
-    let advice = format!(
-        "plugins need the Rust target {WASM}, which is missing and could not be added: run `{add}` where the network can be reached"
-    );
-    if program("rustup").is_none() {
-        bail!("{advice}, or install your distribution's package of Rust's {WASM} library (there is no rustup here)");
+    let rustup = program("rustup").is_some();
+    if !rustup {
+        bail!("{}", advice(rustup));
     }
-    run(Command::new("rustup").args(["target", "add", WASM]).current_dir(folder)).with_context(|| advice)
+    let mut add = Command::new("rustup");
+    run(add.args(["target", "add", WASM]).current_dir(folder)).with_context(|| advice(rustup))
+}
+
+fn advice(rustup: bool) -> String {
+    if rustup {
+        format!("plugins need the Rust target {WASM}, which is missing: run `rustup target add {WASM}`")
+    } else {
+        format!(
+            "plugins need the Rust target {WASM}, which is missing: install your distribution's package of it, or \
+             Rust from https://rustup.rs"
+        )
+    }
 }

@@ -1,34 +1,11 @@
-//! What a component says in its bytes: that it is one, what it imports and exports, its digest.
+//! What a component says in its bytes: that it is one, what it imports and exports.
 //!
 //! It judges nothing: a host decides which imports it links.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
-
-/// The SHA-256 of a component's bytes: what a version is known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Digest(pub [u8; 32]);
-
-impl Digest {
-    /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// In hexadecimal.
-    pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
-    }
-}
 
 /// What a component's outermost layer names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,55 +1,62 @@
-//! Plugins in JavaScript: `jco` puts them into a component with QuickJS, which starts in a tenth of the
-//! time of larger engines and fits the limits of small uploads.
+//! Plugins in JavaScript. `jco` puts them into a component with QuickJS, which fits the limits of small
+//! uploads; `componentize-js`, where a plugin's manifest asks for it, with StarlingMonkey.
 //!
 //! Deliberately absent: bundling. A plugin is one file; a bundler makes one of many.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Home, command, component, embedded, project::Project};
+use crate::{
+    Home, command,
+    interpreted::{self, COMPONENT, Engine, Settings, WORLD, find},
+    project::Project,
+};
+
+const SOURCE: &str = "plugin.js";
+
+fn compiler(settings: &Settings) -> &'static str {
+    match settings.engine {
+        None | Some(Engine::QuickJs) => "jco",
+        Some(Engine::StarlingMonkey) => "componentize-js",
+    }
+}
 
 /// Why a plugin in a folder cannot be built here.
-pub(crate) fn lacks(home: &Home, folder: &Path) -> Option<String> {
-    (find(home, folder, "jco").is_none() || find(home, folder, "node").is_none())
-        .then(|| "JavaScript needs `node` and `jco` (npm install in the plugin's folder)".to_owned())
+pub(crate) fn lacks(home: &Home, folder: &Path, settings: &Settings) -> Option<String> {
+    let compiler = compiler(settings);
+    let missing: Vec<&str> =
+        ["node", compiler].into_iter().filter(|program| find(home, folder, program).is_none()).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "there is no {} here: JavaScript needs node, and `npm install @bytecodealliance/{compiler}` in the plugin's folder",
+            missing.join(" and no ")
+        )
+    })
 }
 
 /// Builds a plugin.
-pub(crate) fn build(home: &Home, project: &Project, main: &str) -> Result<()> {
-    if let Some(lacking) = lacks(home, &project.folder) {
-        bail!("{} cannot be built here: {lacking}", project.name);
+pub(crate) fn build(home: &Home, project: &Project, main: &str, settings: &Settings) -> Result<()> {
+    if let Some(lacking) = lacks(home, &project.folder, settings) {
+        bail!("{} cannot be built: {lacking}", project.name);
     }
-    let jco = find(home, &project.folder, "jco").context("there is no jco")?;
-    // The compiler wants its input and the contract in the folder it runs in.
-    let stage = stage(project)?;
+    let name = compiler(settings);
+    let program = find(home, &project.folder, name).with_context(|| format!("there is no {name}"))?;
+    let path = std::env::join_paths(home.programs(&project.folder))?;
+    let version = command::output(Command::new(&program).arg("--version").env("PATH", path))?;
     let source = project.folder.join(main);
-    let text = std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
-    embedded::put(&stage.join("plugin.js"), &text)?;
-    let mut command = Command::new(jco);
-    command.args(["componentize", "plugin.js", "--wit", "wit", "--world-name", "tools-only", "--out", "plugin.wasm"]);
-    command.args(["--backend", "quickjs", "--backend-qjs-disable-async"]);
-    command.current_dir(&stage).env("PATH", std::env::join_paths(home.programs(&project.folder))?);
-    command::run(&mut command)?;
-    component::install(&stage.join("plugin.wasm"), &project.file)
-}
-
-/// A program that a plugin's folder, this home or `PATH` has.
-pub(crate) fn find(home: &Home, folder: &Path, program: &str) -> Option<PathBuf> {
-    home.programs(folder).into_iter().map(|bin| bin.join(program)).find(|file| file.is_file())
-}
-
-/// An empty folder beside the component, with the contract in it.
-pub(crate) fn stage(project: &Project) -> Result<PathBuf> {
-    let dist = project.file.parent().unwrap_or(&project.folder);
-    let name = project.file.file_stem().unwrap_or_default();
-    let stage = dist.join(".stage").join(name);
-    if stage.exists() {
-        std::fs::remove_dir_all(&stage).with_context(|| format!("cannot remove {}", stage.display()))?;
+    let text = std::fs::read(&source)
+        .with_context(|| format!("cannot read {}, the `main` of package.json", source.display()))?;
+    let mut compile = Command::new(&program);
+    if name == "jco" {
+        compile.arg("componentize");
     }
-    embedded::write("wit", &stage.join("wit"))?;
-    Ok(stage)
+    compile.args([SOURCE, "--wit", "wit", "--world-name", WORLD]);
+    match settings.engine {
+        None | Some(Engine::QuickJs) => compile.args(["--backend", "quickjs", "--backend-qjs-disable-async"]),
+        // No host links an HTTP client: requests go out through granted sources.
+        Some(Engine::StarlingMonkey) => compile.args(["--disable", "http", "fetch-event"]),
+    };
+    compile.args(["--out", COMPONENT]);
+    interpreted::build(home, project, settings, &format!("{name} {version}"), &[(SOURCE.to_owned(), text)], compile)
 }

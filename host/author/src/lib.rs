@@ -13,6 +13,7 @@ pub mod component;
 mod described;
 mod embedded;
 mod home;
+mod interpreted;
 mod javascript;
 mod new;
 mod project;
@@ -32,6 +33,7 @@ pub use build::{Built, build, report};
 pub use described::{Described, Need, Resource, Tool};
 pub use home::Home;
 pub use new::{member, standalone};
+pub use remit_domain::library::Digest;
 
 /// `remit plugin`.
 #[derive(Debug, Args)]

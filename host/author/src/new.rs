@@ -75,8 +75,8 @@ pub(crate) fn say(folder: &Path, name: &str, node: bool) {
     println!("  remit plugin build        # a component: dist/{name}.wasm");
     if !node {
         println!("  remit plugin test . --tool find_customers --arguments '{{\"name\":\"ada\"}}'");
+        println!("  remit plugin upload . --tenant TENANT --activate");
     }
-    println!("  remit plugin upload {name} --tenant TENANT --activate");
 }
 
 /// Makes a folder that appears whole or not at all, so that a failure leaves no half plugin for cargo to find.

@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::{Context, Result};
+use serde::Deserialize;
 
-use crate::{Home, javascript, python, rust};
+use crate::{Home, interpreted::Settings, javascript, python, rust};
 
 /// A plugin's sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +29,37 @@ pub(crate) enum Language {
     /// A package of a Cargo workspace.
     Rust(rust::Package),
     /// A file of JavaScript, named by `main` of its `package.json`.
-    JavaScript { main: String },
+    JavaScript { main: String, settings: Settings },
     /// A module of Python, `app.py`.
-    Python,
+    Python { settings: Settings },
+}
+
+/// What of a `package.json` says how it is built.
+#[derive(Deserialize)]
+struct NpmPackage {
+    name: String,
+    main: Option<String>,
+    #[serde(default)]
+    remit: Settings,
+}
+
+/// What of a `pyproject.toml` says how it is built.
+#[derive(Deserialize)]
+struct PyProject {
+    project: PyName,
+    #[serde(default)]
+    tool: PyTool,
+}
+
+#[derive(Deserialize)]
+struct PyName {
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+struct PyTool {
+    #[serde(default)]
+    remit: Settings,
 }
 
 impl Project {
@@ -47,19 +75,16 @@ impl Project {
         }
         let package = folder.join("package.json");
         let (own, language) = if package.is_file() {
-            let manifest: Value =
-                serde_json::from_str(&text(&package)?).with_context(|| format!("{} is not JSON", package.display()))?;
-            let field = |name: &str| manifest.get(name).and_then(Value::as_str).map(str::to_owned);
-            let main = field("main").unwrap_or_else(|| "tool.js".to_owned());
-            (field("name"), Language::JavaScript { main })
+            let manifest = serde_json::from_str::<NpmPackage>(&text(&package)?)
+                .with_context(|| format!("{} is not a plugin's", package.display()))?;
+            let main = manifest.main.unwrap_or_else(|| "tool.js".to_owned());
+            (manifest.name, Language::JavaScript { main, settings: manifest.remit })
         } else {
             let project = folder.join("pyproject.toml");
-            let manifest: toml::Table =
-                text(&project)?.parse().with_context(|| format!("{} is not TOML", project.display()))?;
-            let name = manifest.get("project").and_then(|project| project.get("name"));
-            (name.and_then(toml::Value::as_str).map(str::to_owned), Language::Python)
+            let manifest = toml::from_str::<PyProject>(&text(&project)?)
+                .with_context(|| format!("{} is not a plugin's", project.display()))?;
+            (manifest.project.name, Language::Python { settings: manifest.tool.remit })
         };
-        let Some(own) = own else { bail!("the manifest of {} names no package", folder.display()) };
         let workspace = if folder.starts_with(home.folder()) { home.folder() } else { folder };
         Ok(Self::of(workspace, folder, &own, language))
     }
@@ -89,8 +114,8 @@ impl Project {
     pub(crate) fn lacks(&self, home: &Home) -> Option<String> {
         match &self.language {
             Language::Rust(_) => None,
-            Language::JavaScript { .. } => javascript::lacks(home, &self.folder),
-            Language::Python => python::lacks(home, &self.folder),
+            Language::JavaScript { settings, .. } => javascript::lacks(home, &self.folder, settings),
+            Language::Python { .. } => python::lacks(home, &self.folder),
         }
     }
 }

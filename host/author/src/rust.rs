@@ -1,7 +1,8 @@
 //! Plugins in Rust: cargo compiles them for `wasm32-wasip2`.
 //!
 //! The same sources give the same bytes wherever they lie, with the same Rust: paths of the machine are
-//! replaced, and variables that change what is compiled are not looked at.
+//! replaced, variables that change what is compiled are not looked at, and what is built goes to `target/`
+//! of the plugin's own workspace, whatever folder the author's other projects share.
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,9 @@ pub(crate) fn all(folder: &Path) -> Result<Vec<Project>> {
     Ok(workspace.packages.iter().filter_map(|package| project(&workspace, package)).collect())
 }
 
+/// What in an author's environment would change the compiled bytes, or put them elsewhere.
+const LEFT_OUT: [&str; 4] = ["CARGO_BUILD_TARGET", "CARGO_PROFILE_", "CARGO_TARGET_DIR", "CARGO_TARGET_WASM32_WASIP2_"];
+
 /// Builds plugins, those of one workspace at once.
 pub(crate) fn build(projects: &[&Project]) -> Result<()> {
     let packages: Vec<(&Project, &Package)> = projects
@@ -55,9 +59,15 @@ pub(crate) fn build(projects: &[&Project]) -> Result<()> {
     workspaces.sort_unstable();
     workspaces.dedup();
     for workspace in workspaces {
-        command::ensure_wasm_target(workspace)?;
+        command::need_wasm_target(workspace)?;
         let mut command = cargo(&["build", "--release", "--target", WASM, "--manifest-path"]);
         command.arg(workspace.join("Cargo.toml")).current_dir(workspace);
+        command.arg("--target-dir").arg(workspace.join("target"));
+        for (name, _) in std::env::vars_os() {
+            if LEFT_OUT.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
         command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\u{1f}"));
         command.env("CARGO_INCREMENTAL", "0");
         let own = packages.iter().filter(|(_, package)| package.workspace == workspace);
@@ -75,8 +85,8 @@ pub(crate) fn build(projects: &[&Project]) -> Result<()> {
 fn project(workspace: &Workspace, package: &command::Package) -> Option<Project> {
     let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "cdylib"))?;
     let library = library.name.replace('-', "_");
-    let artifact = workspace.target_directory.join(WASM).join("release").join(library).with_extension("wasm");
     let root = &workspace.workspace_root;
+    let artifact = root.join("target").join(WASM).join("release").join(library).with_extension("wasm");
     let folder = package.manifest_path.parent().unwrap_or(root);
     let language = Language::Rust(Package { name: package.name.clone(), workspace: root.clone(), artifact });
     Some(Project::of(root, folder, &package.name, language))

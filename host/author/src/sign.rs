@@ -7,10 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use remit_domain::signature::{SecretKey, Signature};
+use remit_domain::{
+    library::Digest,
+    signature::{SecretKey, Signature},
+};
 use secrecy::ExposeSecret as _;
 
-use crate::component::{self, Digest};
+use crate::component;
 
 /// Makes a key pair: the secret half in a new file, the public one on the screen.
 pub(crate) fn make_key(file: &Path) -> Result<()> {
@@ -36,7 +39,7 @@ pub(crate) fn sign(component: &Path, key: &Path) -> Result<()> {
     let bytes = std::fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
     component::names(&bytes).with_context(|| format!("{} is no component", component.display()))?;
     let key = read_key(key)?;
-    let signature = key.sign(&Digest::of(&bytes).0);
+    let signature = key.sign(&Digest::of(&bytes).to_bytes());
     let beside = beside(component);
     std::fs::write(&beside, format!("{signature}\n")).with_context(|| format!("cannot write {}", beside.display()))?;
     println!("{signature}");
@@ -52,7 +55,7 @@ pub(crate) fn signature(component: &Path, digest: &Digest) -> Result<Option<Sign
         text => text.with_context(|| format!("cannot read {}", file.display()))?,
     };
     let signature: Signature = text.parse().with_context(|| format!("{} holds no signature", file.display()))?;
-    let fits = signature.verify(&digest.0);
+    let fits = signature.verify(&digest.to_bytes());
     fits.with_context(|| format!("{} is of other bytes: sign again, or remove it", file.display()))?;
     Ok(Some(signature))
 }
@@ -80,8 +83,9 @@ mod tests {
 
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
+    use remit_domain::library::Digest;
+
     use super::{make_key, sign, signature};
-    use crate::component::Digest;
 
     const EMPTY: &[u8] = &[0, b'a', b's', b'm', 0x0d, 0, 1, 0];
 

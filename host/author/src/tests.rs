@@ -6,7 +6,8 @@ use std::{fs, path::Path};
 
 use crate::{
     Build, Described, Home, Need, Tool,
-    component::{Digest, Names, names},
+    component::{Names, names},
+    interpreted::{Engine, Settings},
     project::{Language, Project},
 };
 
@@ -31,12 +32,6 @@ fn refuses_what_is_no_component() {
     assert_eq!(message(b"text").as_deref(), Some("not a WebAssembly file, or a broken one"));
 }
 
-#[test]
-fn digests_as_sha256sum_does() {
-    let expected = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    assert_eq!(Digest::of(b"").to_string(), expected);
-}
-
 fn put(root: &Path, file: &str, text: &str) {
     let path = root.join(file);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -46,22 +41,41 @@ fn put(root: &Path, file: &str, text: &str) {
 #[test]
 fn plugins_of_other_languages_are_found_by_their_manifests() {
     let root = tempfile::tempdir().unwrap();
-    put(root.path(), "examples/js/package.json", r#"{"name": "orders-js", "main": "orders.js"}"#);
+    put(
+        root.path(),
+        "examples/js/package.json",
+        r#"{"name": "orders-js", "main": "orders.js", "remit": {"uses": ["sql"], "engine": "starlingmonkey"}}"#,
+    );
     put(root.path(), "examples/js/node_modules/x/package.json", "{}");
-    put(root.path(), "examples/py/pyproject.toml", "[project]\nname = \"orders-py\"\n");
+    put(
+        root.path(),
+        "examples/py/pyproject.toml",
+        "[project]\nname = \"orders-py\"\n[tool.remit]\nuses = [\"documents\"]\n",
+    );
     let home = Home::at(root.path()).unwrap();
     let found = Project::all(&home).unwrap();
     let names: Vec<_> = found.iter().map(|project| (project.name.as_str(), &project.language)).collect();
-    let js = Language::JavaScript { main: "orders.js".to_owned() };
-    assert_eq!(names, [("examples/js", &js), ("examples/py", &Language::Python)]);
+    let settings = |uses: &str, engine| Settings { uses: vec![uses.to_owned()], engine };
+    let js = settings("sql", Some(Engine::StarlingMonkey));
+    let js = Language::JavaScript { main: "orders.js".to_owned(), settings: js };
+    let python = Language::Python { settings: settings("documents", None) };
+    assert_eq!(names, [("examples/js", &js), ("examples/py", &python)]);
     assert_eq!(found[0].file, home.folder().join("dist/examples/js.wasm"));
     // By itself, a plugin is called what it calls itself.
     let own = Home::at(&root.path().join("examples/py")).unwrap();
     assert_eq!(Project::read(own.folder(), &own).unwrap().name, "orders-py");
 
     put(root.path(), "broken/package.json", "{\"version\": 1}");
-    let error = home.project("broken").unwrap_err().to_string();
-    assert!(error.ends_with("names no package"), "{error}");
+    let said = |plugin: &str| format!("{:#}", home.project(plugin).unwrap_err());
+    assert!(
+        said("broken").contains("broken/package.json is not a plugin's: missing field `name`"),
+        "{}",
+        said("broken")
+    );
+    for settings in [r#"{"engine": "v8"}"#, r#"{"use": ["sql"]}"#] {
+        put(root.path(), "broken/package.json", &format!(r#"{{"name": "x", "remit": {settings}}}"#));
+        assert!(said("broken").contains("is not a plugin's: unknown "), "{}", said("broken"));
+    }
 }
 
 #[test]

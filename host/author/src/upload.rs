@@ -3,6 +3,8 @@
 //! Deliberately absent: repeating. An upload that broke off is sent again by who asked for it; the same
 //! bytes twice are one version.
 
+mod accepted;
+
 use std::{
     fmt,
     io::{IsTerminal as _, Write as _},
@@ -12,17 +14,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use remit_domain::signature::HEADER;
+use remit_domain::{library::Digest, signature::HEADER};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::{Host, Url};
 
-use crate::{
-    Upload,
-    component::{self, Digest},
-    sign,
-};
+use self::accepted::{Accepted, plain};
+use crate::{Upload, component, sign};
 
 /// The variable that holds a bearer key, where no file is given.
 const KEY: &str = "REMIT_KEY";
@@ -68,7 +67,7 @@ pub(crate) fn upload(component: &Path, asked: &Upload) -> Result<()> {
         if answer.get("success").and_then(Value::as_bool) != Some(true) {
             bail!("{}", Refusal { status, answer: &answer, text: &text });
         }
-        print!("{}", Accepted(&answer));
+        print!("{}", Accepted::of(&answer));
         Ok(())
     })
 }
@@ -171,58 +170,12 @@ impl fmt::Display for Refusal<'_> {
         let field = |name| self.answer.get(name).and_then(Value::as_str);
         let Some(error) = field("error") else {
             let text: String = self.text.chars().take(300).collect();
-            return write!(f, "the host answered with status {} and no reason it gives: {text}", self.status);
+            return write!(f, "the host answered with status {} and no reason it gives: {}", self.status, plain(&text));
         };
-        write!(f, "the host refused it: {error} ({}, {})", field("code").unwrap_or("no code"), self.status)?;
-        field("hint").map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
+        let code = plain(field("code").unwrap_or("no code"));
+        write!(f, "the host refused it: {} ({code}, {})", plain(error), self.status)?;
+        field("hint").map_or(Ok(()), |hint| write!(f, "\nhint: {}", plain(hint)))
     }
-}
-
-/// What a host made of it. A host may say more, or less, than this knows.
-struct Accepted<'a>(&'a Value);
-
-impl fmt::Display for Accepted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |name: &str| self.0.get(name).map(plain).unwrap_or_default();
-        let is = |name: &str| self.0.get(name).and_then(Value::as_bool) == Some(true);
-        let state = if is("active") { "active" } else { "not active yet" };
-        writeln!(f, "{} {}, number {} ({state})", text("plugin"), text("version"), text("number"))?;
-        writeln!(f, "  {}{}", text("digest"), if is("created") { "" } else { ", which was there already" })?;
-        for (name, title) in [("tools", "tool"), ("agents", "agent"), ("changes", "change")] {
-            for item in self.0.get(name).and_then(Value::as_array).into_iter().flatten() {
-                writeln!(f, "  {title} {}", item_line(item))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// One item in one line: its name, then the rest as it is.
-fn item_line(item: &Value) -> String {
-    let Some(fields) = item.as_object() else { return plain(item) };
-    let name = ["name", "agent", "tool", "what"].iter().find_map(|key| Some((*key, fields.get(*key)?)));
-    let rest = fields.iter().filter(|(key, value)| {
-        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        !empty && Some(key.as_str()) != name.map(|(key, _)| key)
-    });
-    let rest: Vec<String> = rest.map(|(key, value)| format!("{key} {}", plain(value))).collect();
-    let name = name.map(|(_, value)| plain(value)).unwrap_or_default();
-    if rest.is_empty() { name } else { format!("{name}: {}", rest.join(", ")) }
-}
-
-/// A value in words; what a host sends never steers the terminal.
-fn plain(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Object(need) if need.contains_key("source") && need.contains_key("permission") => {
-            let optional = need.get("optional").and_then(Value::as_bool) == Some(true);
-            let field = |name: &str| need.get(name).map(plain).unwrap_or_default();
-            format!("{}s {}{}", field("permission"), field("source"), if optional { " if granted" } else { "" })
-        }
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" and "),
-        other => other.to_string(),
-    };
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ fn key() -> SecretKey {
 
 fn event(name: &str, at: OffsetDateTime) -> Event {
     Event {
+        actor: "anyone".to_owned(),
         at,
         request: RequestId::random(),
         call: CallId::random(),

@@ -8,6 +8,7 @@
 //! who may do any of this (the doors ask for the role).
 
 mod offers;
+mod trust;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -17,8 +18,7 @@ use remit_domain::{
     clock::Clock,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
     plugin::{Plugin, Shelf, Workshop},
-    signature,
-    signature::{PublicKey, Signature},
+    signature::PublicKey,
     tenant::{Context, Tenants},
 };
 use serde_json::{Value, json};
@@ -175,7 +175,7 @@ impl Library {
     pub async fn upload(&self, context: &Arc<Context>, arrival: Arrival) -> Result<Stored, Error> {
         let digest = Digest::of(&arrival.wasm);
         let examined = async {
-            let signer = signer(context, &digest, arrival.signature.as_deref())?;
+            let signer = trust::signer(context, &digest, arrival.signature.as_deref())?;
             Ok::<_, Error>((signer, self.0.ports.workshop.examine(context, arrival.wasm.clone()).await?))
         };
         let (signer, made) = match examined.await {
@@ -226,7 +226,7 @@ impl Library {
         let mut versions = self.0.versions(&context.tenant, plugin).await?;
         let at = versions.iter().position(|version| number.is_none_or(|number| number == version.number));
         let wanted = versions.swap_remove(at.ok_or_else(|| missing(plugin, number))?);
-        trusted(context, wanted.upload.signer.as_deref())?;
+        trust::trusted(context, wanted.upload.signer.as_deref())?;
         let made = self.0.make(context, &wanted).await?;
         let inner = self.0.clone();
         to_its_end(async move { inner.switch(&wanted, made, &by, action).await }).await
@@ -470,29 +470,6 @@ async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::spawn(change.in_current_span()).await.map_err(|broken| Error::Internal(broken.into()))?
-}
-
-/// Who signed an upload, and whether that is enough for this tenant.
-fn signer(context: &Context, digest: &Digest, signature: Option<&str>) -> Result<Option<PublicKey>, Error> {
-    let signer = signature.map(|text| {
-        let signature: Signature = text.parse()?;
-        signature.verify(&digest.to_bytes())?;
-        Ok(signature.key())
-    });
-    let signer = signer.transpose().map_err(|error: signature::Error| Error::Untrusted(error.to_string()))?;
-    trusted(context, signer.map(|signer| signer.to_string()).as_deref())?;
-    Ok(signer)
-}
-
-/// Whether a tenant takes what this key signed.
-fn trusted(context: &Context, signer: Option<&str>) -> Result<(), Error> {
-    let known = |signer: &str| context.trusted_keys.iter().any(|key| key.to_string() == signer);
-    match signer {
-        _ if context.trusted_keys.is_empty() => Ok(()),
-        Some(signer) if known(signer) => Ok(()),
-        Some(signer) => Err(Error::Untrusted(format!("{signer} signed it, whom this tenant does not trust"))),
-        None => Err(Error::Untrusted("it is not signed".to_owned())),
-    }
 }
 
 /// What a kept version offers. One that can't be read differs in everything.

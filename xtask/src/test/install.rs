@@ -1,7 +1,7 @@
 //! What tests need beyond Rust and a C compiler, and how `--all` gets it.
 //!
-//! Debian's packages through apt, other people's MCP clients through npm and pip into `target/tools/`,
-//! in fixed versions. Nothing that is present is installed again.
+//! Debian's packages through apt, other people's MCP clients and compilers through npm and pip into
+//! `target/tools/`, in fixed versions. Nothing that is present is installed again.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,19 +30,22 @@ pub(super) const TOOLS: &[Tool] = &[
         without: "the SQL suite ran on SQLite alone (Debian: mariadb-server)",
     },
     Tool {
-        name: "with MCP clients and the model server from npm",
+        name: "with MCP clients, the model server and the compilers of plugins from npm",
         present: npm_packages,
         without: "target/tools/ lacks them (cargo xtask test --all installs them)",
     },
     Tool {
-        name: "with the MCP client from PyPI",
+        name: "with the MCP client and the compiler of plugins from PyPI",
         present: pypi_packages,
-        without: "target/tools/venv lacks it (cargo xtask test --all installs it)",
+        without: "target/tools/venv lacks them (cargo xtask test --all installs them)",
     },
+    Tool { name: "with curl", present: curl, without: "the plugin guide was not followed (Debian: curl)" },
 ];
 
 /// Inspector needs a newer Node than Debian has; npm brings that, too.
-const NPM: [(&str, &str); 5] = [
+const NPM: [(&str, &str); 7] = [
+    ("@bytecodealliance/componentize-js", "0.23.0"),
+    ("@bytecodealliance/jco", "1.35.0"),
     ("@modelcontextprotocol/client", "2.4.0"),
     ("@modelcontextprotocol/inspector", "2.12.0"),
     ("@modelcontextprotocol/sdk", "1.32.2"),
@@ -50,7 +53,7 @@ const NPM: [(&str, &str); 5] = [
     ("node", "22.23.3"),
 ];
 
-const PYPI: [(&str, &str); 1] = [("mcp", "2.3.0")];
+const PYPI: [(&str, &str); 2] = [("componentize-py", "0.25.1"), ("mcp", "2.3.0")];
 
 /// Installs what is missing.
 pub(super) fn missing() -> Result<()> {
@@ -63,6 +66,9 @@ pub(super) fn missing() -> Result<()> {
     let mut packages = Vec::new();
     if !mariadb() {
         packages.push("mariadb-server");
+    }
+    if !curl() {
+        packages.push("curl");
     }
     if program("npm").is_none() || program("node").is_none() {
         packages.extend(["nodejs", "npm"]);
@@ -89,6 +95,10 @@ fn tools() -> PathBuf {
 
 fn mariadb() -> bool {
     program("mariadbd").is_some() && program("mariadb-install-db").is_some()
+}
+
+fn curl() -> bool {
+    program("curl").is_some()
 }
 
 fn npm_packages() -> bool {

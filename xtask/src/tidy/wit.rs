@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use remit_author::component::Digest;
+use remit_author::Digest;
 
 use super::{Fault, Tree};
 

@@ -141,18 +141,48 @@ fn progress_is_shown_by_tenths() {
 }
 
 #[test]
-fn an_answer_is_said_whatever_it_holds_beyond() {
+fn an_answer_is_said_in_words() {
+    let need = |source: &str, optional| json!({"source": source, "permission": "read", "optional": optional});
     let answer = json!({
-        "success": true, "plugin": "desk", "version": "0.1.0", "number": 3, "digest": "sha256:ab", "bytes": 5,
-        "created": false, "active": true, "more": [1],
-        "tools": [{"name": "find", "needs": [{"source": "primary", "permission": "read", "optional": false}]}],
-        "agents": [{"agent": "sales", "granted": ["find"], "missing": []}],
-        "changes": ["the description of find\u{1b}[31m"],
+        "success": true, "plugin": "desk", "version": "0.2.0", "number": 3, "digest": "sha256:ab", "bytes": 5,
+        "created": true, "active": true, "more": [1],
+        "tools": [
+            {"name": "find", "description": "Finds.", "needs": ["primary: read", "crm: read, optional"]},
+            {"name": "look", "needs": [need("primary", false), need("crm", true)]},
+            {"name": "ping", "description": "Pings.", "needs": []},
+        ],
+        "agents": [
+            {"agent": "sales", "mapped": true, "granted": ["find", "ping"], "missing": {}},
+            {"agent": "hr", "mapped": true, "granted": [], "missing": {"find": "no access to primary"}},
+            {"agent": "support", "mapped": false, "granted": ["ping"], "missing": {}},
+        ],
+        "changes": [
+            {"change": "description", "name": "find", "before": "Finds\u{1b}[31m.", "after": "Finds all."},
+            {"change": "needs", "name": "find", "before": "", "after": "primary: read"},
+            {"change": "added", "name": "ping"},
+        ],
     });
     assert_eq!(
-        Accepted(&answer).to_string(),
-        "desk 0.1.0, number 3 (active)\n  sha256:ab, which was there already\n  tool find: needs reads primary\n  \
-         agent sales: granted find\n  change the description of find [31m\n"
+        Accepted::of(&answer).to_string(),
+        "desk 0.2.0 is upload 3, active\n  sha256:ab (5 bytes)\n  tool find (primary: read; crm: read, optional)\n  \
+         tool look (reads primary; reads crm if granted)\n  \
+         tool ping\n  changed: description find\n    before: Finds [31m.\n    after: Finds all.\n  \
+         changed: needs find\n    before: \n    after: primary: read\n  changed: added ping\n  \
+         agent sales gets find, ping\n  agent hr gets no tool\n    not find: no access to primary\n"
     );
-    assert_eq!(Accepted(&json!({})).to_string(), " , number  (not active yet)\n  , which was there already\n");
+}
+
+#[test]
+fn an_answer_is_said_as_far_as_it_is_understood() {
+    let answer = json!({
+        "plugin": "desk", "version": "0.1.0", "number": 1, "digest": "sha256:ab", "bytes": "many", "created": false,
+        "tools": "none", "changes": [{"change": {"of": 1}}],
+        "agents": [{"agent": "sales", "mapped": false, "granted": ["find"], "missing": {}, "since": 1}],
+    });
+    assert_eq!(
+        Accepted::of(&answer).to_string(),
+        "desk 0.1.0 is upload 1, not active\n  sha256:ab (0 bytes; these bytes were there already)\n  \
+         no agent names it: add \"desk\" to an agent's mcpServer\n  agent sales would get find\n\
+         It serves once it is active: upload again with --activate\n"
+    );
 }

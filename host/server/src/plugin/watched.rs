@@ -73,18 +73,22 @@ impl fmt::Display for Statement<'_> {
 }
 
 fn rows(set: &RowSet) -> String {
-    format!("{} rows", set.rows.len())
+    counted(set.rows.len(), "row")
 }
 
 fn changed(change: &Change) -> String {
-    format!("{} rows changed", change.rows_affected)
+    format!("{} changed", counted(change.rows_affected, "row"))
 }
 
 fn documents<T>(documents: &T) -> String
 where
     T: AsRef<[String]>,
 {
-    format!("{} documents", documents.as_ref().len())
+    counted(documents.as_ref().len(), "document")
+}
+
+fn counted<N: PartialEq + From<u8> + fmt::Display>(number: N, what: &str) -> String {
+    format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
 #[async_trait]
