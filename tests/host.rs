@@ -8,6 +8,7 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
     sync::Once,
     thread,
+    time::{Duration, Instant},
 };
 
 use remit_upstreams::{demo, running::Running, salesforce, shopify};
@@ -198,6 +199,16 @@ impl Drop for Host {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Asks again and again until a check holds. Panics with `what` if it does not within a minute.
+pub(crate) async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
+    while !check().await {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::task::yield_now().await;
     }
 }
 

@@ -47,7 +47,7 @@ async fn measure() -> Result<()> {
 
     let load = |root: PathBuf| Host::load(&root, Path::new("configs/host.yaml"), Some("demo"), &environment());
     let began = Instant::now();
-    let app = wire::build(Arc::new(load(root.path().to_owned())?), environment(), figures.clone()).await?;
+    let app = wire::build(Arc::new(load(root.path().to_owned())?), environment(), figures.clone(), true).await?;
     println!("{:<58} {:>9.1} ms", "first start: everything compiled", ms(began.elapsed()));
 
     cold_start(&app).await?;
@@ -60,14 +60,14 @@ async fn measure() -> Result<()> {
     prepare(shared.path(), 1)?;
     neighbours::prepare(shared.path())?;
     demo::prepare(&shared.path().join("var"), false).await?;
-    let beside = wire::build(Arc::new(load(shared.path().to_owned())?), environment(), figures.clone()).await?;
+    let beside = wire::build(Arc::new(load(shared.path().to_owned())?), environment(), figures.clone(), true).await?;
     neighbours::measure(&beside, &self::caller(&beside)?).await?;
     drop(beside);
 
     let before = resident()?;
     let many = tempfile::tempdir()?;
     prepare(many.path(), TENANTS)?;
-    let crowded = wire::build(Arc::new(load(many.path().to_owned())?), environment(), figures).await?;
+    let crowded = wire::build(Arc::new(load(many.path().to_owned())?), environment(), figures, true).await?;
     let tenants = crowded.catalogue.tenants().all();
     for (tenant, _) in &tenants {
         let context = crowded.catalogue.context(tenant)?;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -199,26 +199,44 @@ async fn nothing_but_a_whole_backup_is_taken_and_what_was_there_is_kept() {
 async fn a_backup_that_is_killed_is_none() {
     let host = Setup::demo().start().await;
     let root = host.root.path();
-    for at in 0..5 {
-        let to = format!("killed-{at}");
+    let mut outcomes = BTreeSet::new();
+    // By the name of the backup, what shows when it is killed: nothing, its folder, or a file in that.
+    for (to, shows) in [
+        ("at-once", None),
+        ("begun", Some("")),
+        ("with-the-journal", Some("journal.db")),
+        ("with-the-manifest", Some("manifest.json")),
+        ("never", Some("no such file")),
+    ] {
         let mut command = Command::new(program());
-        command.args(["backup", "--to", &to]).args(AT).current_dir(root).env_clear().stderr(Stdio::null());
+        command.args(["backup", "--to", to]).args(AT).current_dir(root).env_clear().stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        // It has begun, as its folder shows, or is at its end.
-        while at > 0 && child.try_wait().unwrap().is_none() && !begun(root) {
+        let reached = || shows.is_none_or(|file| unfinished(root).is_some_and(|folder| folder.join(file).exists()));
+        // Or it is at its end.
+        while child.try_wait().unwrap().is_none() && !reached() {
             std::thread::yield_now();
         }
         let _ = child.kill();
         child.wait().unwrap();
-        if root.join(&to).exists() {
-            let fresh = format!("fresh-{at}");
-            let verb = ["restore", "--from", &to, "--profile", "demo", "--state", &fresh];
+        let whole = root.join(to).exists();
+        if whole {
+            let fresh = format!("fresh-{to}");
+            let verb = ["restore", "--from", to, "--profile", "demo", "--state", &fresh];
             let (code, _, log) = run(root, &verb);
-            assert_eq!(code, Some(0), "what has its name is whole: {log}");
+            assert_eq!(code, Some(0), "what has its name is whole: {to}: {log}");
         }
+        // The next one is to be seen by a folder of its own.
+        if let Some(left) = unfinished(root) {
+            assert!(!whole, "{to}: {} is left", left.display());
+            fs::remove_dir_all(left).unwrap();
+        }
+        outcomes.insert(whole);
     }
+    assert_eq!(outcomes, BTreeSet::from([false, true]), "some were killed in time, and some not");
 }
 
-fn begun(root: &Path) -> bool {
-    fs::read_dir(root).unwrap().any(|it| it.unwrap().file_name().to_string_lossy().starts_with(".remit-unfinished-"))
+/// The folder of a backup that has begun and is not whole.
+fn unfinished(root: &Path) -> Option<PathBuf> {
+    let mut paths = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    paths.find(|path| path.file_name().unwrap().to_string_lossy().starts_with(".remit-unfinished-"))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::host::{Host, Setup, answer, run};
+use crate::host::{Host, Setup, answer, eventually, run};
 
 /// `remit audit verify --json`: exit code and answer.
 pub(super) fn verify(host: &Host, more: &[&str]) -> (Option<i32>, Value) {
@@ -341,14 +341,9 @@ async fn old_segments_go_whole_and_the_rest_still_verifies() {
     }
     journal.close().await;
     host.restart();
-    let mut pruned = None;
-    for _ in 0..2_000 {
-        pruned = host.audit().await.into_iter().find(|row| row.action == "audit.prune");
-        if pruned.is_some() {
-            break;
-        }
-    }
-    let pruned = pruned.unwrap();
+    let pruned = async || host.audit().await.into_iter().find(|row| row.action == "audit.prune");
+    eventually("old segments are removed", async || pruned().await.is_some()).await;
+    let pruned = pruned().await.unwrap();
     assert_eq!(
         (pruned.actor.as_str(), pruned.details),
         ("host", Some(json!({"segments": 3, "events": 25, "through": 25})))

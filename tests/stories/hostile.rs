@@ -18,7 +18,14 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::host::{Host, Setup, answer, repository};
+use crate::host::{Host, Setup, answer, eventually, repository};
+
+/// Tight enough for guests to meet them soon.
+const LIMITS: &str =
+    "wallTimeMs: 3000\n  cpuTimeMs: 300\n  memoryBytes: 33554432\n  outputBytes: 1048576\n  hostCallBytes: 2097152";
+
+/// The figure of places that calls hold.
+const PLACES_TAKEN: &str = "remit_sandbox_places_taken";
 
 /// The tools of these sets beside the sales agent's own, with reading what attacks need and writing one.
 fn setup(sets: &'static [&'static str]) -> Setup {
@@ -30,7 +37,7 @@ fn setup(sets: &'static [&'static str]) -> Setup {
             sales["dataSources"] = json!(["primary", "crm", "ecommerce"]);
             sales["permissions"] = json!({"primary": ["read", "write"], "crm": ["read"], "ecommerce": ["read"]});
         })
-        .edit(|root| set_limits(root, "wallTimeMs: 3000\n  cpuTimeMs: 300\n  memoryBytes: 33554432\n  outputBytes: 1048576\n  hostCallBytes: 2097152"))
+        .edit(|root| set_limits(root, LIMITS))
 }
 
 /// A host with the attacks of `plugins/hostile/calls`, and tight limits.
@@ -75,13 +82,7 @@ async fn still_well(host: &Host) {
 
 /// Waits until no call holds a place: what is stopped may take a moment to fall.
 async fn places_are_free(host: &Host) {
-    for _ in 0..500 {
-        if figure(host, "remit_sandbox_places_taken").await == 0.0 {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("a place is held by nobody's call");
+    eventually("no call holds a place", async || figure(host, PLACES_TAKEN).await == 0.0).await;
 }
 
 /// A figure of `/metrics`.
@@ -103,7 +104,7 @@ async fn refused(host: &Host, tool: &str, parameters: Value, status: u16, code: 
 }
 
 /// The paths of all files below a folder.
-fn walk(folder: &Path) -> Vec<String> {
+pub(super) fn walk(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

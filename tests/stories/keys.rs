@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::host::{Host, Setup, answer, run};
+use crate::host::{Host, Setup, answer, eventually, run};
 
 /// Makes a key with the program, while the host serves, and gives its token.
 fn create(host: &Host, more: &[&str]) -> String {
@@ -33,13 +33,8 @@ async fn code(request: RequestBuilder) -> (u16, String) {
 
 /// Waits until the host has seen its first key: it looks once a second.
 async fn closed(host: &Host) {
-    let open = || async { code(ask(host, Method::GET, "/api/keys", None).header("X-Context", "techstart")).await.0 };
-    for _ in 0..20_000 {
-        if open().await == 401 {
-            return;
-        }
-    }
-    panic!("the first key did not close the door");
+    let asked = || ask(host, Method::GET, "/api/keys", None).header("X-Context", "techstart");
+    eventually("the first key closes the door", async || code(asked()).await.0 == 401).await;
 }
 
 #[tokio::test]

@@ -57,7 +57,10 @@ async fn a_tool_is_the_same_in_every_language() {
         assert_eq!(status, 200, "{body:#}");
         // Rust says how wide a number is; a schema means the same without.
         let tool = &mut body["tools"][0];
-        tool["parameters"]["properties"]["limit"].as_object_mut().unwrap().remove("format");
+        for number in ["/parameters/properties/limit", "/outputSchema/properties/total"] {
+            tool.pointer_mut(number).unwrap().as_object_mut().unwrap().remove("format");
+        }
+        tool.as_object_mut().unwrap().remove("server");
         listed.push(tool.clone());
     }
     assert_eq!(listed[0]["name"], "find_customers");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::host::{Host, Setup, answer};
+use crate::host::{Host, Setup, answer, eventually};
 
 async fn rpc(host: &Host, method: &str, params: Value) -> (u16, Value) {
     send(host, "techstart/sales", &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
@@ -131,9 +131,7 @@ async fn a_call_under_way_is_answered_although_the_host_is_told_to_end() {
     let request =
         host.http.post(format!("{}/mcp/techstart/sales", host.url)).header("Content-Type", "application/json");
     let request = tokio::spawn(request.header("Accept", "application/json, text/event-stream").body(asked).send());
-    while host.shopify.most_at_once() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually("the call is under way", async || host.shopify.most_at_once() > 0).await;
     let (host, code) = tokio::task::spawn_blocking(move || {
         let (code, _) = host.stop();
         (host, code)

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Value, json};
 
+use super::hostile::walk;
 use crate::host::{Setup, answer, run};
 
 const AT: [&str; 4] = ["--profile", "demo", "--state", "var"];
@@ -56,9 +57,18 @@ async fn a_tenant_is_given_out_whole_and_removed_and_no_other_notices() {
     assert_eq!((count("conversations"), count("keys")), (1, 1));
     assert!(count("messages") >= 2 && count("audit") >= 1, "{parts:?}");
     assert!(parts["messages"][0]["message"]["content"].as_str().unwrap().contains(CANARY));
-    let secret = &ours[ours.len() - 20..];
+    // The beginning of its secret part, which stands between its id and its checksum.
+    let secret = &ours.split('_').nth(2).unwrap()[..20];
     let text = format!("{parts:?}");
-    assert!(!text.contains("digest\"") || !text.contains(secret), "no key lets anybody in");
+    assert!(!text.contains(secret), "no key lets anybody in");
+    let files = walk(&root.join("gone"));
+    assert!(files.len() > parts.len(), "the manifest too: {files:?}");
+    for file in files {
+        let raw = fs::read(&file).unwrap();
+        for part in [ours.as_str(), secret] {
+            assert!(!raw.windows(part.len()).any(|window| window == part.as_bytes()), "a key in {file}");
+        }
+    }
     assert!(parts["keys"][0].get("digest").is_none());
     for (verb, said) in [
         (&["tenant", "export", "techstart", "--to", "gone"][..], "not empty"),

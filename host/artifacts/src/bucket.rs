@@ -54,6 +54,8 @@ impl Bucket {
     ///
     /// Errors: what in the access can't be used.
     pub fn open(access: &Access) -> Result<Self, Error> {
+        // The client asks for the process's own TLS; where the program has chosen it already, that stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&access.bucket)
             .with_region(&access.region)

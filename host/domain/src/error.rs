@@ -207,6 +207,12 @@ pub enum Error {
         /// By what.
         by: InUse,
     },
+    /// The tenant has as many plugins as it may.
+    #[error("this tenant has {allowed} plugins, which is as many as it may have")]
+    LibraryFull {
+        /// How many it may have.
+        allowed: u64,
+    },
     /// No version served before the present one, or it is no longer kept.
     #[error("no version of {0} served before this one")]
     NothingBefore(PluginName),
@@ -286,6 +292,7 @@ impl Error {
             Self::NotYourTenant => "context_mismatch",
             Self::UnknownVersion { .. } => "version_missing",
             Self::VersionInUse { .. } => "version_in_use",
+            Self::LibraryFull { .. } => "library_full",
             Self::NothingBefore(_) => "nothing_before",
             Self::Untrusted(_) => "signature_refused",
             Self::Internal(_) => "internal",
@@ -314,6 +321,9 @@ impl Error {
                 "send `Authorization: Bearer <key>`; the operator makes keys with `remit keys create`".to_owned()
             }
             Self::UnknownVersion { .. } => "GET /api/plugins lists the plugins that it has uploaded".to_owned(),
+            Self::LibraryFull { .. } => {
+                "delete one, or ask the operator, whose settings hold `library.plugins`".to_owned()
+            }
             Self::NothingBefore(plugin) => {
                 format!("GET /api/plugins/{plugin} lists the versions that can be activated")
             }

@@ -135,6 +135,9 @@ pub trait Versions: Send + Sync {
     /// The version that was active before the present one and is still there. Errors: [`Error::Journal`].
     async fn before(&self, tenant: &TenantId, plugin: &PluginName) -> Result<Option<u32>, Error>;
 
+    /// Whether any tenant has a version of these bytes. Errors: [`Error::Journal`].
+    async fn names(&self, digest: &Digest) -> Result<bool, Error>;
+
     /// Removes a version's record. Says which digest no record holds any longer.
     ///
     /// Errors: [`Error::UnknownVersion`]; [`Error::VersionInUse`]; [`Error::Journal`].

@@ -344,6 +344,10 @@ pub trait Shelf: Plugins {
     /// The operator's plugin of that name, whatever tenants have.
     fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>>;
 
+    /// Lets a tenant find nothing under a name, not even the operator's, until something is placed or
+    /// withdrawn there: its own plugin is to serve, and can't yet.
+    fn withhold(&self, tenant: &TenantId, name: &PluginName);
+
     /// Takes a tenant's plugin away; calls in flight end. The operator's of that name is found again. Says
     /// whether there was one.
     fn withdraw(&self, tenant: &TenantId, name: &PluginName) -> bool;

@@ -14,6 +14,8 @@ use crate::{
 
 /// Connections that read at once. Reads are few (a conversation a chat request, the audit routes).
 const READERS: u32 = 4;
+/// Connections that look up keys: every request waits for that, and never behind a long reading.
+const DOORS: u32 = 2;
 /// How long a statement waits for another process's lock, and a read for a connection.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -22,6 +24,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Journal {
     pub(crate) queue: Queue,
     pub(crate) readers: SqlitePool,
+    /// For the one lookup that every request waits for.
+    pub(crate) doors: SqlitePool,
     /// Writes that must survive a power cut: rare ones, each synchronised by itself.
     pub(crate) lasting: SqlitePool,
 }
@@ -54,17 +58,18 @@ impl Journal {
         let mut connection = opener.connect().await?;
         schema::migrate(&mut connection, &path).await?;
         use_wal(&mut connection).await.map_err(|cause| schema::opening(&path, cause))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(0)
-            .acquire_timeout(PATIENCE)
-            .connect_lazy_with(options.read_only(true));
+        let options = options.read_only(true);
+        let reading = |connections| {
+            let pool = SqlitePoolOptions::new().max_connections(connections).min_connections(0);
+            pool.acquire_timeout(PATIENCE).connect_lazy_with(options.clone())
+        };
+        let (readers, doors) = (reading(READERS), reading(DOORS));
         let lasting = SqlitePoolOptions::new()
             .max_connections(1)
             .min_connections(0)
             .acquire_timeout(PATIENCE)
             .connect_lazy_with(opener.options.clone().synchronous(SqliteSynchronous::Full));
-        Ok(Self { queue: Writer::start(connection, opener), readers, lasting })
+        Ok(Self { queue: Writer::start(connection, opener), readers, doors, lasting })
     }
 
     /// Whether records can be written and read now; writes one row to know.
@@ -79,6 +84,7 @@ impl Journal {
     /// Writes everything that waits and closes the file. What comes later is refused.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.doors.close().await;
         self.lasting.close().await;
         self.queue.close().await;
     }

@@ -46,7 +46,7 @@ impl Keys for Journal {
     async fn find(&self, id: &KeyId) -> Result<Option<(Key, Digest)>, remit_domain::Error> {
         let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE id = ?")))
             .bind(id.as_str())
-            .fetch_optional(&self.readers)
+            .fetch_optional(&self.doors)
             .await
             .map_err(|cause| Error::Read(cause).into_domain())?;
         row.as_ref().map(read).transpose()

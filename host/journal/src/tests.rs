@@ -92,7 +92,7 @@ async fn an_event_comes_back_as_it_went_in() -> Result<()> {
         serde_json::to_value(rows)?,
         json!([{
             "seq": 1, "at": "2026-11-23T18:45:00.250000Z", "request": "request-1", "call": call.to_string(),
-            "tenant": "techstart", "agent": "sales", "door": "mcp", "action": "tool.call", "subject": "tool",
+            "tenant": "techstart", "actor": "anyone", "agent": "sales", "door": "mcp", "action": "tool.call", "subject": "tool",
             "name": "search_customers", "plugin": "techstart-crm@sha256:00",
             "sources": {"primary": {"reads": 2, "writes": 1, "denied": 0}}, "arguments": {"query": 6},
             "durationUs": 1234, "outcome": "failed", "code": "source_unavailable", "hash": hash,

@@ -118,6 +118,16 @@ impl Versions for Journal {
             .execute(&mut *change)
             .await
             .map_err(unwritten)?;
+        // As far back as anybody goes.
+        sqlx::query(
+            "DELETE FROM activations WHERE tenant = ?1 AND plugin = ?2 AND seq NOT IN
+             (SELECT seq FROM activations WHERE tenant = ?1 AND plugin = ?2 ORDER BY seq DESC LIMIT 100)",
+        )
+        .bind(tenant.as_str())
+        .bind(plugin.as_str())
+        .execute(&mut *change)
+        .await
+        .map_err(unwritten)?;
         change.commit().await.map_err(unwritten)?;
         Ok(switch)
     }
@@ -135,6 +145,14 @@ impl Versions for Journal {
         .fetch_optional(&self.readers)
         .await
         .map_err(|cause| Error::Read(cause).into_domain())
+    }
+
+    async fn names(&self, digest: &Digest) -> Result<bool, remit_domain::Error> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM versions WHERE digest = ?)")
+            .bind(digest.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(|cause| Error::Read(cause).into_domain())
     }
 
     async fn remove(

@@ -11,6 +11,7 @@ use remit_domain::{
     tenant::Context,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// What a component offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,30 @@ impl Offers {
         let both = [(&self.tools, &earlier.tools), (&self.resources, &earlier.resources)];
         both.into_iter().flat_map(|(now, before)| changes(now, before)).collect()
     }
+}
+
+/// Differences as the audit log keeps them: needs before all else, long texts cut, and not more than a row holds.
+pub(crate) fn abridged(changes: &[Change]) -> Value {
+    /// Of each text; and of all as JSON, so that the row has room for the rest.
+    const CHARACTERS: usize = 256;
+    const BYTES: usize = 12 << 10;
+    let cut = |text: &Option<String>| text.as_ref().map(|text| text.chars().take(CHARACTERS).collect::<String>());
+    let mut ordered: Vec<&Change> = changes.iter().collect();
+    ordered.sort_by_key(|change| change.change != "needs");
+    let kept = ordered.iter().map(|change| {
+        let name: String = change.name.chars().take(128).collect();
+        json!({ "change": change.change, "name": name, "before": cut(&change.before), "after": cut(&change.after) })
+    });
+    let mut room = BYTES;
+    let kept = kept.take_while(|change| {
+        let bytes = change.to_string().len();
+        let fits = bytes <= room;
+        room = room.saturating_sub(bytes);
+        fits
+    });
+    let kept: Vec<Value> = kept.collect();
+    let omitted = changes.len().saturating_sub(kept.len());
+    json!({ "kept": kept, "omitted": omitted })
 }
 
 /// What each agent of a tenant could do with a component.
@@ -159,5 +184,21 @@ mod tests {
         let expected = [("added", "new"), ("description", "look"), ("needs", "look"), ("removed", "gone")];
         assert_eq!(said, expected.map(|(change, name)| (change, name.to_owned())));
         assert!(after.changes_since(&after).is_empty());
+    }
+
+    #[test]
+    fn however_long_differences_are_a_row_holds_them() {
+        let long = "é".repeat(100_000);
+        let tools: Vec<Offer> = (0..1_000).map(|at| tool(&format!("{at}{long}"), &long, &["primary: write"])).collect();
+        let mut changed = tools.clone();
+        changed.iter_mut().for_each(|tool| tool.description.push('x'));
+        if let Some(last) = changed.last_mut() {
+            last.needs = vec!["primary: read".to_owned()];
+        }
+        let (before, after) = (Offers { tools, ..Offers::default() }, Offers { tools: changed, ..Offers::default() });
+        let kept = abridged(&after.changes_since(&before));
+        assert!(kept.to_string().len() < 13_000, "{}", kept.to_string().len());
+        assert_eq!(kept.pointer("/kept/0/change"), Some(&json!("needs")));
+        assert!(kept.get("omitted").and_then(Value::as_u64).is_some_and(|omitted| omitted > 900));
     }
 }

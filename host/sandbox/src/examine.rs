@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use remit_domain::{
+    limits::Limit,
     plugin::{Plugin, Workshop},
     tenant::Context,
 };
@@ -19,6 +20,10 @@ use crate::{
     plugin::Loaded,
     scan::scan,
 };
+
+/// How long a tenant's component may take to describe itself, waiting included: it has nothing to wait for, and
+/// a start of the host waits for all of them.
+const DESCRIBING_MS: u64 = 5_000;
 
 impl Loaded {
     /// Makes a plugin of a component of the operator's, compiling it in this process.
@@ -73,7 +78,8 @@ impl Loaded {
         });
         let artifact = artifact.await?;
         let _place = sandbox.place(&context.tenant, &context.limits).await.map_err(Error::Busy)?;
-        Self::describe(sandbox.clone(), artifact, &context.limits).await
+        let most = context.limits.get(Limit::WallTime).min(DESCRIBING_MS);
+        Self::describe(sandbox.clone(), artifact, &context.limits.clone().with(Limit::WallTime, most)).await
     }
 }
 

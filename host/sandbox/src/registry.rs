@@ -4,7 +4,7 @@
 //! Deliberately absent: where tenants' plugins are kept, and which version of them is active.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -43,6 +43,8 @@ struct Shelves {
 #[derive(Default)]
 struct Own {
     plugins: Plugs,
+    /// What is to be here, and can't yet.
+    withheld: BTreeSet<PluginName>,
     /// How often this changed. It stays when the last plugin goes.
     changes: u64,
 }
@@ -148,8 +150,11 @@ impl Registry {
 impl Plugins for Registry {
     fn find(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
         let shelves = self.read();
-        let own = shelves.tenants.get(tenant).and_then(|own| own.plugins.get(name));
-        own.or_else(|| shelves.operators.plugins.get(name)).cloned()
+        let own = shelves.tenants.get(tenant);
+        if own.is_some_and(|own| own.withheld.contains(name)) {
+            return None;
+        }
+        own.and_then(|own| own.plugins.get(name)).or_else(|| shelves.operators.plugins.get(name)).cloned()
     }
 }
 
@@ -159,8 +164,16 @@ impl Shelf for Registry {
         let name = plugin.description().name.clone();
         self.change(|shelves| {
             let own = shelves.tenants.entry(tenant.clone()).or_default();
+            own.withheld.remove(&name);
             own.plugins.insert(name, plugin);
             own.changes += 1;
+        });
+    }
+
+    fn withhold(&self, tenant: &TenantId, name: &PluginName) {
+        self.change(|shelves| {
+            let own = shelves.tenants.entry(tenant.clone()).or_default();
+            own.changes += u64::from(own.withheld.insert(name.clone()));
         });
     }
 
@@ -175,8 +188,9 @@ impl Shelf for Registry {
     fn withdraw(&self, tenant: &TenantId, name: &PluginName) -> bool {
         self.change(|shelves| {
             let Some(own) = shelves.tenants.get_mut(tenant) else { return false };
+            let withheld = own.withheld.remove(name);
             let there = own.plugins.remove(name).is_some();
-            own.changes += u64::from(there);
+            own.changes += u64::from(there || withheld);
             there
         })
     }

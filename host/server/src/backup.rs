@@ -36,6 +36,7 @@ const ATTEMPTS: usize = 5;
 /// that the journal names. Then there is no backup.
 pub async fn backup(at: &Where, to: &Path) -> anyhow::Result<()> {
     let (host, _) = at.host()?;
+    let _held = state::share(&host)?;
     ensure!(host.journal.exists(), "there is no journal at {}", host.journal.display());
     for attempt in 1.. {
         match attempt_backup(&host, to).await? {

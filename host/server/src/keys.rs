@@ -151,6 +151,7 @@ pub(crate) fn key_made(key: &Key, actor: Actor, now: OffsetDateTime) -> Deed {
         "agents": key.agents,
         "label": key.label,
         "expires": key.expires.map(rfc3339),
+        "quotas": key.quotas.written(),
     }))
 }
 
@@ -185,6 +186,10 @@ fn whose(
     if role == Role::Operator {
         bail!("an operator's key is of no tenant: leave --tenant out, or take the role admin");
     }
+    ensure!(
+        role < Role::Admin || agents.is_empty(),
+        "an administrator's key is for the whole tenant: leave --agents out"
+    );
     let tenant = TenantId::new(tenant)?;
     let (contexts, _) = Contexts::load(host, env)?;
     let agents: BTreeSet<AgentName> = match contexts.get(&tenant) {

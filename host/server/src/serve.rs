@@ -71,8 +71,9 @@ async fn run(
     // Taken hold of first: a host that can't listen should not migrate state.
     let listener = TcpListener::bind(host.listen).await.with_context(|| format!("cannot listen on {}", host.listen))?;
     let address = listener.local_addr()?;
-    let _held = state::share(&host)?;
-    let app = wire::build(host.clone(), env, figures).await?;
+    let mut held = state::begin(&host)?;
+    let app = wire::build(host.clone(), env, figures, held.is_alone()).await?;
+    held.let_others_in()?;
     if !host.listen.ip().is_loopback() && host.oauth.is_none() && !app.journal.any().await? {
         bail!(
             "{} is not a loopback address: a host without keys is open to whoever reaches it, so it listens on \

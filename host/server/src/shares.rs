@@ -49,10 +49,10 @@ impl Shares {
         };
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.get(tenant).is_some_and(|own| *own >= of_one) {
-            return Err(busy("what one tenant may have", of_one));
+            return Err(busy("the bound of one tenant", of_one));
         }
         if taken.values().sum::<usize>() >= of_all {
-            return Err(busy("the host", of_all));
+            return Err(busy("the bound of the host", of_all));
         }
         *taken.entry(tenant.clone()).or_default() += 1;
         Ok(Turn { shares: self.clone(), tenant: tenant.clone() })
@@ -81,7 +81,7 @@ mod tests {
         let (greedy, other) = (TenantId::new("greedy")?, TenantId::new("other")?);
         let turns = [shares.take(&greedy)?, shares.take(&greedy)?];
         let refused = shares.take(&greedy).map(drop).map_err(|error| error.to_string());
-        assert_eq!(refused, Err("too much at once: what one tenant may have allows 2 uploads".to_owned()));
+        assert_eq!(refused, Err("too much at once: the bound of one tenant allows 2 uploads".to_owned()));
         drop(shares.take(&other)?);
         drop(turns);
         drop(shares.take(&greedy)?);
@@ -90,7 +90,7 @@ mod tests {
             all.push(shares.take(&TenantId::new(&format!("tenant-{at}"))?)?);
         }
         let refused = shares.take(&other).map(drop).map_err(|error| error.to_string());
-        assert_eq!(refused, Err("too much at once: the host allows 4 uploads".to_owned()));
+        assert_eq!(refused, Err("too much at once: the bound of the host allows 4 uploads".to_owned()));
         drop(all);
         assert!(shares.taken.lock().is_ok_and(|taken| taken.is_empty()));
         Ok(())

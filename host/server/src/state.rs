@@ -26,7 +26,7 @@ const UNFINISHED: &str = "restore.unfinished";
 pub(crate) fn artifacts(host: &Host) -> anyhow::Result<Arc<dyn Artifacts>> {
     match &host.artifacts {
         Store::Folder(path) => Ok(Arc::new(Folder::existing(path))),
-        bucket @ Store::Bucket { .. } => wire::artifacts(bucket),
+        bucket @ Store::Bucket { .. } => wire::artifacts(bucket, false),
     }
 }
 
@@ -43,7 +43,37 @@ pub(crate) fn cache(host: &Host) -> PathBuf {
 /// Keeps the folder for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Held {
-    _lock: File,
+    lock: File,
+    alone: bool,
+}
+
+impl Held {
+    /// Whether nobody else is at work there.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Lets others in that only add to it.
+    ///
+    /// Errors: the folder can't be locked.
+    pub(crate) fn let_others_in(&mut self) -> anyhow::Result<()> {
+        self.alone = false;
+        self.lock.lock_shared().context("the state folder can't be locked")
+    }
+}
+
+/// Holds the state folder for a host: alone, if it is the first, for as long as it begins.
+///
+/// Errors: as [`share`].
+pub(crate) fn begin(host: &Host) -> anyhow::Result<Held> {
+    match own(host) {
+        Ok(held) if unfinished(host).exists() => {
+            drop(held);
+            share(host)
+        }
+        Ok(held) => Ok(held),
+        Err(_) => share(host),
+    }
 }
 
 /// Holds the state folder along with others; makes it where it is not there.
@@ -61,7 +91,7 @@ pub(crate) fn share(host: &Host) -> anyhow::Result<Held> {
     if unfinished(host).exists() {
         bail!("a restore into {} was cut short: run `remit restore --force` again", host.state_dir.display());
     }
-    Ok(Held { _lock: lock })
+    Ok(Held { lock, alone: false })
 }
 
 /// Holds the state folder alone.
@@ -70,7 +100,7 @@ pub(crate) fn share(host: &Host) -> anyhow::Result<Held> {
 pub(crate) fn own(host: &Host) -> anyhow::Result<Held> {
     let lock = lock(&host.state_dir)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Held { _lock: lock }),
+        Ok(()) => Ok(Held { lock, alone: true }),
         Err(TryLockError::WouldBlock) => bail!("a host is running on {}: stop it first", host.state_dir.display()),
         Err(TryLockError::Error(error)) => Err(error).context("the state folder can't be locked"),
     }

@@ -13,9 +13,16 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use remit_config::Host;
-use remit_domain::{TenantId, access::Keys as _, library::Digest};
+use remit_domain::{
+    TenantId,
+    access::Keys as _,
+    audit::{Action, Actor, AuditLog as _, Deed},
+    clock::{Clock as _, SystemClock},
+    library::Digest,
+};
 use remit_journal::Journal;
 use remit_sandbox::CodeCache;
+use serde_json::json;
 
 use crate::{
     archive::Making,
@@ -107,6 +114,7 @@ async fn export(host: &Host, journal: &Journal, tenant: &TenantId, to: PathBuf) 
         making.write(&format!("components/{}.wasm", digest.hex()), &bytes)?;
     }
     making.finish(FORMAT, Some(tenant.as_str()))?;
+    record(journal, Action::TenantExport, tenant, json!({ "records": records })).await?;
     note(&format!("{records} records of {tenant} are in {}", to.display()));
     remains(host, tenant);
     Ok(())
@@ -142,6 +150,7 @@ async fn delete(host: &Host, journal: &Journal, tenant: &TenantId, yes: bool) ->
     ensure!(!listed.is_empty(), "this host has nothing of {tenant} that could be removed");
     // The record first: what a crash leaves of the rest, nothing names, and the next start sweeps away.
     let forgotten = journal.forget(tenant).await?;
+    record(journal, Action::TenantDelete, tenant, json!({ "removed": counts })).await?;
     let components = state::artifacts(host)?;
     for digest in &forgotten.components {
         components.remove(digest).await?;
@@ -150,6 +159,17 @@ async fn delete(host: &Host, journal: &Journal, tenant: &TenantId, yes: bool) ->
     note(&format!("of {tenant} are removed: {listed}, and {} components", forgotten.components.len()));
     stays(host, tenant, forgotten.audit);
     Ok(())
+}
+
+/// Puts on record what was done at the command line.
+async fn record(
+    journal: &Journal,
+    action: Action,
+    tenant: &TenantId,
+    details: serde_json::Value,
+) -> anyhow::Result<()> {
+    let deed = Deed::new(SystemClock.now(), Actor::Console, action, tenant.as_str()).of(tenant).with(details);
+    Ok(journal.administer(deed).await?)
 }
 
 fn stays(host: &Host, tenant: &TenantId, audit: u64) {

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use remit_config::{Change, Contexts, Host, Outcome};
+use remit_library::Library;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -51,14 +52,14 @@ impl Watch {
                         tokio::time::sleep(SETTLE).await;
                         while changes.try_recv().is_ok() {}
                         reload(&contexts).await;
-                        restore(&library).await;
+                        restoring(&library);
                         registry.stir();
                     }
                     Some(()) = hangup.recv() => {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
                         reload(&contexts).await;
                         load_plugins(&registry, Path::new(&plugins)).await;
-                        restore(&library).await;
+                        restoring(&library);
                         registry.stir();
                     }
                     else => return,
@@ -67,6 +68,12 @@ impl Watch {
         });
         Ok(Self { _files: files, task })
     }
+}
+
+/// Beside what else changes: a plugin that is slow to come back holds up no context.
+fn restoring(library: &Library) {
+    let library = library.clone();
+    tokio::spawn(async move { restore(&library).await });
 }
 
 async fn reload(contexts: &Arc<Contexts>) {

@@ -78,12 +78,15 @@ impl App {
     }
 }
 
-/// Makes a host from its settings.
+/// Makes a host from its settings. `alone`: nobody else is at work in the state folder, so that what a crash
+/// left there is removed.
 ///
 /// Errors: what keeps a host from starting, with its cause: state that can't be written, a journal of
 /// a newer version, an engine that this machine can't run. A tenant's faulty files and a file that is
 /// not a plugin are logged and don't stop the others.
-pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle) -> anyhow::Result<App> {
+pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle, alone: bool) -> anyhow::Result<App> {
+    /// How long a start waits for tenants' plugins: who uploads slow ones delays nobody else by more.
+    const RESTORE_TIME: Duration = Duration::from_secs(5);
     let (contexts, changes) = Contexts::load(host.clone(), env)?;
     for change in &changes {
         crate::watch::report(change);
@@ -97,13 +100,20 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle)
 
     let registry = registry(&host).await?;
     let audit = Arc::new(Audited::new(journal.clone()));
-    let library = library(&host, &journal, &audit, registry.clone(), tenants.clone())?;
-    match library.sweep().await {
-        Ok(0) => {}
-        Ok(swept) => tracing::warn!(swept, "components that no record names were removed: an upload broke off"),
-        Err(error) => tracing::error!(%error, "uploaded components could not be looked through"),
+    let library = library((&host, alone), &journal, &audit, registry.clone(), tenants.clone())?;
+    if alone {
+        match library.sweep().await {
+            Ok(0) => {}
+            Ok(swept) => tracing::warn!(swept, "components that no record names were removed: an upload broke off"),
+            Err(error) => tracing::error!(%error, "uploaded components could not be looked through"),
+        }
     }
-    restore(&library).await;
+    // Usually done in no time. Where it is not, calls of what is not back yet are told so.
+    let restoring = tokio::spawn({
+        let library = library.clone();
+        async move { restore(&library).await }
+    });
+    let _still_going_on = tokio::time::timeout(RESTORE_TIME, restoring).await;
     let guard = Guard::new(network_rules(&host)?)?;
     let sources: Arc<dyn Sources> = remit_sources::Pools::new(remit_sources::Settings::default(), guard.clone());
     let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit.clone(), Arc::new(SystemClock));
@@ -144,7 +154,7 @@ async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {
 }
 
 fn library(
-    host: &Host,
+    (host, alone): (&Host, bool),
     journal: &Arc<Journal>,
     audit: &Arc<Audited>,
     registry: Arc<Registry>,
@@ -152,20 +162,23 @@ fn library(
 ) -> anyhow::Result<Library> {
     let ports = Ports {
         versions: journal.clone(),
-        artifacts: artifacts(&host.artifacts)?,
+        artifacts: artifacts(&host.artifacts, alone)?,
         workshop: registry.clone(),
         shelf: registry,
         tenants,
         clock: Arc::new(SystemClock),
         audit: audit.clone(),
     };
-    let keep = usize::try_from(host.keep_versions).unwrap_or(usize::MAX);
-    Ok(Library::new(ports, remit_library::Settings { keep }))
+    let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let settings = remit_library::Settings { keep: many(host.keep_versions), plugins: many(host.plugins) };
+    Ok(Library::new(ports, settings))
 }
 
-/// Where components lie that tenants upload.
-pub(crate) fn artifacts(store: &Store) -> anyhow::Result<Arc<dyn Artifacts>> {
+/// Where components lie that tenants upload. `alone`: nobody else is at work there, so that what a crash left
+/// half written is removed.
+pub(crate) fn artifacts(store: &Store, alone: bool) -> anyhow::Result<Arc<dyn Artifacts>> {
     Ok(match store {
+        Store::Folder(path) if !alone => Arc::new(Folder::existing(path)),
         Store::Folder(path) => {
             let folder = Folder::open(path);
             Arc::new(folder.with_context(|| format!("{} can't hold uploaded components", path.display()))?)

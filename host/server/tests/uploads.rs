@@ -13,17 +13,36 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use futures::{StreamExt as _, stream};
 use remit_domain::{
-    Error, TenantId,
+    Error, PluginName, TenantId,
     limits::{Limit, Limits, Tier, Upload},
     plugin::Workshop as _,
     tenant::{Company, Context},
 };
 use remit_sandbox::{Compiler, Registry, Sandbox, VERB};
 use tempfile::TempDir;
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    task::yield_now,
+    time::timeout,
+};
+
+/// Far more than anything takes here: whoever waits so long waits for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The tenant whose settings hold the canary, which no other tenant is ever told.
+const OTHER: &str = "b";
+const CANARY: &str = "what-only-the-other-tenant-knows";
+
+/// Waits for a test's turn: each counts the processes and the open files of all of them.
+async fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
 
 /// The built plugins; `cargo xtask test` builds them first.
 fn dist() -> PathBuf {
@@ -61,7 +80,15 @@ impl Workshop {
     /// What comes of an upload: the name that it gives itself, or why it is not fit. Anything else is a
     /// fault of the host.
     async fn examine(&self, tenant: &str, what: &str, wasm: Vec<u8>) -> Result<String, String> {
-        match self.registry.examine(&self.context(tenant), wasm).await {
+        let context = self.context(tenant);
+        let examined = timeout(PATIENCE, self.registry.examine(&context, wasm)).await;
+        let examined = examined.unwrap_or_else(|_| panic!("{what}: no end within {PATIENCE:?}"));
+        let told = match &examined {
+            Ok(plugin) => format!("{:?}", plugin.description()),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        assert!(tenant == OTHER || !told.contains(CANARY), "{what}: {told}");
+        match examined {
             Ok(plugin) => Ok(plugin.description().name.to_string()),
             Err(unfit @ Error::Unfit { .. }) => Err(unfit.to_string()),
             Err(other) => panic!("{what}: {other} ({:?})", std::error::Error::source(&other)),
@@ -74,13 +101,16 @@ impl Workshop {
 
     fn context(&self, tenant: &str) -> Arc<Context> {
         let company = Company { name: "A".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() };
+        // Of the sets that both upload.
+        let theirs = ["hostile-handle-forged", "techstart-crm"].into_iter().filter(|_| tenant == OTHER);
+        let settings = theirs.map(|set| (PluginName::new(set).unwrap(), serde_json::json!({"secret": CANARY})));
         Arc::new(Context {
             tenant: TenantId::new(tenant).unwrap(),
             company,
             agents: BTreeMap::new(),
             sources: BTreeMap::new(),
             ceilings: BTreeMap::new(),
-            settings: BTreeMap::new(),
+            settings: settings.collect(),
             limits: self.limits.clone(),
             uploads: Tier::Small,
             trusted_keys: Vec::new(),
@@ -91,13 +121,14 @@ impl Workshop {
 
     /// Nothing of what was examined is left: no place, no process, no more open files than before.
     async fn leaves_nothing(&self, open_before: usize) {
-        for _ in 0..1_000 {
-            if self.registry.sandbox().occupancy().0 == 0 && compilers().is_empty() && open_files() <= open_before {
-                return;
+        let places = || self.registry.sandbox().occupancy();
+        let gone = async {
+            while places().0 > 0 || !compilers().is_empty() || open_files() > open_before {
+                yield_now().await;
             }
-            tokio::task::yield_now().await;
-        }
-        panic!("left: {:?} places, {:?}, {} files", self.registry.sandbox().occupancy(), compilers(), open_files());
+        };
+        let in_time = timeout(PATIENCE, gone).await.is_ok();
+        assert!(in_time, "left: {:?} places, {:?}, {} files", places(), compilers(), open_files());
     }
 }
 
@@ -122,12 +153,21 @@ fn compilers() -> Vec<String> {
     found
 }
 
+/// How many files, pipes and the like are open. What belongs to a runtime is not counted: a test that waits for
+/// its turn has one already.
 fn open_files() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
+    let of_runtime = |link: &Path| {
+        let link = link.to_string_lossy();
+        link.starts_with("anon_inode:[event") || link.starts_with("socket:")
+    };
+    // They come and go meanwhile.
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links.filter(|link| !of_runtime(link)).count()
 }
 
 #[tokio::test]
 async fn what_is_no_plugin_of_this_host_is_not_fit() {
+    let _turn = alone().await;
     let workshop = Workshop::new(Limits::default());
     let reasons = BTreeMap::from([
         ("empty", "not a component"),
@@ -182,6 +222,7 @@ async fn what_is_no_plugin_of_this_host_is_not_fit() {
 
 #[tokio::test]
 async fn each_limit_of_uploads_is_named_with_its_value() {
+    let _turn = alone().await;
     // So that a limit that is new is not forgotten here.
     let Upload {
         component_bytes: _,
@@ -211,13 +252,18 @@ async fn each_limit_of_uploads_is_named_with_its_value() {
     ] {
         let mut limits = Limits::default();
         limits.uploads.small = tier;
-        let told = Workshop::new(limits).file("damaged", name).await;
+        let workshop = Workshop::new(limits);
+        let before = open_files();
+        let told = workshop.file("damaged", name).await;
         assert!(told.as_ref().is_err_and(|told| told.contains(said)), "{name}: {said}: {told:?}");
+        // Whose turn is next counts what is left.
+        workshop.leaves_nothing(before).await;
     }
 }
 
 #[tokio::test]
 async fn an_upload_that_is_given_up_leaves_no_process() {
+    let _turn = alone().await;
     let mut limits = Limits::default();
     limits.uploads.small = Upload { functions: 1_000_000, ..Upload::SMALL };
     let workshop = Workshop::new(limits);
@@ -225,17 +271,17 @@ async fn an_upload_that_is_given_up_leaves_no_process() {
     let endless = component("damaged", "functions-by-the-hundred-thousand");
     let mut upload = Box::pin(workshop.examine("a", "given up", endless));
     // Until its compiler is there.
-    while compilers().is_empty() {
-        tokio::select! {
-            biased;
-            came = &mut upload => panic!("it was done before it was given up: {came:?}"),
-            () = tokio::task::yield_now() => {}
+    let begun = async {
+        while compilers().is_empty() {
+            tokio::select! {
+                biased;
+                came = &mut upload => panic!("it was done before it was given up: {came:?}"),
+                () = yield_now() => {}
+            }
         }
-    }
+    };
+    timeout(PATIENCE, begun).await.unwrap();
     drop(upload);
-    while !compilers().is_empty() {
-        tokio::task::yield_now().await;
-    }
     workshop.leaves_nothing(before).await;
     assert_eq!(workshop.file("", "handle-forged").await, Ok("hostile-handle-forged".to_owned()), "its turn is over");
 }
@@ -245,6 +291,7 @@ async fn an_upload_that_is_given_up_leaves_no_process() {
 async fn random_components_and_mutants_of_real_ones_are_taken_in_or_not_fit() {
     /// Of each small guest.
     const MUTANTS: u64 = 12;
+    let _turn = alone().await;
     let guests = ["handle-forged", "two-memories", "tables", "realloc", "same-text", "no-case"];
     let mut uploads: Vec<(String, Vec<u8>)> =
         forged("random").into_iter().map(|name| (name.clone(), component("random", &name))).collect();
@@ -260,10 +307,10 @@ async fn random_components_and_mutants_of_real_ones_are_taken_in_or_not_fit() {
     let workshop = Workshop::new(Limits::default());
     let before = open_files();
     let examined: Vec<Result<String, String>> = stream::iter(uploads.into_iter().enumerate())
-        // Two tenants, as each has one compiler.
+        // Two tenants, as each has one compiler. What `a` is told says nothing of the other: `examine` looks.
         .map(|(at, (what, wasm))| {
             let workshop = &workshop;
-            async move { workshop.examine(["a", "b"][at % 2], &what, wasm).await }
+            async move { workshop.examine(["a", OTHER][at % 2], &what, wasm).await }
         })
         .buffer_unordered(2)
         .collect()

@@ -3,8 +3,8 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::{figure, host, places_are_free, refused, set_limits, setup, still_well};
-use crate::host::Host;
+use super::{PLACES_TAKEN, figure, host, places_are_free, refused, set_limits, setup, still_well};
+use crate::host::{Host, eventually};
 
 #[tokio::test]
 async fn guests_that_burn_hoard_or_crash_are_stopped_and_nothing_else_is() {
@@ -164,7 +164,7 @@ async fn the_hosts_memory_comes_back() {
     attacks(25).await;
     let grown = host.resident().saturating_sub(before);
     assert!(grown < 32 << 20, "{} MiB stay after what was attacked", grown >> 20);
-    assert_eq!(figure(&host, "remit_sandbox_places_taken").await, 0.0);
+    assert_eq!(figure(&host, PLACES_TAKEN).await, 0.0);
 }
 
 #[tokio::test]
@@ -195,14 +195,7 @@ async fn a_client_that_does_not_read_holds_no_place() {
     );
     silent.write_all(head.as_bytes()).await.unwrap();
     silent.write_all(body.as_bytes()).await.unwrap();
-    let mut seen = false;
-    for _ in 0..800 {
-        let taken = figure(&host, "remit_sandbox_places_taken").await > 0.0;
-        if seen && !taken {
-            return;
-        }
-        seen |= taken;
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("the guest ran: {seen}; its place is not free though nobody reads");
+    eventually("the guest runs", async || figure(&host, PLACES_TAKEN).await > 0.0).await;
+    // Though nobody reads.
+    places_are_free(&host).await;
 }

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -25,15 +26,26 @@ use remit_domain::{
 };
 use remit_journal::Journal;
 use remit_library::{Arrival, By, Library, Ports, Settings};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::Notify};
+
+use crate::host::eventually;
 
 /// Counts the steps of a change. At the last one that it may take, the process is as good as dead: the
 /// step is never done, and nothing after it.
-struct Fuse(AtomicUsize);
+struct Fuse {
+    left: AtomicUsize,
+    /// Told when it blows.
+    blown: Notify,
+}
 
 impl Fuse {
+    fn of(steps: usize) -> Self {
+        Self { left: AtomicUsize::new(steps), blown: Notify::new() }
+    }
+
     async fn step(&self) {
-        if self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+            self.blown.notify_one();
             pending::<()>().await;
         }
     }
@@ -70,6 +82,10 @@ impl Versions for Stepped<Journal> {
 
     async fn before(&self, tenant: &TenantId, plugin: &PluginName) -> Result<Option<u32>, Error> {
         self.0.before(tenant, plugin).await
+    }
+
+    async fn names(&self, digest: &Digest) -> Result<bool, Error> {
+        self.0.names(digest).await
     }
 
     async fn remove(&self, tenant: &TenantId, plugin: &PluginName, number: u32) -> Result<Option<Digest>, Error> {
@@ -142,6 +158,8 @@ impl Shelf for Around {
         self.0.lock().unwrap().get(name).cloned()
     }
 
+    fn withhold(&self, _: &TenantId, _: &PluginName) {}
+
     fn operators(&self, _: &PluginName) -> Option<Arc<dyn Plugin>> {
         None
     }
@@ -190,7 +208,7 @@ fn plugin() -> PluginName {
 }
 
 fn by() -> By {
-    By { actor: Actor::Anyone, request: RequestId::random() }
+    By { actor: Actor::Anyone, request: RequestId::random(), turn: None }
 }
 
 fn context() -> Arc<Context> {
@@ -215,31 +233,36 @@ struct Alive {
     shelf: Arc<Around>,
     journal: Arc<Journal>,
     folder: Arc<Folder>,
+    fuse: Arc<Fuse>,
 }
 
 impl Alive {
     async fn start(place: &Path, steps: usize) -> Self {
         let journal = Arc::new(Journal::open(&place.join("remit.db").display().to_string()).await.unwrap());
         let folder = Arc::new(Folder::open(&place.join("artifacts")).unwrap());
-        let (shelf, fuse) = (Arc::new(Around::default()), Arc::new(Fuse(AtomicUsize::new(steps))));
+        let (shelf, fuse) = (Arc::new(Around::default()), Arc::new(Fuse::of(steps)));
         let library = Library::new(
             Ports {
                 versions: Arc::new(Stepped(journal.clone(), fuse.clone())),
-                artifacts: Arc::new(Stepped(folder.clone(), fuse)),
+                artifacts: Arc::new(Stepped(folder.clone(), fuse.clone())),
                 workshop: shelf.clone(),
                 shelf: shelf.clone(),
                 tenants: shelf.clone(),
                 clock: Arc::new(SystemClock),
                 audit: journal.clone(),
             },
-            Settings { keep: 0 },
+            Settings { keep: 0, plugins: 2 },
         );
-        Self { library, shelf, journal, folder }
+        Self { library, shelf, journal, folder, fuse }
     }
 
     async fn upload(&self, bytes: &[u8], activate: bool) {
         let arrival = Arrival { wasm: bytes.to_vec(), signature: None, by: by(), activate };
         self.library.upload(&context(), arrival).await.unwrap();
+    }
+
+    async fn activate(&self, number: u32) {
+        self.library.activate(&context(), "tools", Some(number), by()).await.unwrap();
     }
 
     /// What serves after a start, once it agrees with what is recorded and kept.
@@ -260,9 +283,12 @@ impl Alive {
     }
 }
 
-/// Runs a change on a library that has `before` serving, with an end after ever more steps, until it comes
-/// to its own end. Gives what served after each.
-fn ends(change: impl AsyncFn(&Alive)) -> Vec<Option<Digest>> {
+/// Longer than any write takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a change on a library that has `before` serving and `beside` at hand, once it is prepared, with an end
+/// after ever more steps, until it comes to its own end. Gives what served after each.
+fn ends(prepare: impl AsyncFn(&Alive), change: impl AsyncFn(&Alive)) -> Vec<Option<Digest>> {
     let mut found = Vec::new();
     for steps in 0.. {
         let place = tempfile::tempdir().unwrap();
@@ -271,20 +297,24 @@ fn ends(change: impl AsyncFn(&Alive)) -> Vec<Option<Digest>> {
             let alive = Alive::start(place.path(), usize::MAX).await;
             alive.upload(b"before", true).await;
             alive.upload(b"beside", false).await;
+            prepare(&alive).await;
             alive.journal.close().await;
         });
         let dying = Runtime::new().unwrap();
         let done = dying.block_on(async {
             let alive = Alive::start(place.path(), steps).await;
             alive.library.restore().await.unwrap();
-            // Steps take well under this; the one that is never done takes for ever.
-            let done = tokio::time::timeout(std::time::Duration::from_millis(300), change(&alive)).await.is_ok();
+            let done = tokio::select! {
+                () = change(&alive) => true,
+                () = alive.fuse.blown.notified() => false,
+            };
             if done {
                 alive.journal.close().await;
             }
             done
         });
-        dying.shutdown_background();
+        // What was begun before the end is written, and nothing more.
+        dying.shutdown_timeout(PATIENCE);
         let after = Runtime::new().unwrap();
         found.push(after.block_on(async {
             let alive = Alive::start(place.path(), usize::MAX).await;
@@ -307,20 +337,32 @@ fn old_then_new(found: &[Option<Digest>], old: &[u8], new: Option<&[u8]>) {
     assert!(found[..turn].iter().all(|it| *it == old) && found[turn..].iter().all(|it| *it == new), "{found:?}");
 }
 
+/// Nothing more than there is anyway.
+async fn as_it_is(_: &Alive) {}
+
+/// `beside` has served, and then `before` again.
+async fn there_and_back(alive: &Alive) {
+    alive.activate(2).await;
+    alive.activate(1).await;
+}
+
 #[test]
 fn an_end_at_any_step_leaves_the_old_or_the_new() {
-    old_then_new(&ends(async |alive| alive.upload(b"after", true).await), b"before", Some(b"after"));
-    let again = ends(async |alive| {
-        alive.library.activate(&context(), "tools", Some(2), by()).await.unwrap();
-    });
+    let new = ends(as_it_is, async |alive| alive.upload(b"after", true).await);
+    old_then_new(&new, b"before", Some(b"after"));
+    let again = ends(as_it_is, async |alive| alive.activate(2).await);
     old_then_new(&again, b"before", Some(b"beside"));
-    let off = ends(async |alive| {
+    let back = ends(there_and_back, async |alive| {
+        alive.library.roll_back(&context(), "tools", by()).await.unwrap();
+    });
+    old_then_new(&back, b"before", Some(b"beside"));
+    let off = ends(as_it_is, async |alive| {
         alive.library.deactivate(&context().tenant, "tools", by()).await.unwrap();
     });
     old_then_new(&off, b"before", None);
     // These change nothing of what serves, whenever they end.
-    let still = ends(async |alive| alive.upload(b"after", false).await);
-    let removed = ends(async |alive| {
+    let still = ends(as_it_is, async |alive| alive.upload(b"after", false).await);
+    let removed = ends(as_it_is, async |alive| {
         alive.library.remove(&context().tenant, "tools", Some(2), by()).await.unwrap();
     });
     for found in [still, removed] {
@@ -340,9 +382,8 @@ fn who_goes_away_while_it_is_kept_leaves_nothing_half_done() {
         drop(upload);
         // Whoever changes something next waits for it.
         alive.library.sweep().await.unwrap();
-        while alive.shelf.own(&context().tenant, &plugin()).is_none() {
-            tokio::task::yield_now().await;
-        }
+        let serves = async || alive.shelf.own(&context().tenant, &plugin()).is_some();
+        eventually("it serves though its client is gone", serves).await;
         assert_eq!(alive.found().await, Some(Digest::of(b"component")));
     });
 }

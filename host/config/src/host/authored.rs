@@ -113,6 +113,9 @@ pub(crate) struct Library {
     /// The versions of a plugin that are kept beside the one that serves and the one that served before.
     #[schemars(range(max = 1_000))]
     pub keep_versions: u32,
+    /// The plugins that one tenant may have uploaded.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub plugins: u32,
 }
 
 impl Default for Library {
@@ -123,6 +126,7 @@ impl Default for Library {
             region: "us-east-1".into(),
             credentials: "ARTIFACTS".into(),
             keep_versions: 10,
+            plugins: 32,
         }
     }
 }

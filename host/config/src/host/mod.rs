@@ -62,6 +62,8 @@ pub struct Host {
     pub artifacts: Store,
     /// The versions of a tenant's plugin that are kept beside the one that serves and the one before it.
     pub keep_versions: u32,
+    /// The plugins that one tenant may have uploaded.
+    pub plugins: u32,
     /// What may be reached although it is private.
     pub network: Network,
     /// How the audit log is kept.
@@ -214,6 +216,7 @@ impl Checker<'_> {
             journal: state_dir.join(&authored.journal),
             artifacts: self.store(&state_dir, &authored.library, env),
             keep_versions: authored.library.keep_versions,
+            plugins: authored.library.plugins,
             state_dir,
             plugins_dir: root.join(&authored.plugins_dir),
             contexts_dir: root.join(&authored.contexts_dir),

@@ -160,12 +160,20 @@ pub struct Principal {
     role: Role,
     agents: Option<BTreeSet<AgentName>>,
     quotas: Quotas,
+    expires: Option<OffsetDateTime>,
 }
 
 impl Principal {
     /// Anybody, on a host without keys: whoever reaches it may do all.
     pub fn anyone() -> Self {
-        Self { identity: Identity::Anyone, tenant: None, role: Role::Operator, agents: None, quotas: Quotas::NONE }
+        Self {
+            identity: Identity::Anyone,
+            tenant: None,
+            role: Role::Operator,
+            agents: None,
+            quotas: Quotas::NONE,
+            expires: None,
+        }
     }
 
     /// Somebody of whom nothing is asked and who may do nothing that is asked for.
@@ -175,19 +183,29 @@ impl Principal {
 
     /// Whoever holds a key.
     pub fn of(key: Key) -> Self {
+        // Who speaks for some agents governs none of what is the whole tenant's.
+        let role = if key.agents.is_some() { key.role.min(Role::Agent) } else { key.role };
         Self {
             identity: Identity::Key(key.id),
             tenant: key.tenant,
-            role: key.role,
+            role,
             agents: key.agents,
             quotas: key.quotas,
+            expires: key.expires,
         }
     }
 
     /// Whoever holds a token for one agent of one tenant: it is never more than that.
     pub fn vouched(subject: Subject, tenant: TenantId, agent: AgentName, role: Role) -> Self {
         let agents = Some(BTreeSet::from([agent]));
-        Self { identity: Identity::Subject(subject), tenant: Some(tenant), role, agents, quotas: Quotas::NONE }
+        Self {
+            identity: Identity::Subject(subject),
+            tenant: Some(tenant),
+            role,
+            agents,
+            quotas: Quotas::NONE,
+            expires: None,
+        }
     }
 
     /// What proved who it is.
@@ -211,6 +229,11 @@ impl Principal {
     /// The only agents that it speaks for; `None`: all.
     pub fn agents(&self) -> Option<&BTreeSet<AgentName>> {
         self.agents.as_ref()
+    }
+
+    /// Until when its key lets anybody in.
+    pub fn expires(&self) -> Option<OffsetDateTime> {
+        self.expires
     }
 
     /// How much may be used with its key.

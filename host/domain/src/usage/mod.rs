@@ -153,6 +153,15 @@ impl Quotas {
         }
     }
 
+    /// The same, nowhere above others.
+    #[must_use]
+    pub fn within(self, others: &Self) -> Self {
+        Self::KEYS.into_iter().fold(self, |quotas, (_, meter, window)| match others.get(meter, window) {
+            Some(most) => quotas.with(meter, window, quotas.get(meter, window).map_or(most, |own| own.min(most))),
+            None => quotas,
+        })
+    }
+
     /// The bounds there are, by key.
     pub fn written(&self) -> BTreeMap<&'static str, u64> {
         let bound = |(key, meter, window)| Some((key, self.get(meter, window)?));

@@ -25,7 +25,7 @@ use time::{Duration, OffsetDateTime};
 
 pub(crate) use upkeep::Upkeep;
 
-use crate::keys::Where;
+use crate::{keys::Where, state};
 
 /// What is done with the audit log.
 #[derive(Debug, Subcommand)]
@@ -61,6 +61,7 @@ pub enum Verb {
 /// Carries out one verb. False if the log is at fault. Errors: what can't be read or written.
 pub async fn run(at: Where, verb: Verb) -> anyhow::Result<bool> {
     let (host, _) = at.host()?;
+    let _held = state::share(&host)?;
     if let Verb::Key = verb {
         say(&key::keep(&host.state_dir)?.public().to_string())?;
         return Ok(true);

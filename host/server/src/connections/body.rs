@@ -81,12 +81,29 @@ where
 /// An answer's body: its request is under way for as long as this lives.
 pub(super) struct Held {
     body: Body,
-    _flight: Flight,
+    flight: Flight,
+    parked: bool,
 }
 
 impl Held {
     pub(super) fn new(body: Body, flight: Flight) -> Self {
-        Self { body, _flight: flight }
+        flight.park(Instant::now());
+        Self { body, flight, parked: true }
+    }
+
+    fn park(&mut self, parked: bool) {
+        if parked && !self.parked {
+            self.flight.park(Instant::now());
+        } else if !parked && self.parked {
+            self.flight.resume();
+        }
+        self.parked = parked;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.park(false);
     }
 }
 
@@ -95,7 +112,10 @@ impl HttpBody for Held {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let held = self.get_mut();
+        let frame = Pin::new(&mut held.body).poll_frame(cx);
+        held.park(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -48,6 +48,10 @@ struct State {
     heard: Option<Instant>,
     /// Since when the client takes nothing of what is to be sent.
     stuck: Option<Instant>,
+    /// Answers of which nobody asks for the next piece: over HTTP/2, since the client gives them no room.
+    parked: usize,
+    /// Since when there is one of these and nothing was sent.
+    parked_since: Instant,
 }
 
 /// A request, until its answer is over.
@@ -55,7 +59,16 @@ pub(super) struct Flight(Pulse);
 
 impl Pulse {
     pub(super) fn new(now: Instant) -> Self {
-        let state = State { under_way: 0, served: false, framed: false, quiet: now, heard: None, stuck: None };
+        let state = State {
+            under_way: 0,
+            served: false,
+            framed: false,
+            quiet: now,
+            heard: None,
+            stuck: None,
+            parked: 0,
+            parked_since: now,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -82,7 +95,7 @@ impl Pulse {
         state.stuck = None;
         // The end of an answer may go when it is over for all others. The host's own pings are no answer.
         if state.served && (!state.framed || bytes > CONTROL_BYTES) {
-            state.quiet = now;
+            (state.quiet, state.parked_since) = (now, now);
         }
     }
 
@@ -99,6 +112,7 @@ impl Pulse {
     pub(super) fn judge(&self, now: Instant, limits: &Limits) -> Verdict {
         let state = self.state();
         let stuck = state.stuck.map(|since| (since + limits.write, "write"));
+        let parked = (state.framed && state.parked > 0).then(|| (state.parked_since + limits.write, "window"));
         let quiet = (state.under_way == 0).then(|| match state.heard {
             _ if !state.served => (state.quiet + limits.head, "head"),
             Some(since) if !state.framed => (since + limits.head, "head"),
@@ -107,7 +121,7 @@ impl Pulse {
         drop(state);
         // What is not due yet may begin this moment.
         let mut look = now + limits.head.min(limits.idle).min(limits.write);
-        for (due, reason) in stuck.into_iter().chain(quiet) {
+        for (due, reason) in stuck.into_iter().chain(parked).chain(quiet) {
             if due <= now {
                 return Verdict::Cut(reason);
             }
@@ -118,6 +132,23 @@ impl Pulse {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight {
+    /// A piece of the answer is there, and nobody has asked for the next yet.
+    pub(super) fn park(&self, now: Instant) {
+        let mut state = self.0.state();
+        if state.parked == 0 {
+            state.parked_since = now;
+        }
+        state.parked += 1;
+    }
+
+    /// Somebody asks for the next piece, or there is none.
+    pub(super) fn resume(&self) {
+        let mut state = self.0.state();
+        state.parked = state.parked.saturating_sub(1);
     }
 }
 
@@ -172,6 +203,24 @@ mod tests {
         assert_eq!((judge(&pulse, ended, 99), judge(&pulse, ended, 101)), ("fine", "idle"));
         pulse.sent(ended + Duration::from_secs(60), 1_000);
         assert_eq!((judge(&pulse, ended, 159), judge(&pulse, ended, 160)), ("fine", "idle"));
+    }
+
+    #[test]
+    fn an_answer_without_room_is_cut_and_one_that_moves_is_not() {
+        let began = Instant::now();
+        let pulse = Pulse::new(began);
+        let flight = pulse.begin(Version::HTTP_2);
+        let at = |seconds| began + Duration::from_secs(seconds);
+        flight.park(at(0));
+        assert_eq!((judge(&pulse, began, 49), judge(&pulse, began, 50)), ("fine", "window"));
+        // Answers to pings are no progress.
+        pulse.sent(at(40), 17);
+        assert_eq!(judge(&pulse, began, 50), "window");
+        pulse.sent(at(40), 1_000);
+        assert_eq!((judge(&pulse, began, 89), judge(&pulse, began, 90)), ("fine", "window"));
+        // An answer that waits for the host, such as a silent stream, is nobody's fault.
+        flight.resume();
+        assert_eq!(judge(&pulse, began, 100_000), "fine");
     }
 
     #[test]

@@ -19,13 +19,18 @@ use super::{
     error::{Body, Failure},
     extract::{named, principal},
 };
+use crate::shares::{Bounds, Shares};
 
 /// What the route stands on.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) catalogue: Catalogue,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) reading: Shares,
 }
+
+/// A page may take a look at every row of a tenant: fewer at once than there are connections to read.
+pub(super) const READING: Bounds = Bounds { what: "readings of the audit log", of_one: 2, of_all: 3 };
 
 /// How many events a page has if nobody says.
 const USUAL: u32 = 100;
@@ -169,6 +174,7 @@ pub(crate) async fn list(
             .hint("GET /openapi.json lists what the route takes")
     })?;
     let limit = limit(wanted.limit.as_deref())?;
+    let _turn = tenant.as_ref().map(|tenant| state.reading.take(tenant)).transpose()?;
     let mut filter = wanted.filter()?;
     filter.tenant = tenant;
     match (&filter.agent, principal.agents()) {

@@ -100,7 +100,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         | Error::UnknownTool { .. }
         | Error::UnknownResource { .. } => StatusCode::NOT_FOUND,
         Error::UnknownVersion { .. } => StatusCode::NOT_FOUND,
-        Error::VersionInUse { .. } | Error::NothingBefore(_) => StatusCode::CONFLICT,
+        Error::VersionInUse { .. } | Error::NothingBefore(_) | Error::LibraryFull { .. } => StatusCode::CONFLICT,
         Error::Untrusted(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::BadKey => StatusCode::UNAUTHORIZED,
         Error::Denied(_)

@@ -44,6 +44,9 @@ impl FromRef<State> for Catalogue {
     }
 }
 
+/// A hundred years.
+const MOST_DAYS: u32 = 36_500;
+
 /// A key to be made.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -157,6 +160,9 @@ pub(crate) async fn create(
     if wanted.label.as_ref().is_some_and(|label| label.chars().count() > 128) {
         return Err(invalid("/label", "at most 128 characters").into());
     }
+    if wanted.agents.is_some() && role >= Role::Admin {
+        return Err(invalid("/agents", "an administrator's key is for the whole tenant").into());
+    }
     let mut agents = BTreeSet::new();
     for (at, name) in wanted.agents.iter().flatten().enumerate() {
         let (agent, _) =
@@ -172,7 +178,14 @@ pub(crate) async fn create(
     };
     let quotas = Quotas::read(wanted.quotas);
     let quotas = quotas.map_err(|unknown| invalid(&format!("/quotas/{unknown}"), "no quota of that name"))?;
+    let quotas = quotas.within(tenant.principal.quotas());
     let now = SystemClock.now();
+    let wanted_end = wanted.expires_in_days.map(|days| {
+        let end = now.checked_add(Duration::days(days.into()));
+        end.filter(|_| days <= MOST_DAYS).ok_or_else(|| invalid("/expiresInDays", &format!("at most {MOST_DAYS}")))
+    });
+    let own_end = tenant.principal.expires();
+    let expires = wanted_end.transpose()?.into_iter().chain(own_end).min();
     let token = Token::random().map_err(|error| Error::Internal(error.to_string().into()))?;
     let key = Key {
         id: token.id().clone(),
@@ -181,7 +194,7 @@ pub(crate) async fn create(
         agents,
         label: wanted.label,
         created: now,
-        expires: wanted.expires_in_days.map(|days| now + Duration::days(days.into())),
+        expires,
         revoked: None,
         quotas,
     };

@@ -106,9 +106,11 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
     let keys = OpenApiRouter::new().routes(routes!(keys::list, keys::create)).routes(routes!(keys::revoke)).with_state(
         keys::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone(), audit: parts.audit.clone() },
     );
-    let audit = OpenApiRouter::new()
-        .routes(routes!(audit::list))
-        .with_state(audit::State { catalogue: parts.catalogue.clone(), journal: parts.journal.clone() });
+    let audit = OpenApiRouter::new().routes(routes!(audit::list)).with_state(audit::State {
+        catalogue: parts.catalogue.clone(),
+        journal: parts.journal.clone(),
+        reading: Shares::new(audit::READING),
+    });
     let plugins = OpenApiRouter::new()
         .routes(routes!(plugins::list, plugins::upload))
         .routes(routes!(plugins::versions, plugins::remove))

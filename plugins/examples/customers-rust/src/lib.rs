@@ -28,11 +28,11 @@ struct Found {
 #[derive(Deserialize, Serialize, JsonSchema)]
 struct Customer {
     id: String,
-    #[schemars(required)]
+    #[schemars(required, extend("type" = ["string", "null"]))]
     name: Option<String>,
-    #[schemars(required)]
+    #[schemars(required, extend("type" = ["string", "null"]))]
     email: Option<String>,
-    #[schemars(required)]
+    #[schemars(required, extend("type" = ["string", "null"]))]
     company: Option<String>,
 }
 

@@ -2,12 +2,15 @@
 //!
 //! Deliberately absent: what the bytes are.
 
+use std::time::Duration;
+
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{FromRequest as _, Multipart, Request},
     http::{HeaderMap, StatusCode, header},
 };
 use futures::{Stream, StreamExt as _};
+use http_body_util::Limited;
 use remit_domain::signature;
 
 use crate::{
@@ -17,6 +20,10 @@ use crate::{
 
 /// Each is held in memory while it comes and is examined.
 pub(in crate::http) const TURNS: Bounds = Bounds { what: "uploads", of_one: 2, of_all: 8 };
+/// How long one may take to come, however steadily: its turn is wanted by others.
+const WHOLE_TIME: Duration = Duration::from_secs(300);
+/// What a form has around its fields.
+const FORM_BYTES: usize = 64 << 10;
 /// What is read and thrown away of one that is too large.
 const DISCARDED_BYTES: usize = 16 << 20;
 /// A signature has 137 characters.
@@ -33,7 +40,9 @@ pub(super) async fn receive(request: Request, most: u64) -> Result<(Vec<u8>, Opt
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let form = form(request.headers())?;
     let signed = request.headers().get(signature::HEADER).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let (wasm, signature) = if form { in_form(request, most).await? } else { (raw(request, most).await?, None) };
+    let receiving = async { if form { in_form(request, most).await } else { Ok((raw(request, most).await?, None)) } };
+    let late = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time");
+    let (wasm, signature) = tokio::time::timeout(WHOLE_TIME, receiving).await.map_err(late)??;
     if wasm.is_empty() {
         return Err(bad("the body is empty: send the component's bytes"));
     }
@@ -66,6 +75,9 @@ fn form(headers: &HeaderMap) -> Result<bool, Failure> {
 }
 
 async fn in_form(request: Request, most: usize) -> Result<(Vec<u8>, Option<String>), Failure> {
+    // Boundaries and headers are read by no one who counts: the whole is bounded.
+    let whole = most.saturating_add(FORM_BYTES).saturating_add(DISCARDED_BYTES);
+    let request = request.map(|body| Body::new(Limited::new(body, whole)));
     let mut fields = Multipart::from_request(request, &()).await.map_err(|error| bad(error.body_text()))?;
     let (mut wasm, mut signature) = (None, None);
     loop {

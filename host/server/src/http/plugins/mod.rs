@@ -11,7 +11,11 @@ use axum::{
     extract::{FromRef, Request, State as FromState},
     http::StatusCode,
 };
-use remit_domain::{Catalogue, library::Switch};
+use remit_domain::{
+    Catalogue,
+    library::Switch,
+    usage::{Meter, Payer},
+};
 use remit_library::{Arrival, By, Library};
 use serde::Deserialize;
 
@@ -20,7 +24,7 @@ use super::{
     error::{Body, Failure},
     extract::{OptionalJson, Path, Query, Tenant},
 };
-use crate::shares::Shares;
+use crate::shares::{Shares, Turn};
 
 /// What these routes stand on.
 #[derive(Clone)]
@@ -76,11 +80,16 @@ pub(crate) async fn upload(
     Query(wanted): Query<Wanted>,
     request: Request,
 ) -> Result<(StatusCode, Json<Taken>), Failure> {
-    let by = by(&tenant);
+    let by = in_turn(&state, &tenant)?;
+    let payer = Payer::new(&tenant.principal, Some(&tenant.context));
     let context = tenant.context;
     let tier = context.limits.uploads.of(context.uploads);
-    let _receiving = state.receiving.take(&context.tenant)?;
+    let usage = state.catalogue.usage();
+    for meter in [Meter::UploadBytes, Meter::CpuMs] {
+        usage.check(&payer, meter)?;
+    }
     let (wasm, signature) = arrival::receive(request, tier.component_bytes).await?;
+    usage.take(&payer, Meter::UploadBytes, u64::try_from(wasm.len()).unwrap_or(u64::MAX))?;
     let arrival = Arrival { wasm, signature, by, activate: wanted.activate };
     let stored = state.library.upload(&context, arrival).await?;
     let (plugin, number) = (&stored.version.upload.plugin, stored.version.number);
@@ -131,7 +140,7 @@ pub(crate) async fn activate(
     Path(name): Path<String>,
     OptionalJson(which): OptionalJson<Which>,
 ) -> Result<Json<Changed>, Failure> {
-    let activated = state.library.activate(&tenant.context, &name, which.version, by(&tenant)).await?;
+    let activated = state.library.activate(&tenant.context, &name, which.version, in_turn(&state, &tenant)?).await?;
     Ok(changed(&tenant, name, activated.switch, activated.changes))
 }
 
@@ -149,7 +158,7 @@ pub(crate) async fn roll_back(
     tenant: Tenant,
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, Failure> {
-    let activated = state.library.roll_back(&tenant.context, &name, by(&tenant)).await?;
+    let activated = state.library.roll_back(&tenant.context, &name, in_turn(&state, &tenant)?).await?;
     Ok(changed(&tenant, name, activated.switch, activated.changes))
 }
 
@@ -166,7 +175,7 @@ pub(crate) async fn deactivate(
     tenant: Tenant,
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, Failure> {
-    let switch = state.library.deactivate(&tenant.context.tenant, &name, by(&tenant)).await?;
+    let switch = state.library.deactivate(&tenant.context.tenant, &name, by(&tenant, None)).await?;
     Ok(changed(&tenant, name, switch, Vec::new()))
 }
 
@@ -188,13 +197,19 @@ pub(crate) async fn remove(
     Path(name): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Json<Removed>, Failure> {
-    let removed = state.library.remove(&tenant.context.tenant, &name, which.version, by(&tenant)).await?;
+    let removed = state.library.remove(&tenant.context.tenant, &name, which.version, by(&tenant, None)).await?;
     tracing::info!(tenant = %tenant.context.tenant, plugin = name, ?removed, "versions of a plugin were removed");
     Ok(Json(Removed { success: true, plugin: name, removed }))
 }
 
-fn by(tenant: &Tenant) -> By {
-    By { actor: (&tenant.principal).into(), request: tenant.request.clone() }
+/// Who asks, with a turn: what comes in, or is read to be activated, is held in memory. Errors: `Busy`.
+fn in_turn(state: &State, tenant: &Tenant) -> Result<By, Failure> {
+    Ok(by(tenant, Some(state.receiving.take(&tenant.context.tenant)?)))
+}
+
+fn by(tenant: &Tenant, turn: Option<Turn>) -> By {
+    let turn = turn.map(|turn| Box::new(turn) as Box<dyn Send + Sync>);
+    By { actor: (&tenant.principal).into(), request: tenant.request.clone(), turn }
 }
 
 fn changed(tenant: &Tenant, plugin: String, switch: Switch, changes: Vec<remit_library::Change>) -> Json<Changed> {
