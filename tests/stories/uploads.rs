@@ -4,6 +4,10 @@ mod steps;
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,6 +15,7 @@ use remit_upstreams::Fault;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
+use super::clients::{node, tool};
 use crate::host::{Host, Setup, answer, repository, run};
 
 const CRM: &str = "techstart-crm";
@@ -279,6 +284,142 @@ async fn a_tenant_with_trusted_keys_takes_in_what_these_signed() {
     assert_eq!((status, &body["signer"], &body["active"]), (201, &json!(trusted), &json!(true)), "{body:#}");
     let (status, body) = switch(&host, "rollback", "").await;
     assert_eq!((status, &body["code"]), (422, &json!("signature_refused")), "nor is an older one taken back: {body:#}");
+}
+
+/// An object store that others made, with one bucket.
+struct Bucket {
+    url: String,
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+impl Bucket {
+    /// Nothing where it is not installed, which is said. It takes a port itself and prints it.
+    fn start() -> Option<Self> {
+        let (node, program) = (node()?, tool("node_modules/s3rver/bin/s3rver.js")?);
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(node);
+        command.arg(program).args(["--port", "0", "--configure-bucket", "remit", "--directory"]).arg(folder.path());
+        let mut child = command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let address = lines.find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned())).unwrap();
+        // It would stand still if nobody read what it prints.
+        thread::spawn(move || lines.for_each(drop));
+        Some(Self { url: format!("http://{address}"), folder, child })
+    }
+
+    /// The files of the objects below the prefix.
+    fn objects(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.folder.path().join("remit/of/tenants")) else { return Vec::new() };
+        let files = entries.map(|entry| entry.unwrap().path());
+        files.filter(|file| file.to_string_lossy().ends_with("_object")).collect()
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn components_lie_in_an_object_store_where_the_settings_say() {
+    let Some(bucket) = Bucket::start() else { return };
+    let library = format!("library:\n  store: s3://remit/of/tenants\n  endpoint: {}\n", bucket.url);
+    let mut host = Setup::demo()
+        .edit(move |root| {
+            let file = root.join("configs/profiles/demo/host.yaml");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, format!("{text}\n{library}")).unwrap();
+        })
+        .env("ARTIFACTS_ACCESS_KEY", "S3RVER")
+        .env("ARTIFACTS_SECRET_KEY", "S3RVER")
+        .start()
+        .await;
+    let first = taken(&host, "?activate=true", crm(OTHERWISE, 1)).await;
+    taken(&host, "", crm(OTHERWISE, 2)).await;
+    assert_eq!(bucket.objects().len(), 2);
+    assert!(!host.root.path().join("var/artifacts").exists());
+    host.kill();
+    // Bytes without a record, as a crash leaves them.
+    let one = bucket.objects().remove(0);
+    let name = one.file_name().unwrap().to_str().unwrap().to_owned();
+    for entry in fs::read_dir(one.parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let digits = &name[..64];
+        if file.starts_with(digits) {
+            fs::copy(&path, path.with_file_name(file.replace(digits, &"0".repeat(64)))).unwrap();
+        }
+    }
+    assert_eq!(bucket.objects().len(), 3);
+    host.restart();
+    assert_eq!(bucket.objects().len(), 2, "swept");
+    let digest = first["digest"].as_str().unwrap().to_owned();
+    assert_eq!(served(&host).await, format!("{CRM}@{digest}"));
+    let removed =
+        host.http.delete(format!("{}/api/plugins/{CRM}?version=2", host.url)).header("X-Context", "techstart");
+    assert_eq!(answer(removed).await.0, 200);
+    assert_eq!(bucket.objects().len(), 1);
+
+    // Whoever changes an object puts nothing in its place: it is not run, and the operator's is not either.
+    host.kill();
+    fs::write(&bucket.objects()[0], crm(SEARCHES, 3)).unwrap();
+    host.restart();
+    let (status, body) = host.tool("search_customers", json!({"query": "test", "limit": 1})).await;
+    assert_eq!((status, &body["code"]), (503, &json!("plugin_missing")), "{body:#}");
+    assert_eq!(switch(&host, "deactivate", "").await.0, 200);
+    assert!(served(&host).await.starts_with(CRM), "the operator's, once somebody says so");
+}
+
+#[tokio::test]
+async fn what_is_uploaded_counts() {
+    let host = Setup::demo()
+        .edit(|root| {
+            let file = root.join("configs/profiles/demo/host.yaml");
+            let text = fs::read_to_string(&file).unwrap();
+            let most = crm(SEARCHES, 1).len() * 2;
+            let text = text.replace("uploads: large\n", "uploads: large\n    quotas: {uploadBytesPerDay: MOST}\n");
+            let text = text.replace("MOST", &most.to_string());
+            fs::write(&file, format!("{text}\nlibrary:\n  plugins: 1\n")).unwrap();
+        })
+        .start()
+        .await;
+    for mark in 1..=2 {
+        taken(&host, "", crm(SEARCHES, mark)).await;
+    }
+    let (status, body) = answer(upload(&host, "", crm(SEARCHES, 3))).await;
+    assert_eq!((status, &body["code"]), (429, &json!("quota_exceeded")), "{body:#}");
+    let (_, body) = answer(host.get("/api/usage")).await;
+    let rows = body["tenants"][0]["usage"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["meter"] == "uploadBytes" && row["window"] == "day").unwrap();
+    assert_eq!(row["used"], crm(SEARCHES, 1).len() * 2);
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_plugins_and_no_more() {
+    let host = Setup::demo()
+        .edit(|root| {
+            let file = root.join("configs/profiles/demo/host.yaml");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, format!("{text}\nlibrary:\n  plugins: 1\n")).unwrap();
+        })
+        .start()
+        .await;
+    taken(&host, "", crm(SEARCHES, 1)).await;
+    let other = fs::read(repository().join("plugins/dist/hostile/calls.wasm")).unwrap();
+    let (status, body) = answer(upload(&host, "", other.clone())).await;
+    assert_eq!((status, &body["code"]), (409, &json!("library_full")), "{body:#}");
+    taken(&host, "", crm(SEARCHES, 2)).await;
+    let all = host.http.delete(format!("{}/api/plugins/{CRM}", host.url)).header("X-Context", "techstart");
+    assert_eq!(answer(all).await.0, 200);
+    assert_eq!(answer(upload(&host, "", other)).await.0, 201);
+    assert_eq!(
+        fs::read_dir(host.root.path().join("var/artifacts")).unwrap().count(),
+        1,
+        "what was refused is gone too"
+    );
 }
 
 /// The upload is cut at ever another moment. Whatever it had come to, what is there is whole.

@@ -237,5 +237,6 @@ async fn an_address_that_presents_many_wrong_keys_is_sent_away() {
     assert_eq!(statuses.last(), Some(&429));
     assert!(statuses.len() > 30 && statuses[..30].iter().all(|status| *status == 401), "{statuses:?}");
     assert_eq!(ask("203.0.113.10", &token).send().await.unwrap().status(), 200, "another address is not concerned");
+    assert_eq!(ask("203.0.113.9", &token).send().await.unwrap().status(), 200, "nor is a right key from the same");
     assert_eq!(ask("203.0.113.10", "nonsense").send().await.unwrap().status(), 401);
 }

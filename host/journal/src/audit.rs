@@ -3,7 +3,7 @@
 //! Deliberately absent: changing a row, and deleting one ([`crate::segments`] removes whole old
 //! segments). How rows are chained is in [`crate::chain`].
 
-use std::{collections::BTreeSet, fmt::Write as _, sync::LazyLock};
+use std::{fmt::Write as _, sync::LazyLock};
 
 use async_trait::async_trait;
 use remit_domain::{
@@ -27,8 +27,6 @@ pub struct Filter {
     pub tenant: Option<TenantId>,
     /// Of this agent.
     pub agent: Option<AgentName>,
-    /// Of one of these agents, or of none: an act of administration.
-    pub agents: Option<BTreeSet<AgentName>>,
     /// Of this request.
     pub request: Option<RequestId>,
     /// Of this call.
@@ -111,13 +109,6 @@ impl Journal {
         }
         if let Some(agent) = &filter.agent {
             query.push(" AND agent = ").push_bind(agent.as_str());
-        }
-        if let Some(agents) = &filter.agents {
-            query.push(" AND agent IN (''");
-            for agent in agents {
-                query.push(", ").push_bind(agent.as_str());
-            }
-            query.push(")");
         }
         if let Some(request) = &filter.request {
             query.push(" AND request = ").push_bind(request.as_str());

@@ -58,7 +58,23 @@ impl Inner {
         Ok(())
     }
 
+    /// Keeps what was examined. What comes to nothing leaves no bytes.
     pub(crate) async fn keep(
+        &self,
+        context: &Context,
+        arrival: Arrival,
+        digest: Digest,
+        signer: Option<PublicKey>,
+        made: Arc<dyn Plugin>,
+    ) -> Result<Stored, Error> {
+        let kept = self.keep_whole(context, arrival, digest.clone(), signer, made).await;
+        if kept.is_err() {
+            self.forget(vec![digest]).await;
+        }
+        kept
+    }
+
+    async fn keep_whole(
         &self,
         context: &Context,
         arrival: Arrival,

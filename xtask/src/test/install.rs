@@ -43,7 +43,7 @@ pub(super) const TOOLS: &[Tool] = &[
 ];
 
 /// Inspector needs a newer Node than Debian has; npm brings that, too.
-const NPM: [(&str, &str); 7] = [
+const NPM: [(&str, &str); 8] = [
     ("@bytecodealliance/componentize-js", "0.23.0"),
     ("@bytecodealliance/jco", "1.35.0"),
     ("@modelcontextprotocol/client", "2.4.0"),
@@ -51,6 +51,7 @@ const NPM: [(&str, &str); 7] = [
     ("@modelcontextprotocol/sdk", "1.32.2"),
     ("@copilotkit/aimock", "1.43.0"),
     ("node", "22.23.3"),
+    ("s3rver", "3.7.1"),
 ];
 
 const PYPI: [(&str, &str); 2] = [("componentize-py", "0.25.1"), ("mcp", "2.3.0")];

@@ -177,11 +177,6 @@ pub(crate) async fn list(
     let _turn = tenant.as_ref().map(|tenant| state.reading.take(tenant)).transpose()?;
     let mut filter = wanted.filter()?;
     filter.tenant = tenant;
-    match (&filter.agent, principal.agents()) {
-        (Some(agent), Some(_)) => principal.speak_for(agent)?,
-        (None, Some(own)) => filter.agents = Some(own.clone()),
-        (_, None) => {}
-    }
     let read = state.journal.events(&filter, limit).await;
     let rows = read.map_err(|error| Error::Journal(Box::new(error)))?;
     let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
@@ -210,7 +205,6 @@ impl Wanted {
             action: self.action,
             name: self.name,
             tenant: None,
-            agents: None,
         })
     }
 }

@@ -72,16 +72,15 @@ impl Gate {
     }
 
     /// Who asks, once the request is counted. Errors: as [`Self::admit`], [`Doorkeeper::admit`],
-    /// [`Strangers::admit`] and [`usage::count`].
+    /// [`Strangers::answer`] and [`usage::count`].
     async fn let_in(&self, request: Asked<'_>) -> Result<Option<Principal>, Failure> {
         let Asked { headers, uri, method, route, from } = request;
         self.admit(headers, uri.authority().map(Authority::as_str))?;
         // What is no route is answered so, whoever asks.
         let Some(route) = route else { return Ok(None) };
         let doorkeeper = self.doorkeeper.as_ref().ok_or(remit_domain::Error::BadKey)?;
-        self.strangers.admit(from, headers)?;
         let admitted = doorkeeper.admit(method, route, uri.path(), headers).await;
-        let principal = admitted.inspect_err(|refused| self.strangers.note(from, headers, refused))?;
+        let principal = admitted.map_err(|refused| self.strangers.answer(from, headers, refused))?;
         if let Some(catalogue) = &self.catalogue {
             usage::count(catalogue, &principal, headers, uri)?;
         }

@@ -1,5 +1,5 @@
-//! Wrong keys, counted by the address that they come from: who presents many is sent away without a look at
-//! the next.
+//! Wrong keys, counted by the address that they come from: who presents many is told to come back later, and
+//! that is known by then.
 //!
 //! The table is bounded. Once it is full, within a minute, addresses that are new to it are not counted: a
 //! key can't be guessed however often somebody tries, and nobody is to be locked out by a crowd. Deliberately
@@ -42,26 +42,18 @@ struct Seen {
 }
 
 impl Strangers {
-    /// Asks whether an address may present a key, if it does. Errors: 429 once it has presented too many wrong
-    /// ones.
-    pub(super) fn admit(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Failure> {
+    /// What a refused request is answered: 429 where it presented a key that lets nobody in, and its address has
+    /// presented too many of them. A key that does let in passes whatever others from its address present.
+    pub(super) fn answer(&self, address: Option<IpAddr>, headers: &HeaderMap, refused: Failure) -> Failure {
+        let wrong = refused.status() == StatusCode::UNAUTHORIZED && headers.contains_key(header::AUTHORIZATION);
+        let (Some(address), true) = (address, wrong) else { return refused };
         let now = SystemClock.now().unix_timestamp();
-        let presents = headers.contains_key(header::AUTHORIZATION);
-        let (Some(address), true) = (address, presents) else { return Ok(()) };
-        if self.count(address, now, 0) < ALLOWED {
-            return Ok(());
+        if self.count(address, now, 1) <= ALLOWED {
+            return refused;
         }
         let text = "too many keys from this address let nobody in";
         let wait = Duration::from_secs(u64::try_from(60 - now.rem_euclid(60)).unwrap_or(60));
-        Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text).again_after(wait))
-    }
-
-    /// Counts a request that was refused, if it was for a key that lets nobody in.
-    pub(super) fn note(&self, address: Option<IpAddr>, headers: &HeaderMap, refused: &Failure) {
-        let wrong = refused.status() == StatusCode::UNAUTHORIZED && headers.contains_key(header::AUTHORIZATION);
-        if let (true, Some(address)) = (wrong, address) {
-            self.count(address, SystemClock.now().unix_timestamp(), 1);
-        }
+        Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text).again_after(wait)
     }
 
     /// Adds to an address's count, and gives it.

@@ -84,11 +84,10 @@ pub(crate) async fn upload(
     let payer = Payer::new(&tenant.principal, Some(&tenant.context));
     let context = tenant.context;
     let tier = context.limits.uploads.of(context.uploads);
-    let usage = state.catalogue.usage();
-    for meter in [Meter::UploadBytes, Meter::CpuMs] {
-        usage.check(&payer, meter)?;
-    }
     let (wasm, signature) = arrival::receive(request, tier.component_bytes).await?;
+    let usage = state.catalogue.usage();
+    // It computes while it describes itself.
+    usage.check(&payer, Meter::CpuMs)?;
     usage.take(&payer, Meter::UploadBytes, u64::try_from(wasm.len()).unwrap_or(u64::MAX))?;
     let arrival = Arrival { wasm, signature, by, activate: wanted.activate };
     let stored = state.library.upload(&context, arrival).await?;
