@@ -14,7 +14,7 @@ node_set![
     })
     .validates(archive_needs),
     Node::new("sift", "Goes one of two ways.", |config: Sift, input: Json, _: &Call| {
-        let large = input["amount"].as_f64().unwrap_or_default() >= config.least;
+        let large = input.get("amount").and_then(serde_json::Value::as_f64).unwrap_or_default() >= config.least;
         Ok(Branched { branch: if large { "large" } else { "small" }, output: input })
     })
     .branches(&["large", "small"]),
