@@ -53,6 +53,23 @@ impl Setup {
         self.edit(move |root| patch_json(&root.join(file), patch))
     }
 
+    /// Adds to the demo's settings.
+    pub(crate) fn settings(self, more: impl Into<String>) -> Self {
+        let more = more.into();
+        self.edit(move |root| edit_settings(root, |text| format!("{text}\n{more}")))
+    }
+
+    /// Puts something else in the place of a part of the demo's settings.
+    pub(crate) fn settings_instead(self, part: &'static str, instead: impl Into<String>) -> Self {
+        let instead = instead.into();
+        self.edit(move |root| {
+            edit_settings(root, |text| {
+                assert!(text.contains(part), "the demo's settings have no {part}");
+                text.replace(part, &instead)
+            });
+        })
+    }
+
     /// Takes in a hostile component, `plugins/dist/hostile/<name>.wasm`, which calls itself `hostile-<name>`.
     pub(crate) fn hostile(mut self, name: &'static str) -> Self {
         self.components.push(("hostile", name));
@@ -68,6 +85,12 @@ impl Setup {
     pub(crate) async fn start(self) -> Host {
         Host::start(self).await
     }
+}
+
+fn edit_settings(root: &Path, edit: impl FnOnce(String) -> String) {
+    let file = root.join("configs/profiles/demo/host.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, edit(text)).unwrap();
 }
 
 pub(crate) fn patch_json(file: &Path, patch: impl FnOnce(&mut Value)) {

@@ -142,14 +142,7 @@ async fn traces_are_sent_where_an_endpoint_is_given() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(axum::serve(listener, collector).into_future());
-    let mut host = Setup::demo()
-        .edit(move |root| {
-            let file = root.join("configs/profiles/demo/host.yaml");
-            let text = fs::read_to_string(&file).unwrap();
-            fs::write(&file, format!("{text}\ntelemetry:\n  otlpEndpoint: {endpoint}\n")).unwrap();
-        })
-        .start()
-        .await;
+    let mut host = Setup::demo().settings(format!("telemetry:\n  otlpEndpoint: {endpoint}\n")).start().await;
     host.result("search_customers", json!({"query": "test"})).await;
     let (code, log) = tokio::task::spawn_blocking(move || host.stop()).await.unwrap();
     assert_eq!(code, Some(0), "{log}");

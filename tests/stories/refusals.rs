@@ -147,14 +147,7 @@ async fn no_secret_is_in_any_answer_log_or_journal() {
 
 #[tokio::test]
 async fn pages_of_listed_origins_may_ask_and_browsers_are_told_so() {
-    let host = Setup::demo()
-        .edit(|root| {
-            let file = root.join("configs/profiles/demo/host.yaml");
-            let text = std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&file, format!("{text}\ncors:\n  origins: [https://app.example]\n")).unwrap();
-        })
-        .start()
-        .await;
+    let host = Setup::demo().settings("cors:\n  origins: [https://app.example]\n").start().await;
     for (origin, allowed) in [("https://app.example", true), ("https://evil.example", false)] {
         let preflight = host.http.request("OPTIONS".parse().unwrap(), format!("{}/api/sales/chat", host.url));
         let preflight = preflight.header("Origin", origin).header("Access-Control-Request-Method", "POST");

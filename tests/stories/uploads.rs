@@ -328,11 +328,7 @@ async fn components_lie_in_an_object_store_where_the_settings_say() {
     let Some(bucket) = Bucket::start() else { return };
     let library = format!("library:\n  store: s3://remit/of/tenants\n  endpoint: {}\n", bucket.url);
     let mut host = Setup::demo()
-        .edit(move |root| {
-            let file = root.join("configs/profiles/demo/host.yaml");
-            let text = fs::read_to_string(&file).unwrap();
-            fs::write(&file, format!("{text}\n{library}")).unwrap();
-        })
+        .settings(library)
         .env("ARTIFACTS_ACCESS_KEY", "S3RVER")
         .env("ARTIFACTS_SECRET_KEY", "S3RVER")
         .start()
@@ -375,17 +371,9 @@ async fn components_lie_in_an_object_store_where_the_settings_say() {
 
 #[tokio::test]
 async fn what_is_uploaded_counts() {
-    let host = Setup::demo()
-        .edit(|root| {
-            let file = root.join("configs/profiles/demo/host.yaml");
-            let text = fs::read_to_string(&file).unwrap();
-            let most = crm(SEARCHES, 1).len() * 2;
-            let text = text.replace("uploads: large\n", "uploads: large\n    quotas: {uploadBytesPerDay: MOST}\n");
-            let text = text.replace("MOST", &most.to_string());
-            fs::write(&file, format!("{text}\nlibrary:\n  plugins: 1\n")).unwrap();
-        })
-        .start()
-        .await;
+    let most = crm(SEARCHES, 1).len() * 2;
+    let own = format!("uploads: large\n    quotas: {{uploadBytesPerDay: {most}}}\n");
+    let host = Setup::demo().settings_instead("uploads: large\n", own).start().await;
     for mark in 1..=2 {
         taken(&host, "", crm(SEARCHES, mark)).await;
     }
@@ -394,19 +382,12 @@ async fn what_is_uploaded_counts() {
     let (_, body) = answer(host.get("/api/usage")).await;
     let rows = body["tenants"][0]["usage"].as_array().unwrap();
     let row = rows.iter().find(|row| row["meter"] == "uploadBytes" && row["window"] == "day").unwrap();
-    assert_eq!(row["used"], crm(SEARCHES, 1).len() * 2);
+    assert_eq!(row["used"], most);
 }
 
 #[tokio::test]
 async fn a_tenant_has_so_many_plugins_and_no_more() {
-    let host = Setup::demo()
-        .edit(|root| {
-            let file = root.join("configs/profiles/demo/host.yaml");
-            let text = fs::read_to_string(&file).unwrap();
-            fs::write(&file, format!("{text}\nlibrary:\n  plugins: 1\n")).unwrap();
-        })
-        .start()
-        .await;
+    let host = Setup::demo().settings("library:\n  plugins: 1\n").start().await;
     taken(&host, "", crm(SEARCHES, 1)).await;
     let other = fs::read(repository().join("plugins/dist/hostile/calls.wasm")).unwrap();
     let (status, body) = answer(upload(&host, "", other.clone())).await;

@@ -12,10 +12,7 @@ use crate::host::{Host, Setup, answer, eventually, run};
 
 /// A demo with quotas in its settings, and with a second tenant.
 fn settings(quotas: &'static str) -> Setup {
-    Setup::demo().edit(move |root| {
-        let file = root.join("configs/profiles/demo/host.yaml");
-        let text = fs::read_to_string(&file).unwrap();
-        fs::write(&file, format!("{text}\n{quotas}")).unwrap();
+    Setup::demo().settings(quotas).edit(|root| {
         fs::write(root.join("configs/contexts/other.json"), r#"{"company": {"name": "Other"}}"#).unwrap();
     })
 }
@@ -48,12 +45,7 @@ fn figure(usage: &Value, meter: &str, window: &str) -> (u64, Option<u64>) {
 #[tokio::test]
 async fn a_tenant_that_used_up_its_requests_is_refused_at_every_door_and_no_other() {
     let own = "    uploads: large\n    quotas:\n      requestsPerDay: 3\n";
-    let settings = settings("").edit(move |root| {
-        let file = root.join("configs/profiles/demo/host.yaml");
-        let text = fs::read_to_string(&file).unwrap();
-        fs::write(&file, text.replace("    uploads: large\n", own)).unwrap();
-    });
-    let host = settings.start().await;
+    let host = settings("").settings_instead("    uploads: large\n", own).start().await;
     for _ in 0..3 {
         assert_eq!(answer(of(&host, "techstart", "/api/mcp/tools/sales")).await.0, 200);
     }

@@ -58,23 +58,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Keeps what was examined. What comes to nothing leaves no bytes.
+    /// Keeps what was examined. Where this comes to nothing, its bytes are still to be forgotten.
     pub(crate) async fn keep(
-        &self,
-        context: &Context,
-        arrival: Arrival,
-        digest: Digest,
-        signer: Option<PublicKey>,
-        made: Arc<dyn Plugin>,
-    ) -> Result<Stored, Error> {
-        let kept = self.keep_whole(context, arrival, digest.clone(), signer, made).await;
-        if kept.is_err() {
-            self.forget(vec![digest]).await;
-        }
-        kept
-    }
-
-    async fn keep_whole(
         &self,
         context: &Context,
         arrival: Arrival,
@@ -211,7 +196,7 @@ impl Inner {
     }
 
     /// Removes bytes that may no longer be named. What can't be removed is swept at a later start.
-    async fn forget(&self, digests: Vec<Digest>) {
+    pub(crate) async fn forget(&self, digests: Vec<Digest>) {
         for digest in digests {
             if let Err(error) = self.remove_unnamed(&digest).await {
                 tracing::warn!(%digest, %error, "a component that nobody has any more was not removed");

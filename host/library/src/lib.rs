@@ -189,7 +189,15 @@ impl Library {
             }
         };
         let (inner, context) = (self.0.clone(), context.clone());
-        to_its_end(async move { inner.keep(&context, arrival, digest, signer, made).await }).await
+        to_its_end(async move {
+            let kept = inner.keep(&context, arrival, digest.clone(), signer, made).await;
+            // What comes to nothing leaves no bytes.
+            if kept.is_err() {
+                inner.forget(vec![digest]).await;
+            }
+            kept
+        })
+        .await
     }
 
     /// A tenant's versions, the newest of each plugin first. Errors: [`Error::UnknownVersion`] if a plugin

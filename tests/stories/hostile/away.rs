@@ -120,12 +120,8 @@ async fn a_service_that_lies_inside_is_not_reached() {
         let host = setup(&["hostile-calls"])
             .hostile("calls")
             .env("TECHSTART_SHOPIFY_URI", format!("http://{place}:{port}"))
-            .edit(|root| {
-                // The demo lets its stand-ins lie on loopback; here nothing does.
-                let file = root.join("configs/profiles/demo/host.yaml");
-                let text = std::fs::read_to_string(&file).unwrap();
-                std::fs::write(&file, text.replace("allow: [127.0.0.0/8]", "allow: []")).unwrap();
-            })
+            // The demo lets its stand-ins lie on loopback; here nothing does.
+            .settings_instead("allow: [127.0.0.0/8]", "allow: []")
             .start()
             .await;
         let (status, body) = host.tool("escape_api", json!({"path": "shop.json"})).await;

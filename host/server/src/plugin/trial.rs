@@ -47,7 +47,7 @@ pub(super) async fn run(
         agents: BTreeMap::from([(agent.clone(), sources::caller(&authored, name.clone())?)]),
         sources: definitions,
         settings: BTreeMap::from([(name, Value::Object(authored.settings.clone()))]),
-        ..blank(remit_domain::limits::Tier::Large)?
+        ..base
     };
     sources::fill(&authored, &located, &context, &connectors).await?;
     let context = Arc::new(context);
