@@ -102,6 +102,7 @@ impl World {
         let mapping = Mapping {
             order: vec![primary.clone()],
             permissions: BTreeMap::from([(primary.clone(), Permission::Write)]),
+            scopes: BTreeMap::new(),
             sets: vec![set.clone()],
         };
         let agent = Agent {

@@ -8,7 +8,7 @@
 //! | `{CRED}_PASS` | a password |
 //! | `{CRED}_TOKEN` | an access token |
 //! | `{CRED}_URI` | where the source is; wins over what the context says |
-//! | `{CRED}_KEY_FILE` | the path of a key file (BigQuery, Google Drive) |
+//! | `{CRED}_KEY_FILE` | the path of a service account's key, a JSON file (Google's) |
 //! | `{CRED}_ACCESS_KEY`, `{CRED}_SECRET_KEY` | an S3 key |
 //! | `{CRED}_WEBHOOK` | a Slack webhook |
 //! | `{CRED}_API_KEY`, `{CRED}_BASE_URL` | a language model's key and address |
@@ -58,7 +58,7 @@ pub enum Part {
     Token,
     /// Where the source is.
     Uri,
-    /// The path of a key file.
+    /// What a key file holds.
     KeyFile,
     /// The public half of an S3 key.
     AccessKey,
@@ -162,11 +162,15 @@ impl Environment {
         match (self.plain(name), self.plain(&by_file)) {
             (Some(_), Some(_)) => Err(Error::Ambiguous(name.to_owned(), by_file)),
             (Some(value), None) => Ok(Some(value.into())),
-            (None, Some(path)) => {
-                read_value(Path::new(path)).map(Some).map_err(|reason| Error::File { variable: by_file, reason })
-            }
-            (None, None) => Ok(None),
+            (None, _) => self.file(&by_file),
         }
+    }
+
+    /// What the file holds whose path is a variable's value, without its last line feed.
+    fn file(&self, name: &str) -> Result<Option<SecretString>, Error> {
+        let Some(path) = self.plain(name) else { return Ok(None) };
+        let file = |reason| Error::File { variable: name.to_owned(), reason };
+        read_value(Path::new(path)).map(Some).map_err(file)
     }
 
     /// A variable that is no secret, as it stands.
@@ -179,7 +183,12 @@ impl Environment {
         let mut found: Option<(String, SecretString)> = None;
         for ending in part.endings() {
             let name = format!("{credentials}_{ending}");
-            let Some(value) = self.get(&name)? else { continue };
+            let value = match part {
+                // Its name says that it is a path, whatever else may be given by `…_FILE`.
+                Part::KeyFile => self.file(&name)?,
+                _ => self.get(&name)?,
+            };
+            let Some(value) = value else { continue };
             match found {
                 Some((first, _)) => return Err(Error::Ambiguous(first, name)),
                 None => found = Some((name, value)),
@@ -201,13 +210,11 @@ impl Environment {
                     Part::Password => made.password = Some(value),
                     Part::Token => made.token = Some(value),
                     Part::Uri => made.uri = Some(value),
+                    Part::KeyFile => made.key_file = Some(value),
+                    Part::AccessKey => made.access_key = Some(value.expose_secret().to_owned()),
+                    Part::SecretKey => made.secret_key = Some(value),
                     // Read by what uses them; here only their ambiguity matters.
-                    Part::KeyFile
-                    | Part::AccessKey
-                    | Part::SecretKey
-                    | Part::Webhook
-                    | Part::ApiKey
-                    | Part::BaseUrl => {}
+                    Part::Webhook | Part::ApiKey | Part::BaseUrl => {}
                 },
             }
         }
@@ -326,7 +333,8 @@ mod tests {
             ("B_PASS_FILE", write("empty", b"\n")?),
             ("C_PASS_FILE", write("long", &long)?),
             ("D_PASS_FILE", folder.path().join("none").display().to_string()),
-            ("E_KEY_FILE", "/etc/key.json".to_owned()),
+            ("E_KEY_FILE", write("key", b"{\"type\":\"service_account\"}\n")?),
+            ("F_KEY_FILE", "/nowhere/key.json".to_owned()),
         ]);
         assert_eq!(shown(env.part("A", Part::Password)), "pa ss");
         assert_eq!(shown(env.part("B", Part::Password)), "error: B_PASS_FILE names a file that is of no use: empty");
@@ -335,7 +343,8 @@ mod tests {
             "error: C_PASS_FILE names a file that is of no use: longer than 65536 bytes"
         );
         assert!(shown(env.part("D", Part::Password)).starts_with("error: D_PASS_FILE names a file"));
-        assert_eq!(shown(env.part("E", Part::KeyFile)), "/etc/key.json");
+        assert_eq!(shown(env.part("E", Part::KeyFile)), r#"{"type":"service_account"}"#);
+        assert!(shown(env.part("F", Part::KeyFile)).starts_with("error: F_KEY_FILE names a file"));
         Ok(())
     }
 

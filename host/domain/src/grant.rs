@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::{
     AgentName, SourceName, TenantId,
     data::{self, Sources},
+    scope::Scope,
     source,
     tenant::{Context, Tenants},
 };
@@ -131,6 +132,12 @@ pub fn permitted(context: &Context, agent: &AgentName, wanted: &SourceName) -> R
     Ok(mapped.min(context.ceilings.get(wanted).copied().unwrap_or(Permission::Write)))
 }
 
+/// What of a source an agent may touch: all of it, unless its mapping lists tables, collections or paths.
+pub fn scope(context: &Context, agent: &AgentName, source: &SourceName) -> Scope {
+    let mapping = context.agents.get(agent).and_then(|agent| agent.mapping.as_ref());
+    mapping.and_then(|mapping| mapping.scopes.get(source)).cloned().unwrap_or_default()
+}
+
 /// A grant in force for one call: asks the tenant's present context before every operation, so that
 /// a revocation stops the next one even while the call runs.
 #[derive(Clone)]
@@ -144,16 +151,46 @@ pub struct Permit {
     noted: bool,
 }
 
-/// Proof that a reading operation was admitted.
-#[derive(Debug, Clone, Copy)]
-pub struct Reading<'a>(PhantomData<&'a Permit>);
+/// Proof that a reading operation was admitted, within a scope.
+#[derive(Debug, Clone)]
+pub struct Reading<'a> {
+    scope: Scope,
+    permit: PhantomData<&'a Permit>,
+}
 
-/// Proof that a changing operation was admitted.
-#[derive(Debug, Clone, Copy)]
-pub struct Writing<'a>(PhantomData<&'a Permit>);
+/// Proof that a changing operation was admitted, within a scope.
+#[derive(Debug, Clone)]
+pub struct Writing<'a> {
+    scope: Scope,
+    permit: PhantomData<&'a Permit>,
+}
+
+impl Reading<'_> {
+    /// What of the source the operation may touch: the connector's to hold.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+}
+
+impl Writing<'_> {
+    /// What of the source the operation may touch: the connector's to hold.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+}
+
+impl Access<'_> {
+    /// What of the source the operation may touch: the connector's to hold.
+    pub fn scope(&self) -> &Scope {
+        match self {
+            Self::Reading(reading) => reading.scope(),
+            Self::Writing(writing) => writing.scope(),
+        }
+    }
+}
 
 /// Proof that an operation of either kind was admitted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Access<'a> {
     /// It reads.
     Reading(Reading<'a>),
@@ -169,12 +206,12 @@ impl Permit {
 
     /// Admits a reading operation. Errors: `denied` if the grant was revoked.
     pub fn read(&self) -> Result<Reading<'_>, data::Error> {
-        self.admit(Permission::Read).map(|()| Reading(PhantomData))
+        self.admit(Permission::Read).map(|scope| Reading { scope, permit: PhantomData })
     }
 
     /// Admits a changing operation. Errors: `denied` on a read grant, or if it was revoked.
     pub fn write(&self) -> Result<Writing<'_>, data::Error> {
-        self.admit(Permission::Write).map(|()| Writing(PhantomData))
+        self.admit(Permission::Write).map(|scope| Writing { scope, permit: PhantomData })
     }
 
     /// Admits an operation of the given kind. Errors as [`Self::read`] and [`Self::write`].
@@ -193,32 +230,32 @@ impl Permit {
         Ok(Self { noted: true, ..self.clone() })
     }
 
-    fn admit(&self, wanted: Permission) -> Result<(), data::Error> {
+    fn admit(&self, wanted: Permission) -> Result<Scope, data::Error> {
         let admitted = self.in_force(wanted);
         if self.noted {
             return admitted;
         }
         let used = match (&admitted, wanted) {
             (Err(_), _) => Use { denied: 1, ..Use::default() },
-            (Ok(()), Permission::Read) => Use { reads: 1, ..Use::default() },
-            (Ok(()), Permission::Write) => Use { writes: 1, ..Use::default() },
+            (Ok(_), Permission::Read) => Use { reads: 1, ..Use::default() },
+            (Ok(_), Permission::Write) => Use { writes: 1, ..Use::default() },
         };
         self.touched.note(&self.grant.source, used);
         admitted
     }
 
-    /// Whether the grant covers this and has not been revoked since the call began.
-    fn in_force(&self, wanted: Permission) -> Result<(), data::Error> {
+    /// Whether the grant covers this and has not been revoked since the call began, and its scope now.
+    fn in_force(&self, wanted: Permission) -> Result<Scope, data::Error> {
         let source = &self.grant.source;
         if wanted > self.grant.permission {
             return Err(data::Error::Denied(format!("this handle to {source} only reads")));
         }
-        let context = self.tenants.get(&self.tenant).ok();
-        let now = context.and_then(|context| permitted(&context, &self.agent, source).ok());
-        if now.is_none_or(|now| wanted > now) {
-            return Err(data::Error::Denied(format!("the grant of {source} was revoked")));
+        let revoked = || data::Error::Denied(format!("the grant of {source} was revoked"));
+        let context = self.tenants.get(&self.tenant).map_err(|_| revoked())?;
+        match permitted(&context, &self.agent, source) {
+            Ok(now) if wanted <= now => Ok(scope(&context, &self.agent, source)),
+            _ => Err(revoked()),
         }
-        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod model;
 pub mod plugin;
 pub mod schema;
+pub mod scope;
 pub mod signature;
 pub mod source;
 pub mod tenant;

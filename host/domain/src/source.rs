@@ -111,4 +111,10 @@ pub struct Credentials {
     pub token: Option<SecretString>,
     /// `{CRED}_URI`: secret too, since it may hold a password.
     pub uri: Option<SecretString>,
+    /// What the file that `{CRED}_KEY_FILE` names holds: a service account's key, as JSON.
+    pub key_file: Option<SecretString>,
+    /// `{CRED}_ACCESS_KEY`: the public half of an S3 key.
+    pub access_key: Option<String>,
+    /// `{CRED}_SECRET_KEY`: its secret half.
+    pub secret_key: Option<SecretString>,
 }

@@ -13,6 +13,7 @@ use crate::{
     AgentName, Error, PluginName, SourceName, TenantId,
     grant::Permission,
     limits::{Limits, Tier},
+    scope::Scope,
     signature::PublicKey,
     source,
 };
@@ -90,6 +91,8 @@ pub struct Mapping {
     pub order: Vec<SourceName>,
     /// The sources with what it may do; one without `permissions` is read only.
     pub permissions: BTreeMap<SourceName, Permission>,
+    /// What of each source, where that is not all.
+    pub scopes: BTreeMap<SourceName, Scope>,
     /// The tool sets (the seed's `mcpServer`), in the order written.
     pub sets: Vec<PluginName>,
 }

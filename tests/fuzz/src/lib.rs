@@ -27,6 +27,7 @@ pub fn context(limits: Limits, sources: Vec<(Arc<Definition>, Permission)>) -> A
     let mapping = Mapping {
         order: names.clone(),
         permissions: names.iter().cloned().zip(sources.iter().map(|(_, permission)| *permission)).collect(),
+        scopes: BTreeMap::new(),
         sets: Vec::new(),
     };
     let of_agent = Agent {

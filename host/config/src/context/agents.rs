@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use remit_domain::{
     AgentName, PluginName, SourceName,
     grant::Permission,
+    scope::Scope,
     tenant::{Agent, Mapping},
 };
 
@@ -63,7 +64,8 @@ impl Reader<'_> {
     }
 
     fn mapping(&mut self, pointer: &str, mapping: &authored::Mapping) -> Mapping {
-        let mut made = Mapping { order: Vec::new(), permissions: BTreeMap::new(), sets: Vec::new() };
+        let scopes = self.scopes(pointer, mapping);
+        let mut made = Mapping { order: Vec::new(), permissions: BTreeMap::new(), scopes, sets: Vec::new() };
         let defined = self.defined();
         for (at, name) in mapping.data_sources.iter().enumerate() {
             let at = format!("{pointer}/dataSources/{at}");
@@ -105,6 +107,41 @@ impl Reader<'_> {
             }
         }
         made
+    }
+
+    /// What a mapping narrows its sources to.
+    fn scopes(&mut self, pointer: &str, mapping: &authored::Mapping) -> BTreeMap<SourceName, Scope> {
+        let mut scopes = BTreeMap::new();
+        for (text, only) in &mapping.only {
+            let at = join(&join(pointer, "only"), text);
+            if !mapping.data_sources.contains(text) {
+                let fault = self.located.at_key(&at, format!("`{text}` is not among this agent's `dataSources`"));
+                self.faults.push(fault.hint_if(closest(text, mapping.data_sources.iter().map(String::as_str))));
+                continue;
+            }
+            let (Ok(name), Some(wanted)) = (SourceName::new(text), self.parts(text)) else { continue };
+            let all = [("tables", &only.tables), ("collections", &only.collections), ("paths", &only.paths)];
+            for (key, _) in all.iter().filter(|(key, listed)| *key != wanted && listed.is_some()) {
+                let message = format!("`{text}` has no `{key}`");
+                self.faults.push(self.located.at_key(&join(&at, key), message).hint(format!("it has `{wanted}`")));
+            }
+            match all.into_iter().find(|(key, _)| *key == wanted).and_then(|(_, listed)| listed.clone()) {
+                Some(listed) => drop(scopes.insert(name, Scope::only(listed))),
+                // A source that is named and not narrowed is a slip that must not open it.
+                None => self.at(&at, format!("`{text}` needs `{wanted}` here"), "or leave the source out of `only`"),
+            }
+        }
+        scopes
+    }
+
+    /// What a source consists of, as `only` names it; `None` for a source that is not defined.
+    fn parts(&self, name: &str) -> Option<&'static str> {
+        let within = |category| self.located.get(&join(&format!("/dataSources/{category}"), name));
+        if let Some(database) = within("databases") {
+            let kind = database.get("type").and_then(serde_json::Value::as_str);
+            return Some(if matches!(kind, Some("mongodb" | "documents")) { "collections" } else { "tables" });
+        }
+        (within("apis").is_some() || within("files").is_some()).then_some("paths")
     }
 
     /// Checks the names of tools, if the sets of the agent are all built.

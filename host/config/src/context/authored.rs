@@ -277,6 +277,9 @@ pub(crate) struct Mapping {
     #[serde(default)]
     #[schemars(extend("additionalProperties" = {"type": "array", "minItems": 1, "items": {"enum": ["read", "write"]}}))]
     pub permissions: BTreeMap<String, Vec<Permission>>,
+    /// What of a source it may touch, where that is not all of it.
+    #[serde(default)]
+    pub only: BTreeMap<String, Only>,
     /// The tool set that the agent calls, or a list of them.
     #[serde(default)]
     pub mcp_server: OneOrMany,
@@ -290,6 +293,22 @@ pub(crate) struct Mapping {
 pub(crate) enum Permission {
     Read,
     Write,
+}
+
+/// What of a source an agent may touch. Each kind of source takes one of these keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Only {
+    /// The tables and views, by their very names (mysql, postgres, sqlite, bigquery).
+    #[schemars(length(min = 1))]
+    pub tables: Option<Vec<String>>,
+    /// The collections, by their very names (mongodb, documents).
+    #[schemars(length(min = 1))]
+    pub collections: Option<Vec<String>>,
+    /// Paths, each with all that lies under it: of an API relative to its root, such as `orders`; of
+    /// files relative to the source's folder, such as `invoices/2026`.
+    #[schemars(length(min = 1))]
+    pub paths: Option<Vec<String>>,
 }
 
 /// Where an agent may send messages.

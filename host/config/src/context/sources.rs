@@ -105,9 +105,10 @@ impl Reader<'_> {
             Kind::Api(api) => Some(&api.credentials),
             _ => None,
         };
-        if let Some(Credentials { user, password, token, uri }) = credentials {
+        if let Some(Credentials { user, password, token, uri, key_file, access_key, secret_key }) = credentials {
             add(user.as_deref().unwrap_or_default());
-            for secret in [password, token, uri] {
+            add(access_key.as_deref().unwrap_or_default());
+            for secret in [password, token, uri, key_file, secret_key] {
                 add(secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default());
             }
         }

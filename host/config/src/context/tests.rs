@@ -266,6 +266,29 @@ fn agents_without_prompt_or_mapping_are_agents() -> Outcome {
 }
 
 #[test]
+fn a_mapping_narrows_its_sources_to_parts_of_their_kind() -> Outcome {
+    let of = |only: &str| {
+        format!(
+            r#"{{"company": {{"name": "A"}}, "dataSources": {{
+  "databases": {{"db": {{"type": "sqlite", "path": "techstart/a.db"}}, "notes": {{"type": "documents", "path": "techstart/n.db"}}}},
+  "apis": {{"shop": {{"provider": "rest", "baseUrl": "https://shop.example"}}}} }},
+ "agentMappings": {{"sales": {{"dataSources": ["db", "notes", "shop"], "only": {only} }} }} }}"#
+        )
+    };
+    let good = r#"{"db": {"tables": ["orders"]}, "notes": {"collections": ["mine"]}, "shop": {"paths": ["orders"]}}"#;
+    let context = read(&of(good), None, &[], None)?.context.ok_or("faulty")?;
+    let (agent, _) = context.agent("sales")?;
+    let scope = |name| Ok::<_, remit_domain::InvalidName>(grant::scope(&context, agent, &SourceName::new(name)?));
+    assert!(scope("db")?.holds("orders") && !scope("db")?.holds("customers"));
+    assert!(scope("notes")?.holds("mine") && !scope("notes")?.holds("others"));
+    assert!(scope("shop")?.covers("orders/1") && !scope("shop")?.covers("customers"));
+    check(
+        &of(r#"{"db": {"collections": ["orders"]}, "shops": {"paths": ["x"]}, "notes": {}}"#),
+        "c.json:4:76: `db` needs `tables` here (or leave the source out of `only`)\n",
+    )
+}
+
+#[test]
 fn names_of_tools_are_checked_where_their_sets_are_built() -> Outcome {
     let context = r#"{"company": {"name": "A"},
       "prompts": {"agents": {

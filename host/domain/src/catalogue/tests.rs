@@ -199,6 +199,7 @@ fn context(mapped: &[(&str, Permission)]) -> Context {
     let mapping = Mapping {
         order: mapped.iter().map(|(source, _)| name(source)).collect(),
         permissions: mapped.iter().map(|(source, permission)| (name(source), *permission)).collect(),
+        scopes: BTreeMap::new(),
         sets: vec![PluginName::new("crm").unwrap()],
     };
     let agent = Agent {

@@ -128,7 +128,8 @@ fn mapping(
     sets: Vec<remit_domain::PluginName>,
 ) -> Mapping {
     let permissions: BTreeMap<_, _> = permissions.into_iter().collect();
-    Mapping { order: permissions.keys().cloned().collect(), permissions, sets }
+    let order = permissions.keys().cloned().collect();
+    Mapping { order, permissions, scopes: BTreeMap::new(), sets }
 }
 
 /// An API at an address of this machine.

@@ -48,6 +48,7 @@ fn guarded(guard: &Guard, provider: Provider, uri: &str, auth: Auth) -> Result<R
         password: Some("canary-word".to_owned().into()),
         token: Some("canary-token".to_owned().into()),
         uri: Some(uri.to_owned().into()),
+        ..Credentials::default()
     };
     let api = source::Api { provider, address: "api.example".to_owned(), api_version: None, auth, credentials };
     let definition = Definition {

@@ -154,6 +154,7 @@ fn context(tenant: &TenantId, agent: &AgentName, definition: &Arc<Definition>) -
     let mapping = Mapping {
         order: vec![name.clone()],
         permissions: BTreeMap::from([(name.clone(), Permission::Write)]),
+        scopes: BTreeMap::new(),
         sets: Vec::new(),
     };
     let agent_of = Agent {
