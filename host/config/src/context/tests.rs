@@ -284,7 +284,10 @@ fn a_mapping_narrows_its_sources_to_parts_of_their_kind() -> Outcome {
     assert!(scope("shop")?.covers("orders/1") && !scope("shop")?.covers("customers"));
     check(
         &of(r#"{"db": {"collections": ["orders"]}, "shops": {"paths": ["x"]}, "notes": {}}"#),
-        "c.json:4:76: `db` needs `tables` here (or leave the source out of `only`)\n",
+        "c.json:4:85: `db` needs `tables` here (or leave the source out of `only`)\n\
+         c.json:4:86: `db` has no `collections` (it has `tables`)\n\
+         c.json:4:114: `shops` is not among this agent's `dataSources` (did you mean `shop`?)\n\
+         c.json:4:150: `notes` needs `collections` here (or leave the source out of `only`)\n",
     )
 }
 
