@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     authored::{Step, Workflow},
-    expression::{self, Reference},
+    expression::{self, Expr, Reference, Template},
     node::{CONDITIONAL, DATABASE_VERBS, KINDS, Kind, Operation},
 };
 
@@ -71,10 +71,12 @@ impl<'a> Checker<'a> {
     fn step(&mut self, step: &Step, pointer: &str, before: &BTreeSet<&str>) {
         if let Some(condition) = &step.condition {
             let at = join(pointer, "condition");
-            if expression::whole(condition) {
-                self.text(&at, condition, before);
-            } else {
-                self.complain(&at, "a condition is one expression", "write it as \"{{ … }}\", with nothing around it");
+            match expression::condition(condition) {
+                Ok(expr) => self.references(&at, &expr, before),
+                Err(message) if message == expression::NO_CONDITION => {
+                    self.complain(&at, message, "write it as \"{{ … }}\", with nothing around it");
+                }
+                Err(message) => self.faults.push(self.located.at(&at, message)),
             }
         }
         for (name, value) in &step.config {
@@ -224,13 +226,15 @@ impl<'a> Checker<'a> {
     }
 
     fn text(&mut self, pointer: &str, text: &str, before: &BTreeSet<&str>) {
-        match expression::expressions(text) {
+        match Template::read(text) {
             Err(message) => self.faults.push(self.located.at(pointer, message)),
-            Ok(found) => {
-                for reference in found.into_iter().flat_map(expression::Expression::references) {
-                    self.reference(pointer, &reference, before);
-                }
-            }
+            Ok(template) => template.expressions().for_each(|expr| self.references(pointer, expr, before)),
+        }
+    }
+
+    fn references(&mut self, pointer: &str, expr: &Expr, before: &BTreeSet<&str>) {
+        for reference in expr.references() {
+            self.reference(pointer, &reference, before);
         }
     }
 
