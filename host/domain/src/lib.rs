@@ -11,6 +11,7 @@ pub mod clock;
 pub mod conversation;
 pub mod data;
 mod error;
+pub mod execution;
 pub mod grant;
 mod id;
 pub mod library;

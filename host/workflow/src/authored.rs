@@ -32,6 +32,9 @@ pub struct Workflow {
     /// Its steps, in order.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
+    /// The steps that run when a run fails or is cancelled; expressions there know `error`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_failure: Vec<Step>,
 }
 
 /// One thing that a workflow takes.
@@ -80,8 +83,9 @@ pub struct Step {
     /// What expressions call it, as in `{{ steps.<id>.output }}`. Unique in the file, branches included.
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub id: String,
-    /// A built-in kind (mcp, agent, conditional, database, http_request, shopify, slack,
-    /// google_sheets, email), or a plugin's as `<plugin>.<node>`.
+    /// A built-in kind (mcp, agent, database, http_request, shopify, slack, google_sheets, email; and those
+    /// that lead the way: conditional, switch, foreach, parallel, set, wait, approval), or a
+    /// plugin's as `<plugin>.<node>`.
     #[serde(rename = "type")]
     pub kind: String,
     /// For people.
@@ -97,12 +101,63 @@ pub struct Step {
     /// conditional decides by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+    /// Trying again after a failure, before `on_error` decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// How long each try may take, such as `30s`, `5m`, `2h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h|d)$"))]
+    pub timeout: Option<String>,
+    /// What tells a repeated step from a new one; with it a step that was under way when the host ended is
+    /// tried again. The run and the step's place without it.
+    #[serde(rename = "idempotencyKey", skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// The steps of a conditional whose condition is true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub if_true: Vec<Step>,
     /// The steps of a conditional whose condition is false.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub if_false: Vec<Step>,
+    /// The steps that a foreach takes for each item, which expressions there call `item`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// The steps of a parallel's branches, by name: all branches run at once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub branches: BTreeMap<String, Vec<Step>>,
+    /// The steps of a switch, by the value that leads there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cases: BTreeMap<String, Vec<Step>>,
+    /// The steps of a switch whose value leads nowhere else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default: Vec<Step>,
+}
+
+/// How a failed step is tried again.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// How often in all, the first time included.
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: u32,
+    /// How long to wait before the second; `1s` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h|d)$"))]
+    pub delay: Option<String>,
+    /// By how much the wait grows each time; 2 without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1.0, max = 10.0))]
+    pub factor: Option<f64>,
+    /// The longest wait; `1m` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h|d)$"))]
+    pub max_delay: Option<String>,
+    /// Whether waits differ by chance, so that many runs don't come back at once; true without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<bool>,
+    /// The codes of the errors to try again after, such as `source_unavailable`; those that say that the same
+    /// request may be sent again, without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
 }
 
 /// What a failure does.

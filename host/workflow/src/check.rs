@@ -7,7 +7,12 @@ use std::{
 
 use remit_config::{Fault, Faults, File, Located, Report, Spot};
 
-use crate::{authored::Workflow, steps};
+use crate::{Plan, authored::Workflow, steps};
+
+/// Makes a plan of a workflow. Errors: all its faults.
+pub fn plan(file: &File, env: &BTreeSet<String>) -> Result<Plan, Faults> {
+    Plan::new(parse(file, env)?).map_err(|message| Fault::new(&file.name, Spot::START, message).into())
+}
 
 /// Reads a workflow. `env` are the variables that it may name. Errors: all faults.
 pub fn parse(file: &File, env: &BTreeSet<String>) -> Result<Workflow, Faults> {

@@ -5,11 +5,16 @@
 
 pub mod authored;
 mod check;
+mod derive;
+mod duration;
 mod expression;
 mod node;
+mod plan;
+pub mod run;
 pub mod schema;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use check::{check, parse};
+pub use check::{check, parse, plan};
+pub use plan::Plan;

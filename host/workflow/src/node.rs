@@ -31,7 +31,7 @@ pub(crate) enum Operation {
 pub(crate) const DATABASE_VERBS: [&str; 9] =
     ["select", "query", "insert", "update", "delete", "execute", "find", "aggregate", "count"];
 
-/// All built-in kinds but `conditional`, which is no step of its own but a fork.
+/// All built-in kinds that do something.
 pub(crate) const KINDS: [Kind; 8] = [
     Kind {
         name: "mcp",
@@ -108,5 +108,38 @@ pub(crate) const KINDS: [Kind; 8] = [
     },
 ];
 
-/// The fork.
-pub(crate) const CONDITIONAL: &str = "conditional";
+/// A kind of step that leads the way, and what it holds.
+pub(crate) struct Way {
+    pub name: &'static str,
+    /// The keys that hold steps: those of no other kind. At least one must hold some.
+    pub steps: &'static [&'static str],
+    /// Whether `condition` decides the way, and so must be there.
+    pub condition: bool,
+    /// Keys of `config` that must be there.
+    pub required: &'static [&'static str],
+    /// All keys of `config`; `None` where they are the author's own.
+    pub config: Option<&'static [&'static str]>,
+}
+
+/// All of them.
+pub(crate) const WAYS: [Way; 7] = [
+    Way { name: "conditional", steps: &["if_true", "if_false"], condition: true, required: &[], config: Some(&[]) },
+    Way {
+        name: "switch",
+        steps: &["cases", "default"],
+        condition: false,
+        required: &["value"],
+        config: Some(&["value"]),
+    },
+    Way {
+        name: "foreach",
+        steps: &["steps"],
+        condition: false,
+        required: &["items"],
+        config: Some(&["items", "concurrency"]),
+    },
+    Way { name: "parallel", steps: &["branches"], condition: false, required: &[], config: Some(&[]) },
+    Way { name: "set", steps: &[], condition: false, required: &[], config: None },
+    Way { name: "wait", steps: &[], condition: false, required: &[], config: Some(&["duration", "until"]) },
+    Way { name: "approval", steps: &[], condition: false, required: &[], config: Some(&["message", "approvers"]) },
+];

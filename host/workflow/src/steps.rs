@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use crate::{
     authored::{Step, Workflow},
+    duration,
     expression::{self, Expr, Reference, Template},
-    node::{CONDITIONAL, DATABASE_VERBS, KINDS, Kind, Operation},
+    node::{DATABASE_VERBS, KINDS, Kind, Operation, WAYS},
+    plan::MAX_CONCURRENCY,
 };
 
 /// Checks what the shape of a file does not say.
@@ -20,13 +22,17 @@ pub(crate) fn check(located: &Located, workflow: &Workflow, env: &BTreeSet<Strin
         inputs: workflow.inputs.as_ref().map(|inputs| inputs.keys().map(String::as_str).collect()),
         all: BTreeMap::new(),
         seen: BTreeSet::new(),
+        around: Vec::new(),
         faults: Vec::new(),
     };
     collect(&workflow.steps, "/steps", &mut checker.all);
+    collect(&workflow.on_failure, "/onFailure", &mut checker.all);
     let before = checker.steps(&workflow.steps, "/steps", BTreeSet::new());
     for (name, output) in &workflow.outputs {
         checker.texts(&join("/outputs", name), output, &before);
     }
+    checker.around.push("error");
+    checker.steps(&workflow.on_failure, "/onFailure", before);
     checker.faults
 }
 
@@ -35,9 +41,20 @@ fn collect<'a>(steps: &'a [Step], pointer: &str, all: &mut BTreeMap<&'a str, Str
     for (at, step) in steps.iter().enumerate() {
         let pointer = format!("{pointer}/{at}");
         all.entry(&step.id).or_insert_with(|| pointer.clone());
-        collect(&step.if_true, &format!("{pointer}/if_true"), all);
-        collect(&step.if_false, &format!("{pointer}/if_false"), all);
+        for (key, steps) in within(step) {
+            collect(steps, &format!("{pointer}{key}"), all);
+        }
     }
+}
+
+/// The steps within a step, by the pointer from it to them.
+fn within(step: &Step) -> Vec<(String, &[Step])> {
+    let plain = [("/if_true", &step.if_true), ("/if_false", &step.if_false), ("/steps", &step.steps)];
+    let named = step.branches.iter().map(|(name, steps)| (join("/branches", name), steps));
+    let cases = step.cases.iter().map(|(name, steps)| (join("/cases", name), steps));
+    let plain = plain.into_iter().map(|(key, steps)| (key.to_owned(), steps));
+    let all = plain.chain(named).chain(cases).chain([("/default".to_owned(), &step.default)]);
+    all.map(|(key, steps)| (key, steps.as_slice())).collect()
 }
 
 struct Checker<'a> {
@@ -46,6 +63,8 @@ struct Checker<'a> {
     inputs: Option<BTreeSet<&'a str>>,
     all: BTreeMap<&'a str, String>,
     seen: BTreeSet<&'a str>,
+    /// Names that only the steps here know: an item of a foreach, the error of a failed run.
+    around: Vec<&'static str>,
     faults: Vec<Fault>,
 }
 
@@ -60,12 +79,28 @@ impl<'a> Checker<'a> {
             }
             self.step(step, &pointer, &before);
             before.insert(&step.id);
-            // Neither branch sees the other's steps: one of the two never runs.
-            let after_true = self.steps(&step.if_true, &join(&pointer, "if_true"), before.clone());
-            let after_false = self.steps(&step.if_false, &join(&pointer, "if_false"), before);
-            before = after_true.into_iter().chain(after_false).collect();
+            before = self.inside(step, &pointer, before);
         }
         before
+    }
+
+    /// Checks the steps within a step; what has run after them.
+    fn inside(&mut self, step: &'a Step, pointer: &str, before: BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+        let mut after = before.clone();
+        let loops = step.kind == "foreach";
+        if loops {
+            self.around.extend(["item", "index"]);
+        }
+        for (key, steps) in within(step) {
+            // No branch sees another's steps: of a fork only one runs, and those of a parallel run at once.
+            let left = self.steps(steps, &format!("{pointer}{key}"), before.clone());
+            // An item's steps are its own.
+            after.extend(left.into_iter().filter(|_| !loops));
+        }
+        if loops {
+            self.around.truncate(self.around.len().saturating_sub(2));
+        }
+        after
     }
 
     fn step(&mut self, step: &Step, pointer: &str, before: &BTreeSet<&str>) {
@@ -82,15 +117,12 @@ impl<'a> Checker<'a> {
         for (name, value) in &step.config {
             self.texts(&join(&join(pointer, "config"), name), value, before);
         }
-        if step.kind == CONDITIONAL {
-            self.conditional(step, pointer);
-            return;
+        if let Some(key) = &step.idempotency_key {
+            self.text(&join(pointer, "idempotencyKey"), key, before);
         }
-        for (key, steps) in [("if_true", &step.if_true), ("if_false", &step.if_false)] {
-            if !steps.is_empty() {
-                let fault = self.located.at_key(&join(pointer, key), format!("`{key}` belongs to a conditional"));
-                self.faults.push(fault);
-            }
+        self.way(step, pointer);
+        if WAYS.iter().any(|way| way.name == step.kind) {
+            return;
         }
         match KINDS.iter().find(|kind| kind.name == step.kind) {
             Some(kind) => self.built_in(kind, step, pointer),
@@ -98,15 +130,79 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn conditional(&mut self, step: &Step, pointer: &str) {
-        if step.condition.is_none() {
-            self.faults.push(self.located.at(pointer, "a conditional needs `condition`"));
+    /// What a step that leads the way must hold, and what others must not.
+    fn way(&mut self, step: &Step, pointer: &str) {
+        let way = WAYS.iter().find(|way| way.name == step.kind);
+        for way in WAYS.iter().filter(|way| way.name != step.kind) {
+            for key in way.steps.iter().filter(|key| self.located.get(&join(pointer, key)).is_some()) {
+                let fault = self.located.at_key(&join(pointer, key), format!("`{key}` belongs to a {}", way.name));
+                self.faults.push(fault);
+            }
         }
-        if step.if_true.is_empty() && step.if_false.is_empty() {
-            self.faults.push(self.located.at(pointer, "a conditional needs `if_true` or `if_false`"));
+        let Some(way) = way else { return };
+        let config = join(pointer, "config");
+        let place = if self.located.get(&config).is_some() { config.as_str() } else { pointer };
+        if way.condition && step.condition.is_none() {
+            self.faults.push(self.located.at(pointer, format!("a {} needs `condition`", way.name)));
         }
-        if !step.config.is_empty() {
-            self.faults.push(self.located.at_key(&join(pointer, "config"), "a conditional has no `config`"));
+        let filled = |key: &str| {
+            within(step)
+                .iter()
+                .any(|(at, steps)| at.trim_start_matches('/').split('/').next() == Some(key) && !steps.is_empty())
+        };
+        if !way.steps.is_empty() && !way.steps.iter().any(|key| filled(key)) {
+            let keys = way.steps.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
+            self.faults.push(self.located.at(pointer, format!("a {} needs {keys}", way.name)));
+        }
+        for key in way.required.iter().filter(|key| !step.config.contains_key(**key)) {
+            self.faults.push(self.located.at(place, format!("a step of type {} needs `{key}`", way.name)));
+        }
+        if let Some(known) = way.config {
+            for key in step.config.keys().filter(|key| !known.contains(&key.as_str())) {
+                let fault = self.located.at_key(&join(&config, key), format!("a {} has no `{key}`", way.name));
+                self.faults.push(fault.hint_if(one_of(key, known.iter().copied())));
+            }
+        }
+        if step.retry.is_some() {
+            let fault = self.located.at_key(&join(pointer, "retry"), format!("a {} is not tried again", way.name));
+            self.faults.push(fault.hint("`retry` belongs to steps that do something"));
+        }
+        if step.timeout.is_some() && way.name != "approval" {
+            let fault = self.located.at_key(&join(pointer, "timeout"), format!("a {} has no timeout", way.name));
+            self.faults.push(fault.hint("`timeout` belongs to steps that do something, and to an approval"));
+        }
+        match way.name {
+            "foreach" => self.foreach(step, &config),
+            "wait" => self.wait(step, place),
+            _ => {}
+        }
+    }
+
+    fn foreach(&mut self, step: &Step, config: &str) {
+        let at = join(config, "items");
+        match step.config.get("items") {
+            Some(Value::String(text)) if expression::condition(text).is_ok() => {}
+            None | Some(Value::Array(_)) => {}
+            Some(_) => self.complain(&at, "`items` is a list", "write it out, or as one expression"),
+        }
+        if step
+            .config
+            .get("concurrency")
+            .is_some_and(|it| !it.as_u64().is_some_and(|it| (1..=MAX_CONCURRENCY).contains(&it)))
+        {
+            let message = format!("`concurrency` is a whole number from 1 to {MAX_CONCURRENCY}");
+            self.faults.push(self.located.at(&join(config, "concurrency"), message));
+        }
+    }
+
+    fn wait(&mut self, step: &Step, place: &str) {
+        match (step.config.get("duration"), step.config.get("until")) {
+            (Some(Value::String(text)), None) if !text.contains("{{") && duration::read(text).is_none() => {
+                let at = join(place, "duration");
+                self.complain(&at, format!("`{text}` is not a duration"), "such as `30s`, `5m`, `2h`, `1d`");
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+            _ => self.faults.push(self.located.at(place, "a step of type wait needs either `duration` or `until`")),
         }
     }
 
@@ -116,9 +212,10 @@ impl<'a> Checker<'a> {
             PluginName::new(plugin).is_ok() && !node.is_empty() && node.chars().all(fit)
         });
         if !named {
-            let known = KINDS.iter().map(|kind| kind.name).chain([CONDITIONAL]);
-            let fault = self.located.at(&join(pointer, "type"), format!("unknown kind of step `{}`", step.kind));
-            self.faults.push(fault.hint_if(one_of(&step.kind, known)));
+            let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).chain(WAYS.iter().map(|way| way.name)).collect();
+            let near = closest(&step.kind, known.iter().copied());
+            let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
+            self.complain(&join(pointer, "type"), format!("unknown kind of step `{}`", step.kind), hint);
         }
     }
 
@@ -263,7 +360,19 @@ impl<'a> Checker<'a> {
                 let hint = known.unwrap_or_else(|| "the operator lists them: `env` in host.yaml".to_owned());
                 self.complain(pointer, format!("workflows may not read the variable `{name}`"), hint);
             }
-            _ => {}
+            ["inputs" | "context" | "now" | "env", ..] => {}
+            ["steps"] => self.complain(pointer, "`steps` without the id of one", "as in `steps.a.output`"),
+            [name, ..] if self.around.contains(name) => {}
+            [name @ ("item" | "index"), ..] => {
+                self.complain(pointer, format!("there is no `{name}` here"), "only the steps of a foreach have one");
+            }
+            [name, ..] => {
+                let known = ["inputs", "steps", "context", "env", "now"].into_iter().chain(self.around.iter().copied());
+                let hint = one_of(name, known);
+                let fault = self.located.at(pointer, format!("there is no `{name}` here"));
+                self.faults.push(fault.hint_if(hint));
+            }
+            [] => {}
         }
     }
 

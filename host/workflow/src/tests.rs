@@ -151,7 +151,7 @@ fn each_kind_says_what_it_needs() {
         (
             "conditional",
             "    config: {a: 1}\n",
-            "w.yml:3:5: a conditional needs `condition`\nw.yml:3:5: a conditional needs `if_true` or `if_false`\nw.yml:5:5: a conditional has no `config`",
+            "w.yml:3:5: a conditional needs `condition`\nw.yml:3:5: a conditional needs `if_true` or `if_false`\nw.yml:5:14: a conditional has no `a`",
         ),
         (
             "p.n",
@@ -163,7 +163,45 @@ fn each_kind_says_what_it_needs() {
         (
             "p.",
             "",
-            "w.yml:4:11: unknown kind of step `p.` (known: mcp, agent, database, http_request, shopify, slack, google_sheets, email, conditional)",
+            "w.yml:4:11: unknown kind of step `p.` (known: mcp, agent, database, http_request, shopify, slack, google_sheets, email, conditional, switch, foreach, parallel, set, wait, approval)",
+        ),
+        (
+            "foreach",
+            "    config: {items: \"{{ inputs.list }} x\", concurrency: 0, size: 1}\n",
+            "w.yml:3:5: a foreach needs `steps`\n\
+             w.yml:5:21: `items` is a list (write it out, or as one expression)\n\
+             w.yml:5:58: `concurrency` is a whole number from 1 to 100\n\
+             w.yml:5:61: a foreach has no `size` (known: items, concurrency)",
+        ),
+        (
+            "foreach",
+            "    config: {items: [1]}\n    steps: [{id: y, type: p.n, config: {a: \"{{ item }} {{ index }} {{ error }}\"}}]\n",
+            "w.yml:6:44: there is no `error` here (known: inputs, steps, context, env, now, item, index)",
+        ),
+        (
+            "switch",
+            "    cases: {}\n",
+            "w.yml:3:5: a step of type switch needs `value`\nw.yml:3:5: a switch needs `cases` or `default`",
+        ),
+        ("parallel", "", "w.yml:3:5: a parallel needs `branches`"),
+        ("wait", "", "w.yml:3:5: a step of type wait needs either `duration` or `until`"),
+        (
+            "wait",
+            "    config: {duration: 5 minutes}\n    retry: {attempts: 2}\n    timeout: 5s\n",
+            "w.yml:5:24: `5 minutes` is not a duration (such as `30s`, `5m`, `2h`, `1d`)\n\
+             w.yml:6:5: a wait is not tried again (`retry` belongs to steps that do something)\n\
+             w.yml:7:5: a wait has no timeout (`timeout` belongs to steps that do something, and to an approval)",
+        ),
+        (
+            "p.n",
+            "    config: {a: \"{{ item }}\"}\n",
+            "w.yml:5:17: there is no `item` here (only the steps of a foreach have one)",
+        ),
+        ("p.n", "    config: {a: \"{{ stps.x }}\"}\n", "w.yml:5:17: there is no `stps` here (did you mean `steps`?)"),
+        (
+            "p.n",
+            "    config: {a: \"{{ now <  }}\"}\n",
+            "w.yml:5:17: `{{ now < }}` at its end: something is missing here",
         ),
     ] {
         faults(&step(kind, rest), &format!("{expect}\n"));

@@ -17,9 +17,21 @@ pub(crate) enum Expr {
     Not(Box<Expr>),
     Negative(Box<Expr>),
     Binary(Operator, Box<Expr>, Box<Expr>),
-    Choice { condition: Box<Expr>, then: Box<Expr>, otherwise: Box<Expr> },
-    Test { of: Box<Expr>, test: Test, negated: bool },
-    Filter { of: Box<Expr>, filter: Filter, arguments: Vec<Expr> },
+    Choice {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
+    Test {
+        of: Box<Expr>,
+        test: Test,
+        negated: bool,
+    },
+    Filter {
+        of: Box<Expr>,
+        filter: Filter,
+        arguments: Vec<Expr>,
+    },
 }
 
 /// What stands between two operands.

@@ -39,6 +39,12 @@ impl std::fmt::Display for Failure {
 pub(crate) trait Names {
     /// What one stands for; `None` if there is none of that name.
     fn get(&self, name: &str) -> Option<&Value>;
+
+    /// A member of a name that is no value itself; `None` for names that are values.
+    fn member(&self, name: &str, member: &str) -> Option<Option<&Value>> {
+        let _ = (name, member);
+        None
+    }
 }
 
 type Evaluated = Result<Value, Failure>;
@@ -102,18 +108,35 @@ impl Expr {
     fn reach<'n>(&self, names: &'n dyn Names) -> Result<Option<&'n Value>, Failure> {
         match self {
             Self::Name(name) => names.get(name).map(Some).ok_or_else(|| Failure::Missing(name.clone())),
+            Self::Member(of, name) if names.member(root(of), name).is_some() => {
+                let found = names.member(root(of), name).flatten();
+                found.map(Some).ok_or_else(|| Failure::Missing(format!("{}.{name}", root(of))))
+            }
             Self::Member(of, name) => match of.reach(names)? {
                 // A text or list has a length, which is computed.
                 Some(found) if name == "length" && !found.is_object() => Ok(None),
                 Some(found) => member(found, name, self).map(Some),
                 None => Ok(None),
             },
+            Self::Index(of, index) if !root(of).is_empty() && names.member(root(of), "").is_some() => {
+                let name = text(&index.evaluate(names)?);
+                let found = names.member(root(of), &name).flatten();
+                found.map(Some).ok_or_else(|| Failure::Missing(format!("{}.{name}", root(of))))
+            }
             Self::Index(of, index) => match of.reach(names)? {
                 Some(found) => at(found, &index.evaluate(names)?).map(Some),
                 None => Ok(None),
             },
             _ => Ok(None),
         }
+    }
+}
+
+/// The name that an expression is; empty if it is anything else.
+fn root(expr: &Expr) -> &str {
+    match expr {
+        Expr::Name(name) => name,
+        _ => "",
     }
 }
 

@@ -72,9 +72,9 @@ fn list(filter: Filter, items: &[Value], arguments: &[Value]) -> Filtered {
         Filter::Last => items.last().cloned().ok_or_else(|| Failure::Missing("the last of an empty list".into())),
         Filter::Sum => match first {
             None => items.iter().try_fold(Value::from(0), |sum, item| arithmetic(Operator::Add, &sum, item)),
-            Some(name) => pluck(items, name)?
-                .iter()
-                .try_fold(Value::from(0), |sum, item| arithmetic(Operator::Add, &sum, item)),
+            Some(name) => {
+                pluck(items, name)?.iter().try_fold(Value::from(0), |sum, item| arithmetic(Operator::Add, &sum, item))
+            }
         },
         Filter::Least | Filter::Most => {
             let mut best = None;
@@ -176,9 +176,7 @@ fn round(value: &Number, places: Option<&Value>) -> Filtered {
     };
     // Halves away from zero, as people round money.
     let rounded = decimal(value)
-        .map(|decimal| {
-            decimal.round_dp_with_strategy(places, rust_decimal::RoundingStrategy::MidpointAwayFromZero)
-        })
+        .map(|decimal| decimal.round_dp_with_strategy(places, rust_decimal::RoundingStrategy::MidpointAwayFromZero))
         .and_then(number);
     Ok(Value::Number(rounded.unwrap_or_else(|| value.clone())))
 }

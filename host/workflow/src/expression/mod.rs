@@ -19,11 +19,11 @@ mod tests;
 
 use serde_json::{Map, Value};
 
+use self::evaluate::{MAX_MADE, text};
 pub(crate) use self::{
-    ast::{Expr, Operator, Reference, Test},
+    ast::{Expr, Filter, Operator, Reference, Test},
     evaluate::{Failure, Names, boolean, kind},
 };
-use self::evaluate::{MAX_MADE, text};
 
 /// A text that may hold expressions, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,15 +173,18 @@ impl Form {
     pub(crate) fn fill(&self, names: &dyn Names) -> Result<Value, Unfilled> {
         match self {
             Self::Plain(value) => Ok(value.clone()),
-            Self::Text(template) => template.fill(names).map_err(|failure| Unfilled { pointer: String::new(), failure }),
+            Self::Text(template) => {
+                template.fill(names).map_err(|failure| Unfilled { pointer: String::new(), failure })
+            }
             Self::List(items) => {
-                let filled = items.iter().enumerate().map(|(at, item)| item.fill(names).map_err(|it| it.under(&at.to_string())));
+                let filled =
+                    items.iter().enumerate().map(|(at, item)| item.fill(names).map_err(|it| it.under(&at.to_string())));
                 filled.collect()
             }
             Self::Object(members) => {
-                let filled = members.iter().map(|(name, member)| {
-                    Ok((name.clone(), member.fill(names).map_err(|it| it.under(name))?))
-                });
+                let filled = members
+                    .iter()
+                    .map(|(name, member)| Ok((name.clone(), member.fill(names).map_err(|it| it.under(name))?)));
                 filled.collect::<Result<Map<_, _>, Unfilled>>().map(Value::Object)
             }
         }

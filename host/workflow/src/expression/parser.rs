@@ -95,22 +95,14 @@ impl Parser<'_> {
             if this.sign("?") {
                 let then = Box::new(this.choice()?);
                 this.expect(":")?;
-                return Ok(Expr::Choice {
-                    condition: Box::new(first),
-                    then,
-                    otherwise: Box::new(this.choice()?),
-                });
+                return Ok(Expr::Choice { condition: Box::new(first), then, otherwise: Box::new(this.choice()?) });
             }
             Ok(first)
         })
     }
 
     /// Operands of one binding joined from the left: each makes the tree a level deeper.
-    fn joined(
-        &mut self,
-        operand: fn(&mut Self) -> Parsed,
-        operator: fn(&mut Self) -> Option<Operator>,
-    ) -> Parsed {
+    fn joined(&mut self, operand: fn(&mut Self) -> Parsed, operator: fn(&mut Self) -> Option<Operator>) -> Parsed {
         let mut left = operand(self)?;
         let before = self.depth;
         while let Some(operator) = operator(self) {
@@ -175,10 +167,7 @@ impl Parser<'_> {
         };
         self.at += 1;
         let right = self.other()?;
-        if matches!(
-            self.peek(),
-            Some(Token::Sign("==" | "===" | "!=" | "!==" | "<" | "<=" | ">" | ">="))
-        ) {
+        if matches!(self.peek(), Some(Token::Sign("==" | "===" | "!=" | "!==" | "<" | "<=" | ">" | ">="))) {
             return Err(self.fault("two comparisons in a row: join them by `and`"));
         }
         Ok(Expr::Binary(operator, Box::new(left), Box::new(right)))

@@ -161,7 +161,10 @@ fn what_cant_be_read_is_said_with_its_place() {
         ("{{ a | join(1, 2) }}", "`{{ a | join(1, 2) }}` at its end: `join` takes 0 to 1 arguments"),
         ("{{ now() }}", "`{{ now() }}` at `now()`: there are no functions: `now` may be a filter, as in `a | now`"),
         ("{{ a # b }}", "`{{ a # b }}` at `# b`: `#` is not part of the language"),
-        ("{{ 99999999999999999999 }}", "`{{ 99999999999999999999 }}` at `99999999999999999999`: `99999999999999999999` is too large"),
+        (
+            "{{ 99999999999999999999 }}",
+            "`{{ 99999999999999999999 }}` at `99999999999999999999`: `99999999999999999999` is too large",
+        ),
     ] {
         assert_eq!(Template::read(text).map(drop), Err(expect.to_owned()), "{text}");
     }
@@ -174,7 +177,8 @@ fn what_cant_be_read_is_said_with_its_place() {
 
 #[test]
 fn a_condition_is_one_expression() {
-    for (text, is) in [("{{ a }}", true), (" {{ a }}\n", true), ("{{ a }} x", false), ("{{a}}{{b}}", false), ("a", false)]
+    for (text, is) in
+        [("{{ a }}", true), (" {{ a }}\n", true), ("{{ a }} x", false), ("{{a}}{{b}}", false), ("a", false)]
     {
         assert_eq!(condition(text).is_ok(), is, "{text}");
     }
@@ -183,9 +187,8 @@ fn a_condition_is_one_expression() {
 #[test]
 fn references_are_found_outside_texts() {
     let refs = |text: &str| {
-        let shown = |reference: Reference| {
-            format!("{}{}", reference.path.join("."), if reference.guarded { "?" } else { "" })
-        };
+        let shown =
+            |reference: Reference| format!("{}{}", reference.path.join("."), if reference.guarded { "?" } else { "" });
         parser::parse(text).unwrap().references().into_iter().map(shown).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(refs("steps.a.output.x < 0.3"), "steps.a.output.x");

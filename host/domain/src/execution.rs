@@ -1,0 +1,263 @@
+//! Port: runs of workflows, and the journal that makes them last.
+//!
+//! A run is made once and then only added to. What a step came to is recorded before the next begins; a
+//! host that takes a run up again asks the journal what is recorded at each place, and goes on where
+//! nothing is.
+//!
+//! Deliberately absent: what a workflow is (`remit-workflow`), and secrets: none is ever handed over here.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{Error, TenantId};
+
+/// A run's name: a UUID of version 7, so that they sort by when they began.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// A new one.
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7().to_string())
+    }
+
+    /// One that a client names; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        uuid::Uuid::try_parse(text).ok().map(|id| Self(id.to_string()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for RunId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A run as it was begun. Nothing of it changes afterwards.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The SHA-256 of the definition, in hex.
+    pub digest: String,
+    /// The definition, as JSON: a file that changes meanwhile changes the next run.
+    pub definition: Value,
+    /// What it was given, defaults filled in.
+    pub inputs: Value,
+    /// What expressions call `context`: the company and the agent, nothing secret.
+    pub context: Value,
+    /// When it began: what expressions call `now`.
+    pub began: OffsetDateTime,
+    /// What makes a repeated start the same run.
+    pub key: Option<String>,
+    /// Who asked, as the host knows it, for the records of what it does.
+    pub asked_by: Option<String>,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It goes on.
+    Running,
+    /// It came to its end.
+    Completed,
+    /// A step failed and nothing caught it.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+    /// A step was under way when the host ended, and may have taken effect: a person decides.
+    Interrupted,
+}
+
+impl Status {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Stable, as the HTTP API's codes are.
+    pub code: String,
+    /// For people; nothing secret, no host names.
+    pub message: String,
+    /// Whether the same step may be tried again as it is.
+    pub retriable: bool,
+    /// How long to wait first, if known.
+    pub retry_after_ms: Option<u32>,
+    /// Where it failed, if not at the step itself.
+    pub path: Option<String>,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// This.
+    Done(Value),
+    /// Its condition was false.
+    Skipped,
+    /// It failed; what later steps see of that is in the output.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What expressions find, where the run goes on.
+        output: Value,
+    },
+}
+
+/// Something that a run's journal holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Entry {
+    /// A step is about to be tried.
+    Began {
+        /// Where: `a`, or `loop[3].b` inside a foreach.
+        path: String,
+        /// From 1.
+        attempt: u32,
+        /// When.
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        /// What it was given, expressions filled in.
+        input: Value,
+        /// Until when it waits, if it does nothing else.
+        #[serde(with = "time::serde::rfc3339::option")]
+        until: Option<OffsetDateTime>,
+    },
+    /// A step is over.
+    Ended {
+        /// Where.
+        path: String,
+        /// When.
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        /// What it came to.
+        outcome: Outcome,
+    },
+    /// Somebody gave a signal.
+    Signalled {
+        /// Its name.
+        name: String,
+        /// When.
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        /// What came with it.
+        payload: Value,
+        /// Who gave it.
+        by: Option<String>,
+    },
+    /// A person decided on a step that was interrupted.
+    Resolved {
+        /// Where.
+        path: String,
+        /// When.
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        /// How.
+        choice: Choice,
+    },
+}
+
+/// What becomes of an interrupted step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// It is tried again.
+    Rerun,
+    /// It counts as skipped.
+    Skip,
+}
+
+/// What is recorded at a place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recorded {
+    /// Nothing: it was never reached.
+    Nothing,
+    /// It was begun, and how it ended nobody knows.
+    Began {
+        /// The last try.
+        attempt: u32,
+        /// Until when it waits.
+        until: Option<OffsetDateTime>,
+        /// What a person decided.
+        resolved: Option<Choice>,
+    },
+    /// It is over.
+    Ended(Outcome),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// Anything but [`Status::Running`].
+    pub status: Status,
+    /// When.
+    pub at: OffsetDateTime,
+    /// What it answers, if it completed.
+    pub outputs: Option<Value>,
+    /// Why it did not.
+    pub failure: Option<Failure>,
+}
+
+/// What came of making a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// It is new.
+    New,
+    /// The tenant's key was used for this one before.
+    Before(RunId),
+}
+
+/// Port: the journal of runs. What a method confirms outlasts the process, and the machine's power.
+#[async_trait]
+pub trait Executions: Send + Sync {
+    /// Makes a run. Of two with one tenant and key, only the first is made.
+    async fn make(&self, run: &Run) -> Result<Made, Error>;
+
+    /// Adds entries to a run's journal, all or none.
+    async fn append(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error>;
+
+    /// What is recorded at a place.
+    async fn recorded(&self, run: &RunId, path: &str) -> Result<Recorded, Error>;
+
+    /// The first signal of a name: what came with it, and who gave it.
+    async fn signal(&self, run: &RunId, name: &str) -> Result<Option<(Value, Option<String>)>, Error>;
+
+    /// Ends a run, with the last entries of its journal.
+    async fn end(&self, run: &RunId, entries: &[Entry], end: &End) -> Result<(), Error>;
+
+    /// Opens a run that ended again, for one who decided on a step or wants it tried again.
+    async fn reopen(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error>;
+
+    /// The runs that have not ended, oldest first: those that a host takes up when it starts.
+    async fn unfinished(&self) -> Result<Vec<Run>, Error>;
+}

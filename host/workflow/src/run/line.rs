@@ -1,0 +1,580 @@
+//! A line of steps, one after another, and what each of them does.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use futures::{StreamExt as _, stream};
+use remit_domain::{
+    AgentName, Error,
+    execution::{Choice, Entry, Failure, Outcome, Recorded, Run},
+};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use super::{Interpreter, Live, Scope, Work};
+use crate::{
+    authored::OnError,
+    duration,
+    expression::{Form, boolean, kind},
+    plan::{Job, Kind, Plan, Step},
+};
+
+/// The most bytes that a step's output may have, as JSON: it is kept in memory and in the journal.
+pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+
+/// Why a line ends before its last step.
+#[derive(Debug)]
+pub(super) enum Halt {
+    Failed(Failure),
+    Cancelled,
+    Interrupted(Failure),
+    /// What happened can't be recorded.
+    Journal(Error),
+}
+
+/// What a line of steps is run with.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'l> {
+    pub(super) with: &'l Interpreter,
+    pub(super) run: &'l Run,
+    pub(super) plan: &'l Plan,
+    /// Whether the run was begun before, so that something may be recorded.
+    pub(super) again: bool,
+    pub(super) live: &'l Live,
+    /// Whether cancelling the run ends it.
+    pub(super) stoppable: bool,
+}
+
+type Running<'f, T> = Pin<Box<dyn Future<Output = Result<T, Halt>> + Send + 'f>>;
+
+pub(super) fn failure(code: &str, message: impl Into<String>, path: Option<&str>) -> Failure {
+    let path = path.map(str::to_owned);
+    Failure { code: code.to_owned(), message: message.into(), retriable: false, retry_after_ms: None, path }
+}
+
+impl<'l> Line<'l> {
+    /// Runs steps. `tail` holds entries that go to the journal with the next that must: what a step came to is
+    /// recorded with the beginning of the next, in one commit.
+    pub(super) fn steps<'f>(
+        self,
+        steps: &'f [Step],
+        prefix: &'f str,
+        scope: &'f mut Scope<'_>,
+        tail: &'f mut Vec<Entry>,
+    ) -> Running<'f, ()>
+    where
+        'l: 'f,
+    {
+        Box::pin(async move {
+            for step in steps {
+                if self.stoppable && self.live.cancel.is_cancelled() {
+                    return Err(Halt::Cancelled);
+                }
+                let path = format!("{prefix}{}", step.id);
+                let outcome = match self.with.recorded(self.run, &path, self.again).await? {
+                    Recorded::Ended(outcome) => {
+                        // What ran within it stands in the journal, and later steps may read of it.
+                        self.revisit(step, prefix, scope, tail, &outcome).await?;
+                        outcome
+                    }
+                    before => {
+                        let outcome = self.step(step, &path, prefix, scope, tail, before).await?;
+                        tail.push(Entry::Ended {
+                            path: path.clone(),
+                            at: self.with.timer.now(),
+                            outcome: outcome.clone(),
+                        });
+                        outcome
+                    }
+                };
+                match outcome {
+                    Outcome::Done(output) => scope.left(&step.id, output),
+                    Outcome::Skipped => scope.left(&step.id, json!({"skipped": true})),
+                    Outcome::Failed { output, .. } if step.on_error == OnError::Continue => {
+                        scope.left(&step.id, output);
+                    }
+                    Outcome::Failed { failure, .. } => return Err(Halt::Failed(failure)),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a step that is over, for what the steps within it left.
+    async fn revisit(
+        self,
+        step: &Step,
+        prefix: &str,
+        scope: &mut Scope<'_>,
+        tail: &mut Vec<Entry>,
+        outcome: &Outcome,
+    ) -> Result<(), Halt> {
+        let branch = match (&step.kind, outcome) {
+            (_, Outcome::Skipped) => return Ok(()),
+            (Kind::Conditional { then, otherwise, .. }, Outcome::Done(output)) => {
+                if output.get("result") == Some(&Value::Bool(true)) { then } else { otherwise }
+            }
+            (Kind::Switch { cases, default, .. }, Outcome::Done(output)) => {
+                let taken = output.get("case").and_then(Value::as_str);
+                cases.iter().find(|(name, _)| Some(name.as_str()) == taken).map_or(default, |(_, steps)| steps)
+            }
+            (Kind::Parallel(branches), _) => {
+                for (_, steps) in branches {
+                    self.left_by(steps, prefix, scope).await?;
+                }
+                return Ok(());
+            }
+            // Where it failed, what ran before that is there.
+            (Kind::Conditional { then, otherwise, .. }, Outcome::Failed { .. }) => {
+                self.left_by(then, prefix, scope).await?;
+                return self.left_by(otherwise, prefix, scope).await;
+            }
+            (Kind::Switch { cases, default, .. }, Outcome::Failed { .. }) => {
+                for (_, steps) in cases {
+                    self.left_by(steps, prefix, scope).await?;
+                }
+                return self.left_by(default, prefix, scope).await;
+            }
+            _ => return Ok(()),
+        };
+        self.steps(branch, prefix, scope, tail).await
+    }
+
+    /// Notes what those of some steps left that are recorded as over.
+    fn left_by<'f>(self, steps: &'f [Step], prefix: &'f str, scope: &'f mut Scope<'_>) -> Running<'f, ()>
+    where
+        'l: 'f,
+    {
+        Box::pin(async move {
+            for step in steps {
+                let path = format!("{prefix}{}", step.id);
+                let Recorded::Ended(outcome) = self.with.recorded(self.run, &path, true).await? else { return Ok(()) };
+                self.revisit(step, prefix, scope, &mut Vec::new(), &outcome).await?;
+                match outcome {
+                    Outcome::Done(output) | Outcome::Failed { output, .. } => scope.left(&step.id, output),
+                    Outcome::Skipped => scope.left(&step.id, json!({"skipped": true})),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What a step comes to.
+    async fn step(
+        self,
+        step: &Step,
+        path: &str,
+        prefix: &str,
+        scope: &mut Scope<'_>,
+        tail: &mut Vec<Entry>,
+        before: Recorded,
+    ) -> Result<Outcome, Halt> {
+        let done = match self.wanted(step, path, scope) {
+            Ok(false) => return Ok(Outcome::Skipped),
+            Ok(true) => self.kind(step, path, prefix, scope, tail, before).await,
+            Err(failure) => Err(Halt::Failed(failure)),
+        };
+        match done {
+            Ok(outcome) => Ok(outcome),
+            Err(Halt::Failed(failure)) => {
+                let mut output = Map::from_iter([
+                    ("success".to_owned(), false.into()),
+                    ("error".to_owned(), failure.message.clone().into()),
+                    ("code".to_owned(), failure.code.clone().into()),
+                ]);
+                if let Kind::Work(Job::Tool { tool, .. }, _) = &step.kind {
+                    output.insert("tool_name".to_owned(), tool.clone().into());
+                }
+                let path = failure.path.clone().unwrap_or_else(|| path.to_owned());
+                let failure = Failure { path: Some(path), ..failure };
+                Ok(Outcome::Failed { failure, output: output.into() })
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    fn wanted(self, step: &Step, path: &str, scope: &Scope<'_>) -> Result<bool, Failure> {
+        let Some(condition) = &step.condition else { return Ok(true) };
+        let holds = condition.evaluate(scope).and_then(|value| boolean(&value, "a condition"));
+        holds.map_err(|wrong| failure("expression", format!("`condition`: {wrong}"), Some(path)))
+    }
+
+    async fn kind(
+        self,
+        step: &Step,
+        path: &str,
+        prefix: &str,
+        scope: &mut Scope<'_>,
+        tail: &mut Vec<Entry>,
+        before: Recorded,
+    ) -> Result<Outcome, Halt> {
+        let output = match &step.kind {
+            Kind::Work(job, form) => return self.work(step, job, form, path, scope, tail, before).await,
+            Kind::Set(form) => fill(form, path, scope)?,
+            Kind::Conditional { condition, then, otherwise } => {
+                let holds = condition.evaluate(scope).and_then(|value| boolean(&value, "a condition"));
+                let holds = holds.map_err(|wrong| {
+                    Halt::Failed(failure("expression", format!("`condition`: {wrong}"), Some(path)))
+                })?;
+                self.steps(if holds { then } else { otherwise }, prefix, scope, tail).await?;
+                json!({"success": true, "result": holds})
+            }
+            Kind::Switch { value, cases, default } => {
+                let value = fill(value, path, scope)?;
+                let name = match &value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                let taken = cases.iter().find(|(case, _)| *case == name);
+                self.steps(taken.map_or(default, |(_, steps)| steps), prefix, scope, tail).await?;
+                json!({"success": true, "case": taken.map(|(case, _)| case)})
+            }
+            Kind::Parallel(branches) => self.parallel(branches, prefix, scope, tail).await?,
+            Kind::Foreach { items, concurrency, steps } => {
+                let items = match fill(items, path, scope)? {
+                    Value::Array(items) => items,
+                    other => {
+                        let message = format!("`items` needs a list, not {}", kind(&other));
+                        return Err(Halt::Failed(failure("expression", message, Some(path))));
+                    }
+                };
+                self.foreach(items, *concurrency, steps, path, scope, tail).await?
+            }
+            Kind::Wait(form) => self.wait(form, path, scope, tail, before).await?,
+            Kind::Approval { form } => self.approval(form, step, path, scope, tail, before).await?,
+        };
+        Ok(Outcome::Done(bounded(output, path)?))
+    }
+
+    /// Writes what waits to be written, with one more entry.
+    async fn write(self, tail: &mut Vec<Entry>, more: Option<Entry>) -> Result<(), Halt> {
+        tail.extend(more);
+        if !tail.is_empty() {
+            self.with.journal.append(&self.run.id, tail).await.map_err(Halt::Journal)?;
+            tail.clear();
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a step and what it stands in")]
+    async fn work(
+        self,
+        step: &Step,
+        job: &Job,
+        form: &Form,
+        path: &str,
+        scope: &mut Scope<'_>,
+        tail: &mut Vec<Entry>,
+        before: Recorded,
+    ) -> Result<Outcome, Halt> {
+        let config = fill(form, path, scope)?;
+        let agent = self.agent(job, path)?;
+        let key = match &step.key {
+            Some(form) => match fill(form, path, scope)? {
+                Value::String(text) => text,
+                other => other.to_string(),
+            },
+            None => format!("{}/{path}", self.run.id),
+        };
+        let work = |attempt| Work { run: self.run, path, job, agent: &agent, config: &config, key: &key, attempt };
+        let mut attempt = 1;
+        if let Recorded::Began { attempt: last, resolved, .. } = before {
+            attempt = last;
+            match resolved {
+                Some(Choice::Skip) => return Ok(Outcome::Skipped),
+                Some(Choice::Rerun) => {}
+                None if step.key.is_some() || self.with.performer.harmless(&work(attempt)) => {}
+                None => {
+                    let message = "the host ended while this step was under way, and it may have taken effect";
+                    return Err(Halt::Interrupted(failure("interrupted", message, Some(path))));
+                }
+            }
+        }
+        loop {
+            let began = Entry::Began {
+                path: path.to_owned(),
+                attempt,
+                at: self.with.timer.now(),
+                input: config.clone(),
+                until: None,
+            };
+            self.write(tail, Some(began)).await?;
+            let failed = match self.attempt(step, work(attempt)).await? {
+                Ok(output) => return Ok(Outcome::Done(bounded(output, path)?)),
+                Err(failure) => failure,
+            };
+            let retry = &step.retry;
+            let worth = if retry.on.is_empty() { failed.retriable } else { retry.on.contains(&failed.code) };
+            if !worth || attempt >= retry.attempts {
+                return Err(Halt::Failed(failed));
+            }
+            let grown = retry.delay.as_secs_f64() * retry.factor.powf(f64::from(attempt) - 1.0);
+            let mut seconds = grown.min(retry.most.as_secs_f64());
+            if retry.jitter {
+                seconds *= 0.5 + self.with.timer.chance() / 2.0;
+            }
+            let asked = failed.retry_after_ms.map_or(0.0, |ms| f64::from(ms) / 1000.0);
+            let pause = time::Duration::seconds_f64(seconds.max(asked.min(retry.most.as_secs_f64())));
+            self.pause(self.with.timer.now().saturating_add(pause)).await?;
+            attempt += 1;
+        }
+    }
+
+    /// One try. The outer failure ends the run where it is.
+    async fn attempt(self, step: &Step, work: Work<'_>) -> Result<Result<Value, Failure>, Halt> {
+        let path = work.path;
+        let work = self.with.performer.perform(work);
+        let timed = async {
+            let Some(allowed) = step.timeout else { return work.await };
+            let over = time::Duration::try_from(allowed).unwrap_or(time::Duration::MAX);
+            let end = self.with.timer.now().saturating_add(over);
+            tokio::select! {
+                done = work => done,
+                () = self.with.timer.until(end) => {
+                    let message = format!("the step took longer than its timeout allows ({} ms)", allowed.as_millis());
+                    Err(Failure { retriable: true, ..failure("timeout", message, Some(path)) })
+                }
+            }
+        };
+        self.unless_cancelled(timed).await
+    }
+
+    async fn pause(self, until: OffsetDateTime) -> Result<(), Halt> {
+        self.unless_cancelled(self.with.timer.until(until)).await
+    }
+
+    async fn unless_cancelled<T>(self, what: impl Future<Output = T>) -> Result<T, Halt> {
+        if !self.stoppable {
+            return Ok(what.await);
+        }
+        tokio::select! {
+            biased;
+            () = self.live.cancel.cancelled() => Err(Halt::Cancelled),
+            done = what => Ok(done),
+        }
+    }
+
+    /// Who does a step's work.
+    fn agent(self, job: &Job, path: &str) -> Result<AgentName, Halt> {
+        let own = match job {
+            Job::Tool { agent, .. } | Job::Agent { agent, .. } => agent.as_ref(),
+            Job::Node { .. } => None,
+        };
+        let of_run = || {
+            let name = self.run.context.get("agent").and_then(Value::as_str);
+            name.or(self.plan.authored.agent_type.as_deref()).and_then(|name| AgentName::new(name).ok())
+        };
+        own.cloned()
+            .or_else(of_run)
+            .ok_or_else(|| Halt::Failed(failure("no_agent", "no agent is named for this step", Some(path))))
+    }
+
+    async fn parallel(
+        self,
+        branches: &[(String, Vec<Step>)],
+        prefix: &str,
+        scope: &mut Scope<'_>,
+        tail: &mut Vec<Entry>,
+    ) -> Result<Value, Halt> {
+        self.write(tail, None).await?;
+        let outer = &*scope;
+        let lines = branches.iter().map(|(_, steps)| async move {
+            let mut scope = Scope::branch(outer);
+            let mut tail = Vec::new();
+            let ended = self.steps(steps, prefix, &mut scope, &mut tail).await;
+            // What was done is recorded whatever ended the line.
+            self.write(&mut tail, None).await?;
+            ended.map(|()| scope.into_steps())
+        });
+        // All come to their end: one that fails leaves no other in doubt.
+        let ended = futures::future::join_all(lines).await;
+        let mut halted = None;
+        for line in ended {
+            match line {
+                Ok(steps) => scope.join(steps),
+                Err(halt) => halted = Some(graver(halted, halt)),
+            }
+        }
+        match halted {
+            Some(halt) => Err(halt),
+            None => Ok(json!({"success": true, "branches": branches.iter().map(|(name, _)| name).collect::<Vec<_>>()})),
+        }
+    }
+
+    async fn foreach(
+        self,
+        items: Vec<Value>,
+        concurrency: usize,
+        steps: &[Step],
+        path: &str,
+        scope: &mut Scope<'_>,
+        tail: &mut Vec<Entry>,
+    ) -> Result<Value, Halt> {
+        self.write(tail, None).await?;
+        let count = items.len();
+        let outer = &*scope;
+        let halting = &AtomicBool::new(false);
+        let lines = items.into_iter().enumerate().map(|(at, item)| async move {
+            let own = format!("{path}[{at}]");
+            if let Recorded::Ended(Outcome::Done(output)) = self.with.recorded(self.run, &own, self.again).await? {
+                return Ok(Some(output));
+            }
+            if halting.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let mut scope = Scope::branch(outer).with("item", item).with("index", at.into());
+            let mut tail = Vec::new();
+            let ended = self.steps(steps, &format!("{own}."), &mut scope, &mut tail).await;
+            let output = steps.last().and_then(|last| scope.output(&last.id)).cloned().unwrap_or_default();
+            if ended.is_ok() {
+                let outcome = Outcome::Done(output.clone());
+                tail.push(Entry::Ended { path: own, at: self.with.timer.now(), outcome });
+            }
+            self.write(&mut tail, None).await?;
+            ended.map(|()| Some(output))
+        });
+        let mut results = Vec::new();
+        let (mut bytes, mut halted) = (0, None);
+        let mut lines = stream::iter(lines).buffered(concurrency);
+        // Those at work when one fails come to their end, and no other begins.
+        while let Some(ended) = lines.next().await {
+            match ended {
+                Ok(output) => {
+                    bytes += output.as_ref().map_or(0, |output| output.to_string().len() + 1);
+                    // Beyond that only the journal has them.
+                    results.extend(output.filter(|_| bytes < MAX_OUTPUT_BYTES / 2));
+                }
+                Err(halt) => {
+                    halting.store(true, Ordering::Relaxed);
+                    halted = Some(graver(halted, halt));
+                }
+            }
+        }
+        if let Some(halt) = halted {
+            return Err(halt);
+        }
+        let truncated = results.len() < count;
+        Ok(json!({"success": true, "count": count, "results": results, "truncated": truncated}))
+    }
+
+    async fn wait(
+        self,
+        form: &Form,
+        path: &str,
+        scope: &Scope<'_>,
+        tail: &mut Vec<Entry>,
+        before: Recorded,
+    ) -> Result<Value, Halt> {
+        let config = fill(form, path, scope)?;
+        let until = match before {
+            Recorded::Began { until: Some(until), .. } => until,
+            _ => {
+                let until = deadline(&config, "duration", self.with.timer.now(), path)?;
+                let until = until.or_else(|| config.get("until").and_then(Value::as_str).and_then(instant));
+                let until = until.ok_or_else(|| {
+                    let message = "`until` is no time of RFC 3339, such as 2026-11-23T10:00:00Z";
+                    Halt::Failed(failure("expression", message, Some(path)))
+                })?;
+                self.write(tail, Some(self.waits(path, config, Some(until)))).await?;
+                until
+            }
+        };
+        self.pause(until).await?;
+        Ok(json!({"success": true, "until": remit_domain::clock::rfc3339(until)}))
+    }
+
+    async fn approval(
+        self,
+        form: &Form,
+        step: &Step,
+        path: &str,
+        scope: &Scope<'_>,
+        tail: &mut Vec<Entry>,
+        before: Recorded,
+    ) -> Result<Value, Halt> {
+        let config = fill(form, path, scope)?;
+        let until = match before {
+            Recorded::Began { until, .. } => until,
+            _ => {
+                let over = step.timeout.and_then(|allowed| time::Duration::try_from(allowed).ok());
+                let until = over.map(|over| self.with.timer.now().saturating_add(over));
+                self.write(tail, Some(self.waits(path, config, until))).await?;
+                until
+            }
+        };
+        let given = async {
+            loop {
+                // Listened for before it is looked for, so that none comes in between.
+                let signalled = self.live.signalled.notified();
+                tokio::pin!(signalled);
+                signalled.as_mut().enable();
+                if let Some(signal) = self.with.journal.signal(&self.run.id, path).await.map_err(Halt::Journal)? {
+                    return Ok(signal);
+                }
+                signalled.await;
+            }
+        };
+        let given = async {
+            let Some(until) = until else { return given.await };
+            tokio::select! {
+                given = given => given,
+                () = self.with.timer.until(until) => {
+                    Err(Halt::Failed(failure("timeout", "nobody decided in time", Some(path))))
+                }
+            }
+        };
+        let (payload, by) = self.unless_cancelled(given).await??;
+        let approved = payload.get("approved").and_then(Value::as_bool).unwrap_or(false);
+        Ok(json!({"success": true, "approved": approved, "by": by, "payload": payload}))
+    }
+
+    fn waits(self, path: &str, input: Value, until: Option<OffsetDateTime>) -> Entry {
+        Entry::Began { path: path.to_owned(), attempt: 1, at: self.with.timer.now(), input, until }
+    }
+}
+
+/// Of two reasons the one that the run ends by.
+fn graver(first: Option<Halt>, second: Halt) -> Halt {
+    let rank = |halt: &Halt| match halt {
+        Halt::Journal(_) => 3,
+        Halt::Interrupted(_) => 2,
+        Halt::Cancelled => 1,
+        Halt::Failed(_) => 0,
+    };
+    match first {
+        Some(first) if rank(&first) >= rank(&second) => first,
+        _ => second,
+    }
+}
+
+fn fill(form: &Form, path: &str, scope: &Scope<'_>) -> Result<Value, Halt> {
+    form.fill(scope).map_err(|unfilled| Halt::Failed(failure("expression", unfilled.to_string(), Some(path))))
+}
+
+fn bounded(output: Value, path: &str) -> Result<Value, Halt> {
+    if output.to_string().len() > MAX_OUTPUT_BYTES {
+        let message = format!("the output has more than {MAX_OUTPUT_BYTES} bytes");
+        return Err(Halt::Failed(failure("output_too_large", message, Some(path))));
+    }
+    Ok(output)
+}
+
+/// When a duration of a configuration is over, if it has one.
+fn deadline(config: &Value, key: &str, now: OffsetDateTime, path: &str) -> Result<Option<OffsetDateTime>, Halt> {
+    let Some(value) = config.get(key) else { return Ok(None) };
+    let length = value.as_str().and_then(duration::read).and_then(|length| time::Duration::try_from(length).ok());
+    match length {
+        Some(length) => Ok(Some(now.saturating_add(length))),
+        None => {
+            let message = format!("`{key}` is no duration, such as 30s, 5m, 2h or 1d");
+            Err(Halt::Failed(failure("expression", message, Some(path))))
+        }
+    }
+}
+
+fn instant(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
+}

@@ -1,0 +1,134 @@
+//! A journal in memory that can break at any entry, as a host can end at any moment.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use remit_domain::{
+    Error,
+    execution::{End, Entry, Executions, Made, Outcome, Recorded, Run, RunId, Status},
+};
+use serde_json::Value;
+
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    runs: BTreeMap<RunId, (Run, Vec<Entry>, Option<End>)>,
+    breaks: Option<Break>,
+    writes: usize,
+}
+
+/// When a journal breaks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Break {
+    /// At which write, from 0.
+    pub(super) at: usize,
+    /// Whether that write still took place: the host ended after it, not before.
+    pub(super) written: bool,
+}
+
+impl Memory {
+    fn inner<T>(&self, with: impl FnOnce(&mut Inner) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Breaks at a write from now on counted, or never.
+    pub(super) fn breaks(&self, breaks: Option<Break>) {
+        self.inner(|inner| (inner.breaks, inner.writes) = (breaks, 0));
+    }
+
+    pub(super) fn entries(&self, run: &RunId) -> Vec<Entry> {
+        self.inner(|inner| inner.runs.get(run).map(|(_, entries, _)| entries.clone()).unwrap_or_default())
+    }
+
+    pub(super) fn outcome(&self, run: &RunId, path: &str) -> Option<Outcome> {
+        match find(&self.entries(run), path) {
+            Recorded::Ended(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    fn write(&self, run: &RunId, entries: &[Entry], end: Option<Option<&End>>) -> Result<(), Error> {
+        self.inner(|inner| {
+            let breaks = inner.breaks.filter(|breaks| breaks.at <= inner.writes);
+            inner.writes += 1;
+            // Once it is broken nothing more is written.
+            let takes = breaks.is_none_or(|breaks| breaks.written && breaks.at + 1 == inner.writes);
+            if let Some((_, journal, ended)) = inner.runs.get_mut(run).filter(|_| takes) {
+                journal.extend(entries.iter().cloned());
+                if let Some(end) = end {
+                    *ended = end.cloned();
+                }
+            }
+            match breaks {
+                Some(_) => Err(Error::Journal("the host ended".into())),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+fn find(entries: &[Entry], wanted: &str) -> Recorded {
+    let mut found = Recorded::Nothing;
+    for entry in entries {
+        found = match (entry, found) {
+            (Entry::Ended { path, outcome, .. }, _) if path == wanted => Recorded::Ended(outcome.clone()),
+            (Entry::Began { path, attempt, until, .. }, _) if path == wanted => {
+                Recorded::Began { attempt: *attempt, until: *until, resolved: None }
+            }
+            (Entry::Resolved { path, choice, .. }, Recorded::Began { attempt, until, .. }) if path == wanted => {
+                Recorded::Began { attempt, until, resolved: Some(*choice) }
+            }
+            (_, found) => found,
+        };
+    }
+    found
+}
+
+#[async_trait]
+impl Executions for Memory {
+    async fn make(&self, run: &Run) -> Result<Made, Error> {
+        Ok(self.inner(|inner| {
+            let same = |other: &&Run| run.key.is_some() && other.tenant == run.tenant && other.key == run.key;
+            if let Some(before) = inner.runs.values().map(|(run, ..)| run).find(same) {
+                return Made::Before(before.id.clone());
+            }
+            inner.runs.insert(run.id.clone(), (run.clone(), Vec::new(), None));
+            Made::New
+        }))
+    }
+
+    async fn append(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error> {
+        self.write(run, entries, None)
+    }
+
+    async fn recorded(&self, run: &RunId, path: &str) -> Result<Recorded, Error> {
+        Ok(find(&self.entries(run), path))
+    }
+
+    async fn signal(&self, run: &RunId, wanted: &str) -> Result<Option<(Value, Option<String>)>, Error> {
+        Ok(self.entries(run).into_iter().find_map(|entry| match entry {
+            Entry::Signalled { name, payload, by, .. } if name == wanted => Some((payload, by)),
+            _ => None,
+        }))
+    }
+
+    async fn end(&self, run: &RunId, entries: &[Entry], end: &End) -> Result<(), Error> {
+        self.write(run, entries, Some(Some(end)))
+    }
+
+    async fn reopen(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error> {
+        self.write(run, entries, Some(None))
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Run>, Error> {
+        let open = |(run, _, end): &(Run, Vec<Entry>, Option<End>)| {
+            end.as_ref().is_none_or(|end| end.status == Status::Running).then(|| run.clone())
+        };
+        Ok(self.inner(|inner| inner.runs.values().filter_map(open).collect()))
+    }
+}
