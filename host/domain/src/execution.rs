@@ -89,6 +89,14 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::Interrupted];
+
+    /// By what is written.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -187,6 +195,36 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Where in a run it belongs: a step's path, or `!name` for a signal.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Began { path, .. } | Self::Ended { path, .. } | Self::Resolved { path, .. } => path.clone(),
+            Self::Signalled { name, .. } => format!("!{name}"),
+        }
+    }
+}
+
+impl Recorded {
+    /// What entries of one place, in order, come to.
+    pub fn of<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Self {
+        let mut found = Self::Nothing;
+        for entry in entries {
+            found = match (entry, found) {
+                (Entry::Ended { outcome, .. }, _) => Self::Ended(outcome.clone()),
+                (Entry::Began { attempt, until, .. }, _) => {
+                    Self::Began { attempt: *attempt, until: *until, resolved: None }
+                }
+                (Entry::Resolved { choice, .. }, Self::Began { attempt, until, .. }) => {
+                    Self::Began { attempt, until, resolved: Some(*choice) }
+                }
+                (_, found) => found,
+            };
+        }
+        found
+    }
+}
+
 /// What becomes of an interrupted step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -228,6 +266,26 @@ pub struct End {
     pub failure: Option<Failure>,
 }
 
+/// A run and how it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The run.
+    pub run: Run,
+    /// How it ended, if it has.
+    pub end: Option<End>,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// That stand so.
+    pub status: Option<Status>,
+    /// That began before this one.
+    pub before: Option<RunId>,
+}
+
 /// What came of making a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
@@ -257,6 +315,15 @@ pub trait Executions: Send + Sync {
 
     /// Opens a run that ended again, for one who decided on a step or wants it tried again.
     async fn reopen(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error>;
+
+    /// A tenant's run and how it stands; `None` if the tenant has no such run.
+    async fn find(&self, tenant: &TenantId, run: &RunId) -> Result<Option<Standing>, Error>;
+
+    /// A tenant's runs, newest first, `most` of them at most.
+    async fn list(&self, tenant: &TenantId, filter: &Filter, most: usize) -> Result<Vec<Standing>, Error>;
+
+    /// What a run's journal holds, in order, from after a place in it on, `most` entries at most.
+    async fn entries(&self, run: &RunId, after: u64, most: usize) -> Result<Vec<(u64, Entry)>, Error>;
 
     /// The runs that have not ended, oldest first: those that a host takes up when it starts.
     async fn unfinished(&self) -> Result<Vec<Run>, Error>;

@@ -9,7 +9,7 @@ use remit_domain::{TenantId, library::Digest};
 use crate::{Error, Journal};
 
 /// Each part with the statement that gives its records as JSON. Of keys there is nothing that lets anybody in.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 10] = [
     (
         "conversations",
         "SELECT json_object('agent', agent, 'id', id, 'created', created, 'updated', updated)
@@ -19,6 +19,23 @@ const PARTS: [(&str, &str); 7] = [
         "messages",
         "SELECT json_object('agent', agent, 'conversation', conversation, 'position', position, 'message', json(body))
          FROM messages WHERE tenant = ?1 ORDER BY agent, conversation, position",
+    ),
+    (
+        "runs",
+        "SELECT json_object('id', id, 'workflow', workflow, 'digest', digest, 'inputs', json(inputs),
+            'context', json(context), 'began', began, 'key', key, 'askedBy', asked_by, 'status', status,
+            'ended', ended, 'outputs', json(outputs), 'failure', json(failure))
+         FROM runs WHERE tenant = ?1 ORDER BY id",
+    ),
+    (
+        "entries",
+        "SELECT json_object('run', run, 'place', place, 'entry', json(entry))
+         FROM entries WHERE run IN (SELECT id FROM runs WHERE tenant = ?1) ORDER BY seq",
+    ),
+    (
+        "definitions",
+        "SELECT json_object('digest', digest, 'definition', json(definition))
+         FROM definitions WHERE tenant = ?1 ORDER BY digest",
     ),
     (
         "audit",
@@ -57,9 +74,12 @@ const PARTS: [(&str, &str); 7] = [
 ];
 
 /// Each part with the statement that removes its records; in an order in which nothing is left hanging.
-const REMOVALS: [(&str, &str); 7] = [
+const REMOVALS: [(&str, &str); 10] = [
     ("messages", "DELETE FROM messages WHERE tenant = ?1"),
     ("conversations", "DELETE FROM conversations WHERE tenant = ?1"),
+    ("entries", "DELETE FROM entries WHERE run IN (SELECT id FROM runs WHERE tenant = ?1)"),
+    ("runs", "DELETE FROM runs WHERE tenant = ?1"),
+    ("definitions", "DELETE FROM definitions WHERE tenant = ?1"),
     (
         "usage",
         "DELETE FROM usage WHERE (kind = 'tenant' AND owner = ?1)

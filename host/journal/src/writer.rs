@@ -28,6 +28,7 @@ use crate::{
     chain::{Entry, Head},
     conversations,
     error::is_of_the_record,
+    executions::{self, Progress},
     schema, usage,
 };
 
@@ -86,6 +87,11 @@ impl Queue {
         self.order(|waiter| Order::Tallies(tallies, waiter)).await
     }
 
+    /// Writes what a run did, and how it ended if it did: all or none, and so that it survives a power cut.
+    pub(crate) async fn progress(&self, progress: Progress) -> Result<(), remit_domain::Error> {
+        self.order(|waiter| Order::Progress(Box::new(progress), waiter)).await
+    }
+
     /// Writes the row of probes.
     pub(crate) async fn probe(&self) -> Result<(), remit_domain::Error> {
         self.order(Order::Probe).await
@@ -125,6 +131,7 @@ enum Order {
     Entry(Box<Kept>, Option<oneshot::Sender<Answer>>),
     Append(Box<Key>, Vec<String>, oneshot::Sender<Answer>),
     Tallies(Vec<Tally>, oneshot::Sender<Answer>),
+    Progress(Box<Progress>, oneshot::Sender<Answer>),
     Probe(oneshot::Sender<Answer>),
     Close(oneshot::Sender<()>),
 }
@@ -137,11 +144,29 @@ impl Order {
         }
     }
 
+    /// What a run did, if that is all it is.
+    fn steps(&self) -> Option<&Progress> {
+        match self {
+            Self::Progress(progress, _) if progress.end.is_none() => Some(progress),
+            _ => None,
+        }
+    }
+
+    /// Whether it has to survive a power cut.
+    fn synced(&self) -> bool {
+        match self {
+            Self::Entry(kept, _) => kept.synced,
+            Self::Progress(..) => true,
+            Self::Append(..) | Self::Tallies(..) | Self::Probe(_) | Self::Close(_) => false,
+        }
+    }
+
     /// Writes what is no row of the audit log.
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         match self {
             Self::Append(key, messages, _) => conversations::insert(connection, key, messages).await,
             Self::Tallies(tallies, _) => usage::upsert(connection, tallies).await,
+            Self::Progress(progress, _) => executions::write(connection, progress).await,
             Self::Probe(_) => {
                 let statement = "INSERT INTO probe (only, at) VALUES (1, ?1) ON CONFLICT (only) DO UPDATE SET at = ?1";
                 let now = audit::instant(time::OffsetDateTime::now_utc());
@@ -279,7 +304,7 @@ impl Writer {
             Some(connection) => connection,
             None => self.opener.connect().await?,
         };
-        let synced = batch.iter().filter_map(Order::row).any(|kept| kept.synced);
+        let synced = batch.iter().any(Order::synced);
         let written = if synced {
             write_synced(&mut connection, &mut self.head, batch).await
         } else {
@@ -314,7 +339,10 @@ impl Writer {
                 }
                 self.settle(kept, attended, error.as_deref());
             }
-            Order::Append(_, _, waiter) | Order::Tallies(_, waiter) | Order::Probe(waiter) => {
+            Order::Append(_, _, waiter)
+            | Order::Tallies(_, waiter)
+            | Order::Progress(_, waiter)
+            | Order::Probe(waiter) => {
                 let _ = waiter.send(answer);
             }
             Order::Close(waiter) => closing.push(waiter),
@@ -371,6 +399,10 @@ async fn write_with(
 ) -> Result<(), sqlx::Error> {
     if let [order @ Order::Probe(_)] = batch {
         return order.write(connection).await;
+    }
+    let steps: Option<Vec<&Progress>> = batch.iter().map(Order::steps).collect();
+    if let Some(steps) = steps.filter(|steps| executions::fit(steps)) {
+        return executions::append(connection, &steps).await;
     }
     let plain = batch.len() <= audit::MAX_ROWS
         && batch.iter().all(|order| order.row().is_some_and(|kept| kept.since.is_none()));

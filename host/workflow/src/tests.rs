@@ -170,8 +170,8 @@ fn each_kind_says_what_it_needs() {
             "    config: {items: \"{{ inputs.list }} x\", concurrency: 0, size: 1}\n",
             "w.yml:3:5: a foreach needs `steps`\n\
              w.yml:5:21: `items` is a list (write it out, or as one expression)\n\
-             w.yml:5:58: `concurrency` is a whole number from 1 to 100\n\
-             w.yml:5:61: a foreach has no `size` (known: items, concurrency)",
+             w.yml:5:57: `concurrency` is a whole number from 1 to 100\n\
+             w.yml:5:60: a foreach has no `size` (known: items, concurrency)",
         ),
         (
             "foreach",

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use remit_domain::{
     AgentName, PluginName,
     access::{Key, KeyId, Keys, Role, Token},
-    conversation::{self, Conversations as _},
+    conversation::{self, Conversations},
+    execution::{Entry, Executions, Run, RunId},
     library::{Upload, Versions},
     model::Message,
     usage::{Meter, Owner, Quotas, Tallies as _, Tally},
@@ -24,7 +25,7 @@ const CANARY: &str = "a word that nobody else says";
 async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyId> {
     let tenant = TenantId::new(tenant)?;
     let key = conversation::Key { tenant: tenant.clone(), agent: AgentName::new("sales")?, id: "c".to_owned() };
-    journal.append(&key, &[Message::User { content: format!("{CANARY} of {tenant}") }]).await?;
+    Conversations::append(journal, &key, &[Message::User { content: format!("{CANARY} of {tenant}") }]).await?;
     let token = Token::random()?;
     let key = Key {
         id: token.id().clone(),
@@ -54,6 +55,21 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
         Versions::add(journal, &upload).await?;
     }
     journal.activate(&tenant, &plugin, Some(1), NOW).await?;
+    let run = Run {
+        id: RunId::new(),
+        tenant: tenant.clone(),
+        workflow: "w".to_owned(),
+        digest: "00".to_owned(),
+        definition: serde_json::json!({"name": "w"}),
+        inputs: serde_json::json!({"text": format!("{CANARY} of {tenant}")}),
+        context: serde_json::json!({}),
+        began: NOW,
+        key: None,
+        asked_by: None,
+    };
+    journal.make(&run).await?;
+    let signal = Entry::Signalled { name: "go".to_owned(), at: NOW, payload: Value::Null, by: None };
+    Executions::append(journal, &run.id, &[signal]).await?;
     let used = |owner| Tally { owner, day: NOW.date(), meter: Meter::Calls, used: 3 };
     journal.keep(&[used(Owner::Tenant(tenant)), used(Owner::Key(key.id.clone()))]).await?;
     Ok(key.id)
@@ -81,8 +97,17 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
 
     let ours = lines(&journal, "ours").await?;
     let counts: Vec<_> = ours.iter().map(|(part, lines)| (*part, lines.len())).collect();
-    let expected =
-        [("activations", 1), ("conversations", 1), ("keys", 1), ("messages", 1), ("plugins", 2), ("usage", 2)];
+    let expected = [
+        ("activations", 1),
+        ("conversations", 1),
+        ("definitions", 1),
+        ("entries", 1),
+        ("keys", 1),
+        ("messages", 1),
+        ("plugins", 2),
+        ("runs", 1),
+        ("usage", 2),
+    ];
     assert_eq!(counts, expected);
     let text = serde_json::to_string(&ours)?;
     assert!(text.contains("ours") && !text.contains("theirs"), "{text}");
@@ -93,8 +118,17 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
     assert_eq!(first("messages").pointer("/message/role"), Some(&Value::from("user")));
 
     let forgotten = journal.forget(&TenantId::new("ours")?).await?;
-    let removed =
-        [("messages", 1), ("conversations", 1), ("usage", 2), ("keys", 1), ("activations", 1), ("plugins", 2)];
+    let removed = [
+        ("messages", 1),
+        ("conversations", 1),
+        ("entries", 1),
+        ("runs", 1),
+        ("definitions", 1),
+        ("usage", 2),
+        ("keys", 1),
+        ("activations", 1),
+        ("plugins", 2),
+    ];
     assert_eq!(forgotten.records, removed);
     assert_eq!((forgotten.components, forgotten.audit), (vec![Digest::of(b"own")], 0), "shared bytes stay");
     assert_eq!(lines(&journal, "ours").await?, BTreeMap::new());

@@ -7,8 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use remit_domain::{
-    Error,
-    execution::{End, Entry, Executions, Made, Outcome, Recorded, Run, RunId, Status},
+    Error, TenantId,
+    execution::{End, Entry, Executions, Filter, Made, Outcome, Recorded, Run, RunId, Standing, Status},
 };
 use serde_json::Value;
 
@@ -73,20 +73,7 @@ impl Memory {
 }
 
 fn find(entries: &[Entry], wanted: &str) -> Recorded {
-    let mut found = Recorded::Nothing;
-    for entry in entries {
-        found = match (entry, found) {
-            (Entry::Ended { path, outcome, .. }, _) if path == wanted => Recorded::Ended(outcome.clone()),
-            (Entry::Began { path, attempt, until, .. }, _) if path == wanted => {
-                Recorded::Began { attempt: *attempt, until: *until, resolved: None }
-            }
-            (Entry::Resolved { path, choice, .. }, Recorded::Began { attempt, until, .. }) if path == wanted => {
-                Recorded::Began { attempt, until, resolved: Some(*choice) }
-            }
-            (_, found) => found,
-        };
-    }
-    found
+    Recorded::of(entries.iter().filter(|entry| entry.place() == wanted))
 }
 
 #[async_trait]
@@ -123,6 +110,27 @@ impl Executions for Memory {
 
     async fn reopen(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error> {
         self.write(run, entries, Some(None))
+    }
+
+    async fn find(&self, tenant: &TenantId, run: &RunId) -> Result<Option<Standing>, Error> {
+        Ok(self
+            .list(tenant, &Filter::default(), usize::MAX)
+            .await?
+            .into_iter()
+            .find(|standing| standing.run.id == *run))
+    }
+
+    async fn list(&self, tenant: &TenantId, _filter: &Filter, most: usize) -> Result<Vec<Standing>, Error> {
+        let standing = |(run, _, end): &(Run, Vec<Entry>, Option<End>)| Standing { run: run.clone(), end: end.clone() };
+        Ok(self.inner(|inner| {
+            let own = inner.runs.values().rev().filter(|(run, ..)| run.tenant == *tenant);
+            own.take(most).map(standing).collect()
+        }))
+    }
+
+    async fn entries(&self, run: &RunId, after: u64, most: usize) -> Result<Vec<(u64, Entry)>, Error> {
+        let all = (1..).zip(self.entries(run)).filter(|(at, _)| *at > after);
+        Ok(all.take(most).collect())
     }
 
     async fn unfinished(&self) -> Result<Vec<Run>, Error> {
