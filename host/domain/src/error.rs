@@ -219,6 +219,20 @@ pub enum Error {
     /// The upload carries no signature that the tenant trusts.
     #[error("the upload is refused: {0}")]
     Untrusted(String),
+    /// The tenant has no workflow of that name.
+    #[error("there is no workflow `{0}`")]
+    UnknownWorkflow(String),
+    /// The tenant has no such run.
+    #[error("there is no execution `{0}`")]
+    UnknownExecution(String),
+    /// What is asked of a run does not fit how it stands.
+    #[error("the execution is {is}: {reason}")]
+    ExecutionState {
+        /// How it stands.
+        is: &'static str,
+        /// Why that does not fit.
+        reason: &'static str,
+    },
     /// A bug of the host.
     #[error("internal error")]
     Internal(#[source] Cause),
@@ -295,6 +309,9 @@ impl Error {
             Self::LibraryFull { .. } => "library_full",
             Self::NothingBefore(_) => "nothing_before",
             Self::Untrusted(_) => "signature_refused",
+            Self::UnknownWorkflow(_) => "workflow_missing",
+            Self::UnknownExecution(_) => "execution_missing",
+            Self::ExecutionState { .. } => "execution_state",
             Self::Internal(_) => "internal",
         }
     }
@@ -334,6 +351,8 @@ impl Error {
             Self::VersionInUse { plugin, by: InUse::Active, .. } => {
                 format!("activate another version, or POST /api/plugins/{plugin}/deactivate")
             }
+            Self::UnknownWorkflow(_) => "GET /api/workflows lists those that there are".to_owned(),
+            Self::UnknownExecution(_) => "GET /api/workflows/executions lists them".to_owned(),
             Self::NoModel => "set OPENAI_API_KEY or OPENAI_BASE_URL, or `model` in the tenant's context".to_owned(),
             Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } => {
                 "the same request may be sent again".to_owned()

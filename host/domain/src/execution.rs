@@ -6,12 +6,14 @@
 //!
 //! Deliberately absent: what a workflow is (`remit-workflow`), and secrets: none is ever handed over here.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::{Error, TenantId};
+use crate::{AgentName, Error, TenantId};
 
 /// A run's name: a UUID of version 7, so that they sort by when they began.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,8 +70,17 @@ pub struct Run {
     pub began: OffsetDateTime,
     /// What makes a repeated start the same run.
     pub key: Option<String>,
-    /// Who asked, as the host knows it, for the records of what it does.
-    pub asked_by: Option<String>,
+    /// Who asked, for the records of what it does, and the only agents that it may speak for.
+    pub by: Asker,
+}
+
+/// On whose behalf a run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// As audit events name them.
+    pub name: String,
+    /// The agents that they may speak for; `None`: all of the tenant's.
+    pub agents: Option<BTreeSet<AgentName>>,
 }
 
 /// How a run stands.

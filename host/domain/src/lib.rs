@@ -5,6 +5,7 @@
 //! environment and the file system. What needs one of those implements a port of this crate.
 
 pub mod access;
+pub mod agents;
 pub mod audit;
 pub mod catalogue;
 pub mod clock;

@@ -15,7 +15,7 @@ CREATE TABLE runs (
     context  TEXT NOT NULL, -- JSON
     began    TEXT NOT NULL,
     key      TEXT,          -- what makes a repeated start the same run
-    asked_by TEXT,
+    asker    TEXT NOT NULL, -- JSON: who began it, and for which agents they may speak
     status   TEXT NOT NULL DEFAULT 'running'
         CHECK (status IN ('running', 'completed', 'failed', 'cancelled', 'interrupted')),
     ended    TEXT,

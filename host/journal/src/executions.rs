@@ -120,7 +120,7 @@ impl Executions for Journal {
             .await
             .map_err(unwritten)?;
         sqlx::query(
-            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asked_by)
+            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.id.as_str())
@@ -131,7 +131,7 @@ impl Executions for Journal {
         .bind(run.context.to_string())
         .bind(instant(run.began))
         .bind(&run.key)
-        .bind(&run.asked_by)
+        .bind(serde_json::to_string(&run.by).map_err(|cause| Error::Record(cause).into_domain())?)
         .execute(&mut *change)
         .await
         .map_err(unwritten)?;
@@ -266,7 +266,7 @@ fn standing(row: &SqliteRow) -> Result<Standing, remit_domain::Error> {
         context: json(text("context")?)?,
         began: time(text("began")?)?,
         key: maybe("key")?,
-        asked_by: maybe("asked_by")?,
+        by: serde_json::from_str(&text("asker")?).map_err(record)?,
     };
     Ok(Standing { run, end })
 }
@@ -282,7 +282,7 @@ fn unread(cause: sqlx::Error) -> remit_domain::Error {
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, Result};
-    use remit_domain::execution::{Choice, Failure, Outcome};
+    use remit_domain::execution::{Asker, Choice, Failure, Outcome};
     use serde_json::json;
 
     use super::*;
@@ -304,7 +304,7 @@ mod tests {
             context: json!({}),
             began: time::macros::datetime!(2026-11-23 10:00 UTC),
             key: key.map(str::to_owned),
-            asked_by: None,
+            by: Asker { name: "anyone".to_owned(), agents: None },
         })
     }
 

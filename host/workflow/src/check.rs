@@ -74,7 +74,7 @@ fn owner(path: &Path) -> PathBuf {
 }
 
 /// The YAML files below a folder, in order of path.
-fn files(root: &Path, folder: &Path, report: &mut Report) -> Vec<PathBuf> {
+pub(crate) fn files(root: &Path, folder: &Path, report: &mut Report) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

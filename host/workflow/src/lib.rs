@@ -11,10 +11,16 @@ mod expression;
 mod node;
 mod plan;
 pub mod run;
+mod runs;
 pub mod schema;
+mod shelf;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use check::{check, parse, plan};
 pub use plan::Plan;
+pub use runs::{Begun, Workflows};
+pub use shelf::{Shelf, Workflow};
+pub use work::Worker;

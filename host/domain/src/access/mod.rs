@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 pub use subject::Subject;
 pub use token::{Digest, Token};
 
-use crate::{AgentName, Error, TenantId, usage::Quotas};
+use crate::{AgentName, Error, TenantId, execution::Asker, usage::Quotas};
 
 /// What somebody may do, each role all that those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -139,6 +139,8 @@ pub enum Identity {
     Key(KeyId),
     /// A token of an authorization server that the tenant trusts.
     Subject(Subject),
+    /// Nothing any more: a run of a workflow goes on for whoever began it, by the name that they had.
+    Run(String),
 }
 
 impl Identity {
@@ -148,6 +150,7 @@ impl Identity {
             Self::Anyone => "anyone",
             Self::Key(id) => id.as_str(),
             Self::Subject(subject) => subject.as_str(),
+            Self::Run(by) => by,
         }
     }
 }
@@ -208,6 +211,24 @@ impl Principal {
         }
     }
 
+    /// A run of a workflow of one tenant, on behalf of who began it: it speaks for no agent that they did
+    /// not speak for. That their key is gone since ends no run; cancelling it does.
+    pub fn run(tenant: TenantId, by: &Asker) -> Self {
+        Self {
+            identity: Identity::Run(by.name.clone()),
+            tenant: Some(tenant),
+            role: Role::Agent,
+            agents: by.agents.clone(),
+            quotas: Quotas::NONE,
+            expires: None,
+        }
+    }
+
+    /// What is kept of it with a run that it begins.
+    pub fn asker(&self) -> Asker {
+        Asker { name: self.name().to_owned(), agents: self.agents.clone() }
+    }
+
     /// What proved who it is.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -217,7 +238,7 @@ impl Principal {
     pub fn key(&self) -> Option<&KeyId> {
         match &self.identity {
             Identity::Key(id) => Some(id),
-            Identity::Anyone | Identity::Subject(_) => None,
+            Identity::Anyone | Identity::Subject(_) | Identity::Run(_) => None,
         }
     }
 

@@ -6,7 +6,7 @@ use remit_domain::{
     AgentName, PluginName,
     access::{Key, KeyId, Keys, Role, Token},
     conversation::{self, Conversations},
-    execution::{Entry, Executions, Run, RunId},
+    execution::{Asker, Entry, Executions, Run, RunId},
     library::{Upload, Versions},
     model::Message,
     usage::{Meter, Owner, Quotas, Tallies as _, Tally},
@@ -65,7 +65,7 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
         context: serde_json::json!({}),
         began: NOW,
         key: None,
-        asked_by: None,
+        by: Asker { name: "anyone".to_owned(), agents: None },
     };
     journal.make(&run).await?;
     let signal = Entry::Signalled { name: "go".to_owned(), at: NOW, payload: Value::Null, by: None };

@@ -13,7 +13,7 @@ use std::{
 use remit_config::File;
 use remit_domain::{
     TenantId,
-    execution::{Choice, Made, Outcome, RunId},
+    execution::{Asker, Choice, Made, Outcome, RunId},
 };
 
 use super::{
@@ -105,7 +105,7 @@ impl Bench {
             context: json!({"company": {"name": "TechStart"}}),
             began: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             key: None,
-            asked_by: None,
+            by: Asker { name: "anyone".to_owned(), agents: None },
         };
         let journal = Arc::new(Memory::default());
         let doer = Arc::new(Doer { journal: Mutex::new(Some(journal.clone())), ..Doer::default() });

@@ -1,0 +1,316 @@
+//! Runs: begun, taken up again after a restart, listed, stopped, decided on.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use remit_config::{Fault, Spot};
+use remit_domain::{
+    Error, TenantId,
+    access::Principal,
+    clock::Clock as _,
+    execution::{Choice, End, Entry, Executions, Filter, Made, Recorded, Run, RunId, Standing, Status},
+    schema::{Problem, Schema},
+    tenant::Context,
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Plan,
+    authored::{self, Input},
+    run::{Interpreter, Live},
+    shelf::{Shelf, Workflow},
+};
+
+/// The workflows of all tenants, and their runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Workflows {
+    shelf: Shelf,
+    interpreter: Interpreter,
+    /// The runs at work in this process.
+    live: Arc<Mutex<BTreeMap<RunId, Weak<Working>>>>,
+    tasks: TaskTracker,
+}
+
+/// A run at work.
+struct Working {
+    live: Live,
+    end: watch::Sender<Option<End>>,
+}
+
+/// A run that was begun, and its end when it comes.
+pub struct Begun {
+    /// Which.
+    pub id: RunId,
+    end: Option<watch::Receiver<Option<End>>>,
+}
+
+impl Begun {
+    /// Its end, once it is there; `None` if this process is not the one that runs it. Cancel: it goes on.
+    pub async fn end(&mut self) -> Option<End> {
+        let end = self.end.as_mut()?;
+        end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone())
+    }
+}
+
+impl Workflows {
+    /// Joins the ports. Runs are tracked by `tasks`, for those who wait until none is at work.
+    pub fn new(shelf: Shelf, interpreter: Interpreter, tasks: TaskTracker) -> Self {
+        Self { shelf, interpreter, live: Arc::default(), tasks }
+    }
+
+    /// The workflows there are.
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// Begins a run. With a key that the tenant has used before, it is the run of then.
+    ///
+    /// Errors: [`Error::UnknownWorkflow`]; [`Error::InvalidArguments`] for inputs that the workflow does not
+    /// take; [`Error::UnknownAgent`], [`Error::NotYourAgent`]; [`Error::Journal`].
+    pub async fn execute(
+        &self,
+        principal: &Principal,
+        context: &Context,
+        name: &str,
+        inputs: Value,
+        key: Option<String>,
+    ) -> Result<Begun, Error> {
+        let unknown = || Error::UnknownWorkflow(name.chars().take(128).collect());
+        let workflow = self.shelf.find(&context.tenant, name).ok_or_else(unknown)?;
+        let inputs = taken(&workflow.plan.authored, inputs)?;
+        let agent = workflow.agent(context);
+        if let Some(agent) = &agent {
+            context.agent(agent.as_str())?;
+            principal.speak_for(agent)?;
+        }
+        let run = Run {
+            id: RunId::new(),
+            tenant: context.tenant.clone(),
+            workflow: workflow.plan.authored.name.clone(),
+            digest: workflow.plan.digest.clone(),
+            definition: serde_json::to_value(&workflow.plan.authored).map_err(|cause| Error::Internal(cause.into()))?,
+            inputs,
+            context: json!({"company": context.company, "tenant": context.tenant, "agent": agent}),
+            began: self.interpreter.timer.now(),
+            key,
+            by: principal.asker(),
+        };
+        match self.interpreter.journal.make(&run).await? {
+            Made::New => Ok(self.go(run, workflow.plan, false)),
+            Made::Before(id) => {
+                let end = self.working(&id).map(|working| working.end.subscribe());
+                Ok(Begun { id, end })
+            }
+        }
+    }
+
+    /// Takes up the runs that have not ended. Says how many; a run whose definition can't be read ends as
+    /// failed. Errors: [`Error::Journal`].
+    pub async fn resume(&self) -> Result<usize, Error> {
+        let runs = self.interpreter.journal.unfinished().await?;
+        let count = runs.len();
+        for run in runs {
+            self.take_up(run).await?;
+        }
+        Ok(count)
+    }
+
+    async fn take_up(&self, run: Run) -> Result<(), Error> {
+        match pinned(&run) {
+            Ok(plan) => drop(self.go(run, Arc::new(plan), true)),
+            Err(fault) => {
+                tracing::error!(run = %run.id, %fault, "the definition of a run can't be read");
+                let failure = remit_domain::execution::Failure {
+                    code: "definition".to_owned(),
+                    message: "the definition that this run pins can't be read by this host".to_owned(),
+                    retriable: false,
+                    retry_after_ms: None,
+                    path: None,
+                };
+                let at = self.interpreter.timer.now();
+                let end = End { status: Status::Failed, at, outputs: None, failure: Some(failure) };
+                self.interpreter.journal.end(&run.id, &[], &end).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn go(&self, run: Run, plan: Arc<Plan>, again: bool) -> Begun {
+        let working = Arc::new(Working { live: Live::new(), end: watch::Sender::new(None) });
+        let (id, end) = (run.id.clone(), working.end.subscribe());
+        self.lock().insert(id.clone(), Arc::downgrade(&working));
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            let ended = this.interpreter.run(&run, &plan, again, &working.live).await;
+            this.lock().remove(&run.id);
+            match ended {
+                Ok(end) => {
+                    metrics::counter!("remit_workflow_runs_total", "status" => end.status.as_str()).increment(1);
+                    tracing::info!(
+                        run = %run.id, tenant = %run.tenant, workflow = run.workflow, status = end.status.as_str(),
+                        "a run of a workflow ended"
+                    );
+                    working.end.send_replace(Some(end));
+                }
+                Err(error) => tracing::error!(
+                    run = %run.id, cause = ?std::error::Error::source(&error), "a run stands still: {error}"
+                ),
+            }
+        });
+        Begun { id, end: Some(end) }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Weak<Working>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn working(&self, run: &RunId) -> Option<Arc<Working>> {
+        self.lock().get(run).and_then(Weak::upgrade)
+    }
+
+    /// A tenant's run. Errors: [`Error::UnknownExecution`], also for another tenant's; [`Error::Journal`].
+    pub async fn find(&self, tenant: &TenantId, id: &str) -> Result<Standing, Error> {
+        let unknown = || Error::UnknownExecution(id.chars().take(64).collect());
+        let run = RunId::parse(id).ok_or_else(unknown)?;
+        self.interpreter.journal.find(tenant, &run).await?.ok_or_else(unknown)
+    }
+
+    /// A tenant's runs, newest first. Errors: [`Error::Journal`].
+    pub async fn list(&self, tenant: &TenantId, filter: &Filter, most: usize) -> Result<Vec<Standing>, Error> {
+        self.interpreter.journal.list(tenant, filter, most).await
+    }
+
+    /// What a run's journal holds. Errors: [`Error::Journal`].
+    pub async fn entries(&self, run: &RunId, after: u64, most: usize) -> Result<Vec<(u64, Entry)>, Error> {
+        self.interpreter.journal.entries(run, after, most).await
+    }
+
+    /// Stops a run: what it waits for is given up, and the steps for failures run.
+    ///
+    /// Errors: [`Error::ExecutionState`] if it has ended.
+    pub async fn cancel(&self, standing: &Standing) -> Result<(), Error> {
+        open(standing)?;
+        match self.working(&standing.run.id) {
+            Some(working) => working.live.cancel.cancel(),
+            None => {
+                let at = self.interpreter.timer.now();
+                let end = End { status: Status::Cancelled, at, outputs: None, failure: None };
+                self.interpreter.journal.end(&standing.run.id, &[], &end).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a run a signal: what an approval of that id waits for.
+    ///
+    /// Errors: [`Error::ExecutionState`] if it has ended, or nothing waits for such a signal.
+    pub async fn signal(&self, standing: &Standing, name: &str, payload: Value, by: &Principal) -> Result<(), Error> {
+        open(standing)?;
+        let run = &standing.run.id;
+        if !matches!(self.interpreter.journal.recorded(run, name).await?, Recorded::Began { .. }) {
+            return Err(Error::ExecutionState { is: "running", reason: "nothing waits for such a signal" });
+        }
+        let at = self.interpreter.timer.now();
+        let entry = Entry::Signalled { name: name.to_owned(), at, payload, by: Some(by.name().to_owned()) };
+        self.interpreter.journal.append(run, &[entry]).await?;
+        if let Some(working) = self.working(run) {
+            working.live.signalled.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Decides on the step at which a run was interrupted, and takes it up.
+    ///
+    /// Errors: [`Error::ExecutionState`] if it was not; [`Error::Journal`].
+    pub async fn decide(&self, standing: &Standing, choice: Choice) -> Result<Begun, Error> {
+        let end = standing.end.as_ref().filter(|end| end.status == Status::Interrupted);
+        let path = end.and_then(|end| end.failure.as_ref()).and_then(|failure| failure.path.clone());
+        let Some(path) = path else {
+            let is = standing.end.as_ref().map_or("running", |end| end.status.as_str());
+            return Err(Error::ExecutionState { is, reason: "only one that was interrupted waits for a decision" });
+        };
+        let plan = pinned(&standing.run).map_err(|fault| Error::Internal(fault.to_string().into()))?;
+        let decided = Entry::Resolved { path, at: self.interpreter.timer.now(), choice };
+        self.interpreter.journal.reopen(&standing.run.id, &[decided]).await?;
+        Ok(self.go(standing.run.clone(), Arc::new(plan), true))
+    }
+
+    /// Reads the workflows again. Says what is wrong with files that can't be used.
+    pub fn reload(&self, folder: &Path, env: &std::collections::BTreeSet<String>) -> Vec<Fault> {
+        self.shelf.load(folder, env)
+    }
+
+    /// The workflows that a tenant can run.
+    pub fn workflows(&self, tenant: &TenantId) -> Vec<Workflow> {
+        self.shelf.list(tenant)
+    }
+}
+
+fn open(standing: &Standing) -> Result<(), Error> {
+    match &standing.end {
+        None => Ok(()),
+        Some(end) => Err(Error::ExecutionState { is: end.status.as_str(), reason: "it has ended" }),
+    }
+}
+
+/// The plan of the definition that a run pins.
+fn pinned(run: &Run) -> Result<Plan, Fault> {
+    let wrong = |message: String| Fault::new(run.workflow.clone(), Spot::START, message);
+    let authored: authored::Workflow =
+        serde_json::from_value(run.definition.clone()).map_err(|error| wrong(error.to_string()))?;
+    Plan::new(authored).map_err(wrong)
+}
+
+/// Inputs as a workflow takes them, defaults filled in.
+fn taken(workflow: &authored::Workflow, inputs: Value) -> Result<Value, Error> {
+    let problem = |pointer: &str, message: &str| {
+        Error::InvalidArguments(vec![Problem { pointer: pointer.to_owned(), message: message.to_owned() }])
+    };
+    let mut given = match inputs {
+        Value::Null => Map::new(),
+        Value::Object(members) => members,
+        _ => return Err(problem("/inputs", "not an object")),
+    };
+    let Some(declared) = &workflow.inputs else { return Ok(given.into()) };
+    for (name, input) in declared {
+        if let Some(default) = input.default.clone().filter(|_| !given.contains_key(name)) {
+            given.insert(name.clone(), default);
+        }
+    }
+    let given = Value::Object(given);
+    let schema = Schema::new(schema(declared)).map_err(|error| Error::Internal(error.to_string().into()))?;
+    let under = |problem: Problem| Problem { pointer: format!("/inputs{}", problem.pointer), ..problem };
+    let checked = schema.check(&given);
+    checked.map_err(|problems| Error::InvalidArguments(problems.into_iter().map(under).collect()))?;
+    Ok(given)
+}
+
+/// The JSON Schema of declared inputs.
+fn schema(declared: &BTreeMap<String, Input>) -> Value {
+    let property = |input: &Input| {
+        let mut property = Map::new();
+        property.insert("type".to_owned(), serde_json::to_value(input.kind).unwrap_or_default());
+        if let Some(description) = &input.description {
+            property.insert("description".to_owned(), description.clone().into());
+        }
+        if let Some(default) = &input.default {
+            property.insert("default".to_owned(), default.clone());
+        }
+        if let Some(options) = &input.options {
+            property.insert("enum".to_owned(), options.clone().into());
+        }
+        Value::Object(property)
+    };
+    let required = declared.iter().filter(|(_, input)| input.required.unwrap_or(input.default.is_none()));
+    json!({
+        "type": "object",
+        "properties": declared.iter().map(|(name, input)| (name.clone(), property(input))).collect::<Map<_, _>>(),
+        "required": required.map(|(name, _)| name).collect::<Vec<_>>(),
+        "additionalProperties": false,
+    })
+}
