@@ -6,6 +6,7 @@
 //! own: dropping the future of a reply stops everything that it began.
 
 mod answer;
+mod ask;
 mod busy;
 mod history;
 mod measure;
@@ -153,7 +154,7 @@ impl Chat {
         let asked_at = messages.len();
         messages.push(Message::User { content: request.message.clone() });
 
-        let asked = model::Request { messages, tools: offers.to_model(), temperature: agent.temperature };
+        let asked = model::Request { messages, tools: offers.to_model(), temperature: agent.temperature, answer: None };
         let turn = Turn::new(&self.catalogue, caller, &offers, &self.settings);
         let spend = |usage: Usage| self.catalogue.usage().note(&caller.payer(), Meter::Tokens, usage.total_tokens);
         let mut talk =
@@ -247,6 +248,16 @@ impl Talk<'_> {
             }
         }
         self.last_word().await
+    }
+
+    /// The answer that the model gives when it is told what is wrong with its last.
+    async fn corrected(&mut self, answer: String, fault: &str) -> Result<String, Error> {
+        self.asked.tools.clear();
+        self.asked.messages.push(Message::Assistant { content: Some(answer), tool_calls: Vec::new() });
+        self.asked.messages.push(Message::System { content: format!("{} {fault}", prompt::WRONG_FORM) });
+        let model::Completion { content, usage, .. } = self.model.complete(&self.asked).await?;
+        self.spend(usage);
+        spoken(content).ok_or_else(|| Error::Model { reason: "it gave no answer in words".to_owned(), cause: None })
     }
 
     fn spend(&mut self, usage: Usage) {

@@ -10,6 +10,17 @@ use crate::offers::Offers;
 pub(crate) const LAST_WORD: &str =
     "Provide your final response based on all the tool results and information gathered.";
 
+/// What the model is told of an answer that has not the wanted form; what is wrong with it follows.
+pub(crate) const WRONG_FORM: &str =
+    "That answer does not meet the JSON Schema. Answer again with nothing but the JSON object. What is wrong:";
+
+/// What the model is told of the form that its answer is to have.
+pub(crate) fn form(schema: &serde_json::Value) -> String {
+    format!(
+        "Once you have what you need, answer with nothing but one JSON object that meets this JSON Schema: {schema}"
+    )
+}
+
 /// The rules; the last keeps other people's words from being taken for the host's.
 const INSTRUCTIONS: &str = "INSTRUCTIONS:
 - Use tools when you need real-time data or want to perform actions

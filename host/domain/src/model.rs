@@ -70,6 +70,9 @@ pub struct Request {
     pub tools: Vec<ToolOffer>,
     /// From 0 to 2.
     pub temperature: f32,
+    /// The JSON Schema of the object that the answer in words is to be; any words, without it. Models keep to
+    /// it as well as they can: whoever asks checks.
+    pub answer: Option<Value>,
 }
 
 /// What a model said.

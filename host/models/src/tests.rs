@@ -136,7 +136,7 @@ fn provider(settings: Settings, model: Option<ModelChoice>) -> Result<Arc<dyn Mo
 }
 
 fn request(tools: Vec<ToolOffer>) -> Request {
-    Request { messages: vec![Message::User { content: "Hello".to_owned() }], tools, temperature: 0.0 }
+    Request { messages: vec![Message::User { content: "Hello".to_owned() }], tools, temperature: 0.0, answer: None }
 }
 
 fn tool(name: &str) -> ToolOffer {

@@ -24,7 +24,24 @@ pub(crate) struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'static str>,
     temperature: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Format<'a>>,
     stream: bool,
+}
+
+/// The form that the answer is to have.
+#[derive(Serialize)]
+struct Format<'a> {
+    r#type: &'static str,
+    json_schema: NamedSchema<'a>,
+}
+
+#[derive(Serialize)]
+struct NamedSchema<'a> {
+    name: &'static str,
+    schema: &'a Value,
+    /// `true` would ask for a schema of OpenAI's own dialect, in which no field is optional.
+    strict: bool,
 }
 
 #[derive(Serialize)]
@@ -82,6 +99,10 @@ impl<'a> Question<'a> {
             tool_choice: (!tools.is_empty()).then_some("auto"),
             tools,
             temperature: request.temperature,
+            response_format: request.answer.as_ref().map(|schema| Format {
+                r#type: "json_schema",
+                json_schema: NamedSchema { name: "answer", schema, strict: false },
+            }),
             stream: false,
         }
     }

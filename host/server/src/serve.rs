@@ -72,7 +72,8 @@ async fn run(
     let listener = TcpListener::bind(host.listen).await.with_context(|| format!("cannot listen on {}", host.listen))?;
     let address = listener.local_addr()?;
     let mut held = state::begin(&host)?;
-    let app = wire::build(host.clone(), env, figures, held.is_alone()).await?;
+    let alone = held.is_alone();
+    let app = wire::build(host.clone(), env, figures, alone).await?;
     held.let_others_in()?;
     if !host.listen.ip().is_loopback() && host.oauth.is_none() && !app.journal.any().await? {
         bail!(
@@ -82,6 +83,14 @@ async fn run(
         );
     }
     let _watch = Watch::start(&app, &host)?;
+    // Where another host is at work on the same state, the runs that have not ended are that one's.
+    if alone {
+        match app.workflows.resume().await {
+            Ok(0) => {}
+            Ok(runs) => tracing::info!(runs, "runs of workflows were taken up"),
+            Err(error) => tracing::error!(%error, "runs of workflows were not taken up"),
+        }
+    }
     let upkeep = tokio::spawn(app.upkeep.clone().run());
     let (usage, journal) = (app.catalogue.usage().clone(), app.journal.clone());
     let counting = tokio::spawn(async move { counts::keep(&usage, journal.as_ref()).await });

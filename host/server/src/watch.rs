@@ -1,11 +1,17 @@
-//! Takes in changed files while the host runs: contexts and profiles when they change, these and the
-//! operator's components on SIGHUP.
+//! Takes in changed files while the host runs: contexts, profiles and workflows when they change, these and
+//! the operator's components on SIGHUP.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use remit_config::{Change, Contexts, Host, Outcome};
 use remit_library::Library;
+use remit_workflow::Workflows;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -42,7 +48,15 @@ impl Watch {
         if let Some(profile) = &host.profile {
             files.watch(profile, RecursiveMode::NonRecursive)?;
         }
+        // A host without workflows has no folder for them.
+        if host.workflows_dir.is_dir() {
+            files.watch(&host.workflows_dir, RecursiveMode::Recursive)?;
+        }
         let mut hangup = signal(SignalKind::hangup())?;
+        let workflows = {
+            let (workflows, folder, env) = (app.workflows.clone(), host.workflows_dir.clone(), host.env.clone());
+            move || reread(workflows.clone(), folder.clone(), env.clone())
+        };
         let (contexts, registry, plugins) = (app.contexts.clone(), app.registry.clone(), app.plugins_dir.clone());
         let library = app.library.clone();
         let task = tokio::spawn(async move {
@@ -52,12 +66,14 @@ impl Watch {
                         tokio::time::sleep(SETTLE).await;
                         while changes.try_recv().is_ok() {}
                         reload(&contexts).await;
+                        workflows().await;
                         restoring(&library);
                         registry.stir();
                     }
                     Some(()) = hangup.recv() => {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
                         reload(&contexts).await;
+                        workflows().await;
                         load_plugins(&registry, Path::new(&plugins)).await;
                         restoring(&library);
                         registry.stir();
@@ -74,6 +90,14 @@ impl Watch {
 fn restoring(library: &Library) {
     let library = library.clone();
     tokio::spawn(async move { restore(&library).await });
+}
+
+async fn reread(workflows: Workflows, folder: PathBuf, env: BTreeSet<String>) {
+    let reading = tokio::task::spawn_blocking(move || workflows.shelf().load(&folder, &env));
+    match reading.await {
+        Ok(faults) => faults.iter().for_each(|fault| tracing::error!(%fault, "a workflow can't be used")),
+        Err(error) => tracing::error!(%error, "reading workflows broke; the old ones stay"),
+    }
 }
 
 async fn reload(contexts: &Arc<Contexts>) {

@@ -10,13 +10,18 @@ use remit_config::{
     host::{Algorithm, OAuth},
 };
 use remit_domain::{
-    Catalogue, access::Keys, clock::SystemClock, data::Sources, library::Artifacts, model::Models, tenant::Tenants,
+    Catalogue, access::Keys, agents::Agents, clock::SystemClock, data::Sources, library::Artifacts, model::Models,
+    tenant::Tenants,
 };
 use remit_issuers::{Issuer, Issuers, Signing, Times};
 use remit_journal::Journal;
 use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
+use remit_workflow::{
+    Shelf, Worker, Workflows,
+    run::{Interpreter, SystemTimer},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -40,6 +45,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// To be told when tenants may have come back.
     pub library: Library,
+    /// To be told when files change, and to take up runs.
+    pub workflows: Workflows,
     /// To be closed at the end.
     pub journal: Arc<Journal>,
     /// Cancelled when the host begins to end: streams that only listen end with it.
@@ -61,6 +68,7 @@ impl App {
         /// A guest stops at its next tick or host call; recording takes milliseconds.
         const PATIENCE: Duration = Duration::from_secs(2);
         self.ends.cancel();
+        self.workflows.halt();
         self.under_way.close();
         let quiet = async {
             self.under_way.wait().await;
@@ -87,6 +95,7 @@ impl App {
 pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle, alone: bool) -> anyhow::Result<App> {
     /// How long a start waits for tenants' plugins: who uploads slow ones delays nobody else by more.
     const RESTORE_TIME: Duration = Duration::from_secs(5);
+    let env_of_workflows = remit_workflow::variables(&host.env, |name| env.plain(name).map(str::to_owned));
     let (contexts, changes) = Contexts::load(host.clone(), env)?;
     for change in &changes {
         crate::watch::report(change);
@@ -123,17 +132,25 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
 
     let models = models(&host, &guard)?;
     let chat = remit_agent::Chat::new(catalogue.clone(), models, journal.clone(), remit_agent::Settings::default());
+    let chat = Arc::new(chat);
     let open = host.listen.ip().is_loopback();
     let keys: Arc<dyn Keys> = journal.clone();
     let issuers = host.oauth.as_ref().map(|oauth| issuers(oauth, &guard)).transpose()?;
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), issuers.clone(), open);
     let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
+    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal);
     let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
-        chat: Arc::new(chat),
+        chat,
         keys,
         library: library.clone(),
+        workflows: http::workflows::State {
+            catalogue: catalogue.clone(),
+            workflows: workflows.clone(),
+            folder: host.workflows_dir.clone(),
+            env: Arc::new(host.env.clone()),
+        },
         audit,
         journal: journal.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
@@ -142,7 +159,41 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         gate,
     })?;
     let plugins_dir = host.plugins_dir.clone();
-    Ok(App { router, catalogue, contexts, registry, library, journal, upkeep, stopping, ends, under_way, plugins_dir })
+    Ok(App {
+        router,
+        catalogue,
+        contexts,
+        registry,
+        library,
+        workflows,
+        journal,
+        upkeep,
+        stopping,
+        ends,
+        under_way,
+        plugins_dir,
+    })
+}
+
+/// The workflows, and what runs them.
+fn workflows(
+    host: &Host,
+    env: &serde_json::Map<String, serde_json::Value>,
+    catalogue: &Catalogue,
+    agents: Arc<dyn Agents>,
+    journal: &Arc<Journal>,
+) -> Workflows {
+    let shelf = Shelf::default();
+    for fault in shelf.load(&host.workflows_dir, &host.env) {
+        tracing::error!(%fault, "a workflow can't be used");
+    }
+    let interpreter = Interpreter {
+        journal: journal.clone(),
+        performer: Arc::new(Worker::new(catalogue.clone(), agents)),
+        timer: Arc::new(SystemTimer),
+        env: Arc::new(env.clone()),
+    };
+    Workflows::new(shelf, interpreter, CancellationToken::new())
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {

@@ -209,7 +209,7 @@ impl Field {
             return match (self.kind, self.options.as_slice()) {
                 // The texts that it is compared with are some of those that it may be.
                 (_, [_, ..]) => {
-                    json!({"type": "string", "description": format!("such as {}", self.options.join(", "))})
+                    json!({"type": "string", "examples": self.options})
                 }
                 (Some("array"), _) => json!({"type": "array"}),
                 (Some(kind), _) => json!({"type": kind}),

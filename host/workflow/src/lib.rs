@@ -24,3 +24,11 @@ pub use plan::Plan;
 pub use runs::{Begun, Workflows};
 pub use shelf::{Shelf, Workflow};
 pub use work::Worker;
+
+/// What expressions call `env`: of the variables that the operator lists, those that are set.
+pub fn variables(
+    listed: &std::collections::BTreeSet<String>,
+    get: impl Fn(&str) -> Option<String>,
+) -> serde_json::Map<String, serde_json::Value> {
+    listed.iter().filter_map(|name| Some((name.clone(), get(name)?.into()))).collect()
+}

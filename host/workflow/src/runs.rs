@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
@@ -10,14 +9,13 @@ use remit_config::{Fault, Spot};
 use remit_domain::{
     Error, TenantId,
     access::Principal,
-    clock::Clock as _,
-    execution::{Choice, End, Entry, Executions, Filter, Made, Recorded, Run, RunId, Standing, Status},
+    execution::{Choice, End, Entry, Filter, Made, Recorded, Run, RunId, Standing, Status},
     schema::{Problem, Schema},
     tenant::Context,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Plan,
@@ -33,7 +31,7 @@ pub struct Workflows {
     interpreter: Interpreter,
     /// The runs at work in this process.
     live: Arc<Mutex<BTreeMap<RunId, Weak<Working>>>>,
-    tasks: TaskTracker,
+    halted: CancellationToken,
 }
 
 /// A run at work.
@@ -58,9 +56,14 @@ impl Begun {
 }
 
 impl Workflows {
-    /// Joins the ports. Runs are tracked by `tasks`, for those who wait until none is at work.
-    pub fn new(shelf: Shelf, interpreter: Interpreter, tasks: TaskTracker) -> Self {
-        Self { shelf, interpreter, live: Arc::default(), tasks }
+    /// Joins the ports. When `halted` is cancelled, runs stop where they are, for the next host to take up.
+    pub fn new(shelf: Shelf, interpreter: Interpreter, halted: CancellationToken) -> Self {
+        Self { shelf, interpreter, live: Arc::default(), halted }
+    }
+
+    /// Stops all runs where they are.
+    pub fn halt(&self) {
+        self.halted.cancel();
     }
 
     /// The workflows there are.
@@ -145,8 +148,11 @@ impl Workflows {
         let (id, end) = (run.id.clone(), working.end.subscribe());
         self.lock().insert(id.clone(), Arc::downgrade(&working));
         let this = self.clone();
-        self.tasks.spawn(async move {
-            let ended = this.interpreter.run(&run, &plan, again, &working.live).await;
+        tokio::spawn(async move {
+            let ended = tokio::select! {
+                () = this.halted.cancelled() => return,
+                ended = this.interpreter.run(&run, &plan, again, &working.live) => ended,
+            };
             this.lock().remove(&run.id);
             match ended {
                 Ok(end) => {
@@ -238,11 +244,6 @@ impl Workflows {
         let decided = Entry::Resolved { path, at: self.interpreter.timer.now(), choice };
         self.interpreter.journal.reopen(&standing.run.id, &[decided]).await?;
         Ok(self.go(standing.run.clone(), Arc::new(plan), true))
-    }
-
-    /// Reads the workflows again. Says what is wrong with files that can't be used.
-    pub fn reload(&self, folder: &Path, env: &std::collections::BTreeSet<String>) -> Vec<Fault> {
-        self.shelf.load(folder, env)
     }
 
     /// The workflows that a tenant can run.

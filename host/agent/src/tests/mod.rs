@@ -1,5 +1,6 @@
 //! The chat with fake ports: [`rounds`] of calls, and what surrounds them in [`conversations`].
 
+mod ask;
 mod conversations;
 mod rounds;
 

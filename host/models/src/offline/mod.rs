@@ -7,6 +7,7 @@
 
 mod arguments;
 mod facts;
+mod fill;
 mod pick;
 mod summary;
 mod words;
@@ -48,7 +49,10 @@ impl Offline {
                 return calls(turn.rounds, wanted);
             }
         }
-        let words = summary::of(&turn.results, &request.tools);
+        let words = match &request.answer {
+            Some(schema) => fill::value(schema).to_string(),
+            None => summary::of(&turn.results, &request.tools),
+        };
         Completion { content: Some(words), tool_calls: Vec::new(), usage: Usage::default() }
     }
 }

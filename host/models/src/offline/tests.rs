@@ -81,7 +81,7 @@ fn user(said: &str) -> Message {
 }
 
 async fn complete(messages: Vec<Message>, tools: Vec<ToolOffer>) -> Result<(Option<String>, Vec<ToolCall>)> {
-    let completion = Offline.complete(&Request { messages, tools, temperature: 0.7 }).await?;
+    let completion = Offline.complete(&Request { messages, tools, temperature: 0.7, answer: None }).await?;
     Ok((completion.content, completion.tool_calls))
 }
 

@@ -16,6 +16,7 @@ mod resources;
 mod strangers;
 mod tools;
 mod usage;
+pub(crate) mod workflows;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) chat: Arc<remit_agent::Chat>,
     pub(crate) keys: Arc<dyn Keys>,
     pub(crate) library: Library,
+    pub(crate) workflows: workflows::State,
     pub(crate) audit: Arc<dyn AuditLog>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) operations: Operations,
@@ -124,6 +126,16 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
             library: parts.library.clone(),
             receiving: Shares::new(plugins::arrival::TURNS),
         });
+    let workflows = OpenApiRouter::new()
+        .routes(routes!(workflows::list))
+        .routes(routes!(workflows::load))
+        .routes(routes!(workflows::execute))
+        .routes(routes!(workflows::executions::list))
+        .routes(routes!(workflows::executions::show))
+        .routes(routes!(workflows::executions::cancel))
+        .routes(routes!(workflows::executions::resolve))
+        .routes(routes!(workflows::executions::signal))
+        .with_state(parts.workflows.clone());
     let usage = OpenApiRouter::new()
         .routes(routes!(usage::show))
         .with_state(usage::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
@@ -136,6 +148,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(operations)
         .merge(keys)
         .merge(plugins)
+        .merge(workflows)
         .merge(audit)
         .merge(usage)
         .merge(mcp)

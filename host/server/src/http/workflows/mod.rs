@@ -1,0 +1,213 @@
+//! `/api/workflows`: the workflows of a tenant, and running them.
+
+pub(crate) mod executions;
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{FromRef, State as FromState},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use remit_config::File;
+use remit_domain::{Catalogue, Error, schema::Problem};
+use remit_workflow::{Workflow, Workflows};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    error::{Body, Failure},
+    extract::{JsonBody, OptionalJson, Path, Query, Tenant},
+};
+
+/// What workflows stand on.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) workflows: Workflows,
+    /// Where their files lie.
+    pub(crate) folder: PathBuf,
+    /// The variables that they may name.
+    pub(crate) env: Arc<BTreeSet<String>>,
+}
+
+impl FromRef<State> for Catalogue {
+    fn from_ref(state: &State) -> Self {
+        state.catalogue.clone()
+    }
+}
+
+/// The workflows that the tenant can run: its own, and those that are everybody's.
+#[utoipa::path(
+    get, path = "/api/workflows", tag = "workflows",
+    params(("X-Context" = String, Header, description = "the tenant")),
+    responses((status = 200, body = Object, description = "`{success, workflows: [{name, description, …}]}`"))
+)]
+pub(crate) async fn list(FromState(state): FromState<State>, tenant: Tenant) -> Json<Value> {
+    let all = state.workflows.workflows(&tenant.context.tenant);
+    let shown: Vec<Value> = all.iter().map(|workflow| shown(workflow, &tenant)).collect();
+    Json(json!({"success": true, "workflows": shown}))
+}
+
+fn shown(workflow: &Workflow, tenant: &Tenant) -> Value {
+    let authored = &workflow.plan.authored;
+    json!({
+        "name": authored.name,
+        "description": authored.description,
+        "aliases": authored.aliases,
+        "agent": workflow.agent(&tenant.context),
+        "inputs": authored.inputs,
+        "steps": authored.steps.len(),
+        "file": workflow.file,
+        "digest": workflow.plan.digest,
+    })
+}
+
+/// A workflow to look at.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Load {
+    /// A file below the workflows' folder, in the tenant's own folder or in `examples/`.
+    #[serde(rename = "filePath")]
+    file_path: Option<String>,
+    /// The YAML itself.
+    yaml: Option<String>,
+}
+
+/// Checks a workflow, and says what is wrong with it: every fault at once, with line and column.
+#[utoipa::path(
+    post, path = "/api/workflows/load", tag = "workflows", request_body = Load,
+    params(("X-Context" = String, Header, description = "the tenant")),
+    responses(
+        (status = 200, body = Object, description = "`{success, workflow: {name, steps, …}}`"),
+        (status = 404, body = Body), (status = 422, body = Body, description = "each problem is a fault of the file")
+    )
+)]
+pub(crate) async fn load(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    JsonBody(asked): JsonBody<Load>,
+) -> Result<Json<Value>, Failure> {
+    let file = match (asked.file_path, asked.yaml) {
+        (Some(path), None) => file(&state, &tenant, &path).await?,
+        (None, Some(yaml)) => File::new("workflow.yml", yaml),
+        _ => {
+            let message = "either `filePath` or `yaml` is needed".to_owned();
+            return Err(Error::InvalidArguments(vec![Problem { pointer: String::new(), message }]).into());
+        }
+    };
+    let plan = remit_workflow::plan(&file, &state.env).map_err(|faults| {
+        let problem = |fault: &remit_config::Fault| Problem { pointer: String::new(), message: fault.to_string() };
+        Error::InvalidArguments(faults.into_vec().iter().map(problem).collect())
+    })?;
+    let authored = &plan.authored;
+    let workflow = json!({
+        "name": authored.name, "description": authored.description, "aliases": authored.aliases,
+        "inputs": authored.inputs, "digest": plan.digest, "plan": authored,
+    });
+    Ok(Json(json!({"success": true, "workflow": workflow})))
+}
+
+/// A tenant's file, or one of everybody's.
+async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<File, Failure> {
+    let missing = || Failure::from(Error::UnknownWorkflow(path.chars().take(128).collect()));
+    let parts: Vec<&str> = path.trim_start_matches("workflows/").split('/').collect();
+    let plain = |part: &&str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.contains(['\\', '\0'])
+            && part.chars().all(|c| !c.is_control())
+    };
+    let own = match parts.as_slice() {
+        ["customers", of, rest @ ..] => *of == tenant.context.tenant.as_str() && !rest.is_empty(),
+        ["examples", rest @ ..] => !rest.is_empty(),
+        _ => false,
+    };
+    let yaml = parts.last().is_some_and(|name| name.ends_with(".yml") || name.ends_with(".yaml"));
+    if !own || !yaml || !parts.iter().all(plain) {
+        return Err(missing());
+    }
+    let (folder, at) = (state.folder.clone(), state.folder.join(parts.join("/")));
+    let read = tokio::task::spawn_blocking(move || {
+        // A link may lead anywhere: the file that is read must lie where it seems to.
+        let (folder, real) = (folder.canonicalize().ok()?, at.canonicalize().ok()?);
+        let within = at.strip_prefix(&folder).ok().map(|rest| folder.join(rest)).unwrap_or_else(|| at.clone());
+        if !real.starts_with(&folder) || (within.is_absolute() && real != within.canonicalize().ok()?) {
+            return None;
+        }
+        Some(File::read(&folder, &real))
+    });
+    let file = read.await.map_err(|error| Error::Internal(error.into()))?.ok_or_else(missing)?;
+    file.map_err(|_| missing())
+}
+
+/// What a run is begun with.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Start {
+    /// What the workflow takes.
+    #[serde(default)]
+    inputs: Value,
+}
+
+/// How long the client waits.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wait {
+    /// Seconds, from 0.
+    wait: Option<u64>,
+}
+
+/// How long an answer is waited for, if the client says nothing (decisions.md 24).
+const WAIT: Duration = Duration::from_secs(30);
+/// The longest that a client may wait: proxies give up soon after.
+const MAX_WAIT_SECONDS: u64 = 120;
+
+/// Runs a workflow. Answers with what came of it, or, if that takes longer than the client waits, with where
+/// to look.
+#[utoipa::path(
+    post, path = "/api/workflows/execute/{name}", tag = "workflows", request_body = Start,
+    params(
+        ("name" = String, Path), ("X-Context" = String, Header, description = "the tenant"),
+        ("wait" = Option<u64>, Query, description = "seconds to wait for the end, 30 without it, 120 at most"),
+        ("Idempotency-Key" = Option<String>, Header, description = "a repeated request with the same key is the same run"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: do not wait")
+    ),
+    responses(
+        (status = 200, body = Object, description = "it ended: `{success, executionId, status, outputs}`"),
+        (status = 202, body = Object, description = "it goes on: `{success, executionId, status, href}`"),
+        (status = 404, body = Body), (status = 422, body = Body)
+    )
+)]
+pub(crate) async fn execute(
+    FromState(state): FromState<State>,
+    tenant: Tenant,
+    Path(name): Path<String>,
+    Query(asked): Query<Wait>,
+    headers: HeaderMap,
+    OptionalJson(start): OptionalJson<Start>,
+) -> Result<Response, Failure> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let key = text("idempotency-key").filter(|key| !key.is_empty() && key.len() <= 256).map(str::to_owned);
+    let async_ = text("prefer").is_some_and(|prefer| prefer.split([',', ';']).any(|it| it.trim() == "respond-async"));
+    let wait = match asked.wait {
+        Some(seconds) => Duration::from_secs(seconds.min(MAX_WAIT_SECONDS)),
+        None if async_ => Duration::ZERO,
+        None => WAIT,
+    };
+    let mut begun = state.workflows.execute(&tenant.principal, &tenant.context, &name, start.inputs, key).await?;
+    let _ = tokio::time::timeout(wait, begun.end()).await;
+    answer(&state, &tenant, begun.id.as_str()).await
+}
+
+/// How a run stands, as whoever began it sees it.
+async fn answer(state: &State, tenant: &Tenant, id: &str) -> Result<Response, Failure> {
+    let standing = state.workflows.find(&tenant.context.tenant, id).await?;
+    let href = format!("/api/workflows/executions/{}", standing.run.id);
+    let shown = executions::summary(&standing);
+    if standing.end.is_some() {
+        return Ok(Json(shown).into_response());
+    }
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, href)], Json(shown)).into_response())
+}
