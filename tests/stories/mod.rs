@@ -19,3 +19,4 @@ mod refusals;
 mod tenant;
 mod uploads;
 mod usage;
+mod workflows;

@@ -13,6 +13,10 @@ use crate::{
     expression::{Expr, Filter, Form, Operator, Reference, Test, condition},
 };
 
+/// What every agent's step leaves, whatever it is asked.
+pub(crate) const AGENTS_OWN: [&str; 7] =
+    ["success", "error", "code", "agent_type", "response", "toolCallsMade", "model"];
+
 /// The fields wanted of each step's output, by the step's id.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted(BTreeMap<String, Field>);
@@ -42,7 +46,9 @@ pub(crate) fn wanted(workflow: &Workflow) -> Result<Wanted, String> {
 impl Wanted {
     /// A JSON Schema of an object with the fields that are read of a step's output; `None` if none is.
     pub(crate) fn schema_of(&self, id: &str) -> Option<Value> {
-        self.0.get(id).filter(|field| !field.members.is_empty()).map(Field::schema)
+        let mut field = self.0.get(id)?.clone();
+        field.members.retain(|name, _| !AGENTS_OWN.contains(&name.as_str()));
+        (!field.members.is_empty()).then(|| field.schema())
     }
 
     fn steps(&mut self, steps: &[Step]) -> Result<(), String> {
@@ -241,5 +247,56 @@ fn other_kind(expr: &Expr) -> Option<&'static str> {
             Some("number")
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use remit_config::File;
+
+    use super::*;
+
+    /// The form wanted of the step `a` of a workflow whose later steps are these.
+    fn form(rest: &str) -> Option<Value> {
+        let text = format!("name: w\nsteps:\n  - {{id: a, type: agent, config: {{prompt: p}}}}\n{rest}");
+        let workflow = crate::parse(&File::new("w.yml", text), &BTreeSet::new()).ok()?;
+        wanted(&workflow).ok()?.schema_of("a")
+    }
+
+    #[test]
+    fn a_field_has_the_type_that_its_reader_needs() {
+        let rest = "  - id: b
+    type: conditional
+    condition: '{{ steps.a.output.risk < 0.3 and steps.a.output.sure }}'
+    if_true:
+      - {id: c, type: set, config: {why: 'for {{ steps.a.output.why }}', tags: \"{{ steps.a.output.tags | join(',') }}\"}}
+      - {id: d, type: set, condition: \"{{ steps.a.output.level == 'high' }}\", config: {n: '{{ steps.a.output.deep.n * 2 }}', m: '{{ steps.a.output.maybe ?? 1 }}'}}
+outputs: {said: '{{ steps.a.output.response }}', model: '{{ steps.a.output.model }}'}
+";
+        let any = json!(["string", "number", "boolean", "array", "object"]);
+        assert_eq!(
+            form(rest),
+            Some(json!({
+                "type": "object",
+                "properties": {
+                    "deep": {"type": "object", "properties": {"n": {"type": "number"}}, "required": ["n"]},
+                    "level": {"type": "string", "examples": ["high"]},
+                    "maybe": {"type": any},
+                    "risk": {"type": "number"},
+                    "sure": {"type": "boolean"},
+                    "tags": {"type": "array"},
+                    "why": {"type": any},
+                },
+                "required": ["deep", "level", "risk", "sure", "tags", "why"],
+            }))
+        );
+    }
+
+    #[test]
+    fn an_answer_of_which_nothing_is_read_is_words() {
+        assert_eq!(form("outputs: {said: '{{ steps.a.output.response }}'}\n"), None);
+        assert_eq!(form(""), None);
     }
 }

@@ -180,15 +180,21 @@ impl Workflows {
     }
 
     /// A tenant's run. Errors: [`Error::UnknownExecution`], also for another tenant's; [`Error::Journal`].
-    pub async fn find(&self, tenant: &TenantId, id: &str) -> Result<Standing, Error> {
+    pub async fn find(&self, principal: &Principal, tenant: &TenantId, id: &str) -> Result<Standing, Error> {
         let unknown = || Error::UnknownExecution(id.chars().take(64).collect());
         let run = RunId::parse(id).ok_or_else(unknown)?;
-        self.interpreter.journal.find(tenant, &run).await?.ok_or_else(unknown)
+        let found = self.interpreter.journal.find(tenant, &run).await?;
+        found.filter(|standing| concerns(principal, &standing.run)).ok_or_else(unknown)
     }
 
     /// A tenant's runs, newest first. Errors: [`Error::Journal`].
     pub async fn list(&self, tenant: &TenantId, filter: &Filter, most: usize) -> Result<Vec<Standing>, Error> {
         self.interpreter.journal.list(tenant, filter, most).await
+    }
+
+    /// Whether somebody may know of a run: who speaks for some agents alone, of theirs alone.
+    pub fn concerns(&self, principal: &Principal, standing: &Standing) -> bool {
+        concerns(principal, &standing.run)
     }
 
     /// What a run's journal holds. Errors: [`Error::Journal`].
@@ -250,6 +256,11 @@ impl Workflows {
     pub fn workflows(&self, tenant: &TenantId) -> Vec<Workflow> {
         self.shelf.list(tenant)
     }
+}
+
+fn concerns(principal: &Principal, run: &Run) -> bool {
+    let agent = run.context.get("agent").and_then(Value::as_str);
+    principal.agents().is_none_or(|own| agent.is_some_and(|agent| own.contains(agent)))
 }
 
 fn open(standing: &Standing) -> Result<(), Error> {

@@ -8,16 +8,14 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use remit_domain::{
-    AgentName, Error,
-    execution::{Choice, Entry, Failure, Outcome, Recorded, Run},
+    Error,
+    execution::{Entry, Failure, Outcome, Recorded, Run},
 };
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
 
-use super::{Interpreter, Live, Scope, Work};
+use super::{Interpreter, Live, Scope};
 use crate::{
     authored::OnError,
-    duration,
     expression::{Form, boolean, kind},
     plan::{Job, Kind, Plan, Step},
 };
@@ -250,126 +248,13 @@ impl<'l> Line<'l> {
     }
 
     /// Writes what waits to be written, with one more entry.
-    async fn write(self, tail: &mut Vec<Entry>, more: Option<Entry>) -> Result<(), Halt> {
+    pub(super) async fn write(self, tail: &mut Vec<Entry>, more: Option<Entry>) -> Result<(), Halt> {
         tail.extend(more);
         if !tail.is_empty() {
             self.with.journal.append(&self.run.id, tail).await.map_err(Halt::Journal)?;
             tail.clear();
         }
         Ok(())
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a step and what it stands in")]
-    async fn work(
-        self,
-        step: &Step,
-        job: &Job,
-        form: &Form,
-        path: &str,
-        scope: &mut Scope<'_>,
-        tail: &mut Vec<Entry>,
-        before: Recorded,
-    ) -> Result<Outcome, Halt> {
-        let config = fill(form, path, scope)?;
-        let agent = self.agent(job, path)?;
-        let key = match &step.key {
-            Some(form) => match fill(form, path, scope)? {
-                Value::String(text) => text,
-                other => other.to_string(),
-            },
-            None => format!("{}/{path}", self.run.id),
-        };
-        let work = |attempt| Work { run: self.run, path, job, agent: &agent, config: &config, key: &key, attempt };
-        let mut attempt = 1;
-        if let Recorded::Began { attempt: last, resolved, .. } = before {
-            attempt = last;
-            match resolved {
-                Some(Choice::Skip) => return Ok(Outcome::Skipped),
-                Some(Choice::Rerun) => {}
-                None if step.key.is_some() || self.with.performer.harmless(&work(attempt)) => {}
-                None => {
-                    let message = "the host ended while this step was under way, and it may have taken effect";
-                    return Err(Halt::Interrupted(failure("interrupted", message, Some(path))));
-                }
-            }
-        }
-        loop {
-            let began = Entry::Began {
-                path: path.to_owned(),
-                attempt,
-                at: self.with.timer.now(),
-                input: config.clone(),
-                until: None,
-            };
-            self.write(tail, Some(began)).await?;
-            let failed = match self.attempt(step, work(attempt)).await? {
-                Ok(output) => return Ok(Outcome::Done(bounded(output, path)?)),
-                Err(failure) => failure,
-            };
-            let retry = &step.retry;
-            let worth = if retry.on.is_empty() { failed.retriable } else { retry.on.contains(&failed.code) };
-            if !worth || attempt >= retry.attempts {
-                return Err(Halt::Failed(failed));
-            }
-            let grown = retry.delay.as_secs_f64() * retry.factor.powf(f64::from(attempt) - 1.0);
-            let mut seconds = grown.min(retry.most.as_secs_f64());
-            if retry.jitter {
-                seconds *= 0.5 + self.with.timer.chance() / 2.0;
-            }
-            let asked = failed.retry_after_ms.map_or(0.0, |ms| f64::from(ms) / 1000.0);
-            let pause = time::Duration::seconds_f64(seconds.max(asked.min(retry.most.as_secs_f64())));
-            self.pause(self.with.timer.now().saturating_add(pause)).await?;
-            attempt += 1;
-        }
-    }
-
-    /// One try. The outer failure ends the run where it is.
-    async fn attempt(self, step: &Step, work: Work<'_>) -> Result<Result<Value, Failure>, Halt> {
-        let path = work.path;
-        let work = self.with.performer.perform(work);
-        let timed = async {
-            let Some(allowed) = step.timeout else { return work.await };
-            let over = time::Duration::try_from(allowed).unwrap_or(time::Duration::MAX);
-            let end = self.with.timer.now().saturating_add(over);
-            tokio::select! {
-                done = work => done,
-                () = self.with.timer.until(end) => {
-                    let message = format!("the step took longer than its timeout allows ({} ms)", allowed.as_millis());
-                    Err(Failure { retriable: true, ..failure("timeout", message, Some(path)) })
-                }
-            }
-        };
-        self.unless_cancelled(timed).await
-    }
-
-    async fn pause(self, until: OffsetDateTime) -> Result<(), Halt> {
-        self.unless_cancelled(self.with.timer.until(until)).await
-    }
-
-    async fn unless_cancelled<T>(self, what: impl Future<Output = T>) -> Result<T, Halt> {
-        if !self.stoppable {
-            return Ok(what.await);
-        }
-        tokio::select! {
-            biased;
-            () = self.live.cancel.cancelled() => Err(Halt::Cancelled),
-            done = what => Ok(done),
-        }
-    }
-
-    /// Who does a step's work.
-    fn agent(self, job: &Job, path: &str) -> Result<AgentName, Halt> {
-        let own = match job {
-            Job::Tool { agent, .. } | Job::Agent { agent, .. } => agent.as_ref(),
-            Job::Node { .. } => None,
-        };
-        let of_run = || {
-            let name = self.run.context.get("agent").and_then(Value::as_str);
-            name.or(self.plan.authored.agent_type.as_deref()).and_then(|name| AgentName::new(name).ok())
-        };
-        own.cloned()
-            .or_else(of_run)
-            .ok_or_else(|| Halt::Failed(failure("no_agent", "no agent is named for this step", Some(path))))
     }
 
     async fn parallel(
@@ -459,81 +344,6 @@ impl<'l> Line<'l> {
         let truncated = results.len() < count;
         Ok(json!({"success": true, "count": count, "results": results, "truncated": truncated}))
     }
-
-    async fn wait(
-        self,
-        form: &Form,
-        path: &str,
-        scope: &Scope<'_>,
-        tail: &mut Vec<Entry>,
-        before: Recorded,
-    ) -> Result<Value, Halt> {
-        let config = fill(form, path, scope)?;
-        let until = match before {
-            Recorded::Began { until: Some(until), .. } => until,
-            _ => {
-                let until = deadline(&config, "duration", self.with.timer.now(), path)?;
-                let until = until.or_else(|| config.get("until").and_then(Value::as_str).and_then(instant));
-                let until = until.ok_or_else(|| {
-                    let message = "`until` is no time of RFC 3339, such as 2026-11-23T10:00:00Z";
-                    Halt::Failed(failure("expression", message, Some(path)))
-                })?;
-                self.write(tail, Some(self.waits(path, config, Some(until)))).await?;
-                until
-            }
-        };
-        self.pause(until).await?;
-        Ok(json!({"success": true, "until": remit_domain::clock::rfc3339(until)}))
-    }
-
-    async fn approval(
-        self,
-        form: &Form,
-        step: &Step,
-        path: &str,
-        scope: &Scope<'_>,
-        tail: &mut Vec<Entry>,
-        before: Recorded,
-    ) -> Result<Value, Halt> {
-        let config = fill(form, path, scope)?;
-        let until = match before {
-            Recorded::Began { until, .. } => until,
-            _ => {
-                let over = step.timeout.and_then(|allowed| time::Duration::try_from(allowed).ok());
-                let until = over.map(|over| self.with.timer.now().saturating_add(over));
-                self.write(tail, Some(self.waits(path, config, until))).await?;
-                until
-            }
-        };
-        let given = async {
-            loop {
-                // Listened for before it is looked for, so that none comes in between.
-                let signalled = self.live.signalled.notified();
-                tokio::pin!(signalled);
-                signalled.as_mut().enable();
-                if let Some(signal) = self.with.journal.signal(&self.run.id, path).await.map_err(Halt::Journal)? {
-                    return Ok(signal);
-                }
-                signalled.await;
-            }
-        };
-        let given = async {
-            let Some(until) = until else { return given.await };
-            tokio::select! {
-                given = given => given,
-                () = self.with.timer.until(until) => {
-                    Err(Halt::Failed(failure("timeout", "nobody decided in time", Some(path))))
-                }
-            }
-        };
-        let (payload, by) = self.unless_cancelled(given).await??;
-        let approved = payload.get("approved").and_then(Value::as_bool).unwrap_or(false);
-        Ok(json!({"success": true, "approved": approved, "by": by, "payload": payload}))
-    }
-
-    fn waits(self, path: &str, input: Value, until: Option<OffsetDateTime>) -> Entry {
-        Entry::Began { path: path.to_owned(), attempt: 1, at: self.with.timer.now(), input, until }
-    }
 }
 
 /// Of two reasons the one that the run ends by.
@@ -550,31 +360,14 @@ fn graver(first: Option<Halt>, second: Halt) -> Halt {
     }
 }
 
-fn fill(form: &Form, path: &str, scope: &Scope<'_>) -> Result<Value, Halt> {
+pub(super) fn fill(form: &Form, path: &str, scope: &Scope<'_>) -> Result<Value, Halt> {
     form.fill(scope).map_err(|unfilled| Halt::Failed(failure("expression", unfilled.to_string(), Some(path))))
 }
 
-fn bounded(output: Value, path: &str) -> Result<Value, Halt> {
+pub(super) fn bounded(output: Value, path: &str) -> Result<Value, Halt> {
     if output.to_string().len() > MAX_OUTPUT_BYTES {
         let message = format!("the output has more than {MAX_OUTPUT_BYTES} bytes");
         return Err(Halt::Failed(failure("output_too_large", message, Some(path))));
     }
     Ok(output)
-}
-
-/// When a duration of a configuration is over, if it has one.
-fn deadline(config: &Value, key: &str, now: OffsetDateTime, path: &str) -> Result<Option<OffsetDateTime>, Halt> {
-    let Some(value) = config.get(key) else { return Ok(None) };
-    let length = value.as_str().and_then(duration::read).and_then(|length| time::Duration::try_from(length).ok());
-    match length {
-        Some(length) => Ok(Some(now.saturating_add(length))),
-        None => {
-            let message = format!("`{key}` is no duration, such as 30s, 5m, 2h or 1d");
-            Err(Halt::Failed(failure("expression", message, Some(path))))
-        }
-    }
-}
-
-fn instant(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
 }

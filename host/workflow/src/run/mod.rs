@@ -11,6 +11,8 @@ mod memory;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod tries;
+mod waits;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -63,7 +63,8 @@ pub(crate) async fn list(
     let more = runs.len() > limit;
     runs.truncate(limit);
     let next = runs.last().filter(|_| more).map(|last| last.run.id.to_string());
-    let shown: Vec<Value> = runs.iter().map(summary).collect();
+    let own = runs.iter().filter(|standing| state.workflows.concerns(&tenant.principal, standing));
+    let shown: Vec<Value> = own.map(summary).collect();
     Ok(Json(json!({"success": true, "executions": shown, "next": next})))
 }
 
@@ -78,7 +79,7 @@ pub(crate) async fn show(
     tenant: Tenant,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    let standing = state.workflows.find(&tenant.context.tenant, &id).await?;
+    let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
     let entries = state.workflows.entries(&standing.run.id, 0, MAX_ENTRIES).await?;
     let mut shown = summary(&standing);
     if let Value::Object(members) = &mut shown {
@@ -101,7 +102,7 @@ pub(crate) async fn cancel(
     tenant: Tenant,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    let standing = state.workflows.find(&tenant.context.tenant, &id).await?;
+    let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
     state.workflows.cancel(&standing).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
 }
@@ -127,7 +128,7 @@ pub(crate) async fn resolve(
     Path(id): Path<String>,
     JsonBody(decision): JsonBody<Decision>,
 ) -> Result<Json<Value>, Failure> {
-    let standing = state.workflows.find(&tenant.context.tenant, &id).await?;
+    let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
     state.workflows.decide(&standing, decision.choice).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
 }
@@ -144,7 +145,7 @@ pub(crate) async fn signal(
     Path((id, name)): Path<(String, String)>,
     OptionalJson(payload): OptionalJson<Value>,
 ) -> Result<Json<Value>, Failure> {
-    let standing = state.workflows.find(&tenant.context.tenant, &id).await?;
+    let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
     state.workflows.signal(&standing, &name, payload, &tenant.principal).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
 }

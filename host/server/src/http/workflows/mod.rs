@@ -203,7 +203,7 @@ pub(crate) async fn execute(
 
 /// How a run stands, as whoever began it sees it.
 async fn answer(state: &State, tenant: &Tenant, id: &str) -> Result<Response, Failure> {
-    let standing = state.workflows.find(&tenant.context.tenant, id).await?;
+    let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, id).await?;
     let href = format!("/api/workflows/executions/{}", standing.run.id);
     let shown = executions::summary(&standing);
     if standing.end.is_some() {
