@@ -150,7 +150,7 @@ impl wit::HostDatabase for State {
         let database = self.table.get(&database)?.clone();
         let rows = database.query(&statement, &values(parameters)).await;
         let most = self.limits.get(Limit::Rows);
-        self.answer(rows.and_then(|rows| few(rows, most)).and_then(|rows| json(&rows)))
+        self.answer(rows.map(|rows| few(rows, most)).and_then(|rows| whole(rows, most)).and_then(|rows| json(&rows)))
     }
 
     async fn start_query(
@@ -288,17 +288,32 @@ impl wit::HostPendingChange for State {
 }
 
 impl State {
-    /// Rows on their way to the guest, if they are no more than a query may give.
+    /// Rows on their way to the guest, no more than a query may give.
     fn rows(&mut self, rows: Result<sql::RowSet, Error>) -> Answer<wit::RowSet> {
         let most = self.limits.get(Limit::Rows);
-        self.answer(rows.and_then(|rows| few(rows, most)).map(row_set))
+        self.answer(rows.map(|rows| few(rows, most)).map(row_set))
     }
 }
 
-fn few(set: sql::RowSet, most: u64) -> Result<sql::RowSet, Error> {
-    match u64::try_from(set.rows.len()) {
-        Ok(count) if count <= most => Ok(set),
-        _ => Err(Error::Limit { name: "max-rows", allowed: most }),
+/// Cuts rows to as many as a query may give.
+fn few(mut set: sql::RowSet, most: u64) -> sql::RowSet {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    if set.rows.len() > most {
+        set.rows.truncate(most);
+        set.truncated = true;
+    }
+    set
+}
+
+/// Refuses rows that were cut, where the answer has no place to say so.
+fn whole(set: sql::RowSet, most: u64) -> Result<sql::RowSet, Error> {
+    let most = most.min(sql::MAX_ROWS as u64);
+    match (set.truncated, u64::try_from(set.rows.len())) {
+        (false, _) => Ok(set),
+        (true, Ok(count)) if count < most => {
+            Err(Error::Limit { name: "max-result-bytes", allowed: sql::MAX_RESULT_BYTES as u64 })
+        }
+        (true, _) => Err(Error::Limit { name: "max-rows", allowed: most }),
     }
 }
 
@@ -375,6 +390,7 @@ fn row_set(set: sql::RowSet) -> wit::RowSet {
     wit::RowSet {
         columns: set.columns.into_iter().map(column).collect(),
         rows: set.rows.into_iter().map(|row| row.into_iter().map(value).collect()).collect(),
+        truncated: set.truncated,
     }
 }
 
@@ -451,6 +467,7 @@ mod tests {
                 sql::Value::Decimal("12.50".to_owned()),
                 sql::Value::Json("{\"x\":[1]}".to_owned()),
             ]],
+            truncated: false,
         };
         assert_eq!(
             json(&set),
@@ -461,13 +478,29 @@ mod tests {
     #[test]
     fn a_name_that_stands_in_every_row_counts_in_every_row() {
         let rows = vec![vec![sql::Value::Null]; 10_000];
-        let set = sql::RowSet { columns: vec![column(&"n".repeat(30_000))], rows };
+        let set = sql::RowSet { columns: vec![column(&"n".repeat(30_000))], rows, truncated: false };
         assert_eq!(json(&set), Err(Error::Limit { name: "max-result-bytes", allowed: 4 << 20 }));
     }
 
     #[test]
+    fn rows_are_cut_and_say_so_and_json_has_all_or_none() {
+        let set = |count: usize, truncated| sql::RowSet {
+            columns: vec![column("a")],
+            rows: vec![vec![sql::Value::Null]; count],
+            truncated,
+        };
+        assert_eq!(few(set(3, false), 3), set(3, false));
+        assert_eq!(few(set(4, false), 3), set(3, true));
+        assert_eq!(whole(set(3, false), 3), Ok(set(3, false)));
+        assert_eq!(whole(set(3, true), 3), Err(Error::Limit { name: "max-rows", allowed: 3 }));
+        let bytes = Error::Limit { name: "max-result-bytes", allowed: 4 << 20 };
+        assert_eq!(whole(set(2, true), 3), Err(bytes));
+        assert_eq!(whole(set(10_000, true), 20_000), Err(Error::Limit { name: "max-rows", allowed: 10_000 }));
+    }
+
+    #[test]
     fn columns_of_one_name_are_an_error_and_not_a_loss() {
-        let set = sql::RowSet { columns: vec![column("id"), column("id")], rows: vec![] };
+        let set = sql::RowSet { columns: vec![column("id"), column("id")], ..sql::RowSet::default() };
         assert!(matches!(json(&set), Err(Error::Invalid(text)) if text.contains("`id`")));
     }
 }
