@@ -68,7 +68,7 @@ struct Prepared {
     arguments: PgArguments,
 }
 
-/// Where tables are. Before it the server looks for functions and types in its catalogue alone.
+/// Where tables are. Whatever is searched, the server looks into its catalogue before.
 const SCHEMA: &str = "public";
 const DEFAULT_PORT: u16 = 5432;
 /// How many statements a connection keeps prepared.
@@ -103,7 +103,7 @@ impl Postgres {
         let settings = format!(
             "SET default_transaction_read_only = {read_only}; SET statement_timeout = {statement}; \
              SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {idle}; \
-             SET search_path = pg_catalog, {SCHEMA}, pg_temp; SET standard_conforming_strings = on; \
+             SET search_path = {SCHEMA}, pg_temp; SET standard_conforming_strings = on; \
              SET TimeZone = 'UTC'"
         );
         connection.execute(AssertSqlSafe(settings)).await?;

@@ -240,6 +240,12 @@ impl<E: Engine> Connect for Link<'_, E> {
     }
 }
 
+/// A plan of a statement that reads, for tests of an engine alone.
+#[cfg(test)]
+pub(crate) async fn planned(dialect: Dialect, statement: &str, parameters: &[Value]) -> Result<Arc<Plan>, Error> {
+    plan(dialect, None, statement, parameters, Use::Query).await
+}
+
 /// A handle to a database, as the port wants it.
 pub(crate) struct Shared<E: Engine>(pub(crate) Arc<Source<E>>);
 
