@@ -37,7 +37,10 @@ pub(super) fn unconnected(error: &sqlx::Error) -> Error {
 /// Whether the server could not tell what types a statement's parameters are of, or took them for
 /// types that do not go together.
 pub(super) fn lacks_types(error: &sqlx::Error) -> bool {
-    matches!(database(error).map(PgDatabaseError::code), Some("42P18" | "42725" | "42883" | "42804" | "42P08" | "42846"))
+    matches!(
+        database(error).map(PgDatabaseError::code),
+        Some("42P18" | "42725" | "42883" | "42804" | "42P08" | "42846")
+    )
 }
 
 fn database(error: &sqlx::Error) -> Option<&PgDatabaseError> {
@@ -55,7 +58,8 @@ fn answered(error: &PgDatabaseError, allowed: Duration) -> Fault {
         let error = Error::unavailable("the table was altered meanwhile");
         return Fault { error, broken: true, doubtful: false };
     }
-    let rejected = |reason, message: String| Error::Rejected(Rejection { reason, code: Some(code.to_owned()), message });
+    let rejected =
+        |reason, message: String| Error::Rejected(Rejection { reason, code: Some(code.to_owned()), message });
     let error = match code {
         // Unknown table, column, type, schema.
         "42P01" | "42703" | "42704" | "3F000" => Error::NotFound(message),

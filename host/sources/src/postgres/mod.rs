@@ -153,7 +153,8 @@ impl Postgres {
         };
         let declared = parameters::declared(values, types.as_deref());
         // The connection keeps what it has prepared by its text: other types are another statement.
-        let text = AssertSqlSafe(format!("{} /* {} */", text.as_str(), parameters::signature(&declared))).into_sql_str();
+        let text =
+            AssertSqlSafe(format!("{} /* {} */", text.as_str(), parameters::signature(&declared))).into_sql_str();
         let statement = link.connection.prepare_with(text.clone(), &declared).await;
         let statement = statement.map_err(|error| self.fault(&error).unsent())?;
         match parameters::arguments(values, &parameters::types(&statement))? {
@@ -257,13 +258,7 @@ impl Engine for Postgres {
         idle < ASKED_AFTER || matches!(tokio::time::timeout(ASKED_FOR, link.connection.ping()).await, Ok(Ok(())))
     }
 
-    async fn query(
-        &self,
-        link: &mut Link,
-        plan: &Plan,
-        parameters: &[Value],
-        rest: Rest,
-    ) -> Result<Answer, Fault> {
+    async fn query(&self, link: &mut Link, plan: &Plan, parameters: &[Value], rest: Rest) -> Result<Answer, Fault> {
         self.within(async {
             let answer = self.rows(link, plan, parameters, rest).await?;
             self.settle(link).await?;
@@ -326,7 +321,8 @@ fn options(definition: &Definition, server: &DatabaseServer) -> Result<PgConnect
     let wrong = || Error::Invalid(format!("the `_URI` credential of source `{name}` is not a postgres:// URL"));
     let uri = Url::parse(uri.expose_secret()).map_err(|_| wrong())?;
     let says = |key: &str| uri.query_pairs().any(|(one, _)| one == key);
-    if !matches!(uri.scheme(), "postgres" | "postgresql") || (uri.host_str().is_none_or(str::is_empty) && !says("host")) {
+    if !matches!(uri.scheme(), "postgres" | "postgresql") || (uri.host_str().is_none_or(str::is_empty) && !says("host"))
+    {
         return Err(wrong());
     }
     let mut options = PgConnectOptions::from_url(&uri).map_err(|_| wrong())?;

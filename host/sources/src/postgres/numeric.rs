@@ -6,7 +6,8 @@ const NEGATIVE: u16 = 0x4000;
 /// Decimal digits, checked to be such, as the server takes them.
 pub(super) fn encode(digits: &str) -> Option<Vec<u8>> {
     let negative = digits.starts_with('-');
-    let (whole, part) = digits.trim_start_matches(['-', '+']).split_once('.').unwrap_or((digits.trim_start_matches(['-', '+']), ""));
+    let (whole, part) =
+        digits.trim_start_matches(['-', '+']).split_once('.').unwrap_or((digits.trim_start_matches(['-', '+']), ""));
     let whole = whole.trim_start_matches('0');
     let lead = whole.len().div_ceil(GROUP) * GROUP;
     let tail = part.len().div_ceil(GROUP) * GROUP;

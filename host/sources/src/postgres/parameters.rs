@@ -44,9 +44,9 @@ pub(super) fn arguments(values: &[Value], types: &[PgTypeInfo]) -> Result<Option
 /// The types to declare: a value's own where it is none of the type that the server took it for.
 pub(super) fn declared(values: &[Value], types: Option<&[PgTypeInfo]>) -> Vec<PgTypeInfo> {
     let one = |(at, value): (usize, &Value)| {
-        let fits = types.and_then(|types| types.get(at)).is_some_and(|info| {
-            matches!(value, Value::Null) || encode(value, info).is_some()
-        });
+        let fits = types
+            .and_then(|types| types.get(at))
+            .is_some_and(|info| matches!(value, Value::Null) || encode(value, info).is_some());
         PgTypeInfo::with_oid(Oid(if fits { UNSAID } else { own(value) }))
     };
     values.iter().enumerate().map(one).collect()

@@ -151,13 +151,11 @@ fn an_address_says_everything_or_the_credentials_do() {
     assert_eq!(whole.options.get_username(), "me");
     assert_eq!(whole.options.get_database(), Some("shop"));
     assert!(matches!(whole.options.get_ssl_mode(), PgSslMode::VerifyFull));
-    let user = Credentials {
-        user: Some("other".to_owned()),
-        password: Some("p".to_owned().into()),
-        ..Credentials::default()
-    };
+    let user =
+        Credentials { user: Some("other".to_owned()), password: Some("p".to_owned().into()), ..Credentials::default() };
     assert_eq!(made("postgres://db.example:6432/shop", user).unwrap().options.get_username(), "other");
-    for wrong in ["mysql://me:canary@db.example/shop", "postgres:///shop", "canary", "postgres://me:canary@db.example"] {
+    for wrong in ["mysql://me:canary@db.example/shop", "postgres:///shop", "canary", "postgres://me:canary@db.example"]
+    {
         let error = made(wrong, Credentials::default()).err().unwrap();
         assert!(matches!(&error, Error::Invalid(text) if !text.contains("canary")), "{error}");
     }

@@ -212,7 +212,9 @@ impl Inspector {
         };
         match name.0.as_slice() {
             [one]
-                if one.as_ident().is_some_and(|ident| functions::admitted(self.dialect, &folded(self.dialect, ident))) =>
+                if one
+                    .as_ident()
+                    .is_some_and(|ident| functions::admitted(self.dialect, &folded(self.dialect, ident))) =>
             {
                 Ok(())
             }

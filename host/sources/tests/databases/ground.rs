@@ -13,8 +13,8 @@ use remit_domain::{
         sql::{Change, Database, Dialect, RowSet, Value},
     },
     grant::{Grant, Grants, Permission, Permit},
-    source::{Credentials, DatabaseServer, Definition, Kind},
     scope::Scope,
+    source::{Credentials, DatabaseServer, Definition, Kind},
     tenant::{Agent, Company, Context, Mapping, State, Tenants},
 };
 use remit_sources::{
