@@ -85,12 +85,17 @@ impl Ground {
             owner.execute(AssertSqlSafe(statement)).await?;
         }
         owner.close().await?;
+        Self::mariadb_as(settings, server, Mariadb::USER).await
+    }
+
+    /// As an account that the server has.
+    pub(crate) async fn mariadb_as(settings: Settings, server: &Mariadb, user: &str) -> Result<Self> {
         let kind = Kind::Mysql(DatabaseServer {
             host: "127.0.0.1".to_owned(),
             port: Some(server.port()),
             database: Mariadb::DATABASE.to_owned(),
             credentials: Credentials {
-                user: Some(Mariadb::USER.to_owned()),
+                user: Some(user.to_owned()),
                 password: Some(Mariadb::PASSWORD.to_owned().into()),
                 ..Credentials::default()
             },
