@@ -11,7 +11,7 @@ use crate::host::{Setup, patch_json};
 fn on_postgres(setup: Setup, url: String) -> Setup {
     setup.env("TECHSTART_DB_URI", url).edit(|root| {
         patch_json(&root.join("configs/profiles/demo/techstart.json"), |patch| {
-            patch["dataSources"]["databases"]["primary"] = json!({"type": "postgres", "port": null});
+            patch["dataSources"]["databases"]["primary"] = json!({"type": "postgres"});
         });
     })
 }
