@@ -28,7 +28,7 @@ const LIMITS: &str =
 const PLACES_TAKEN: &str = "remit_sandbox_places_taken";
 
 /// The tools of these sets beside the sales agent's own, with reading what attacks need and writing one.
-fn setup(sets: &'static [&'static str]) -> Setup {
+pub(super) fn setup(sets: &'static [&'static str]) -> Setup {
     Setup::demo()
         .patch("configs/contexts/techstart.json", move |context| {
             let sets: Vec<&str> = ["techstart-crm"].iter().chain(sets).copied().collect();

@@ -15,6 +15,7 @@ mod mariadb;
 mod mcp;
 mod models;
 mod oauth;
+mod postgres;
 mod refusals;
 mod tenant;
 mod uploads;

@@ -33,6 +33,8 @@ pub enum Kind {
     },
     /// A MySQL or MariaDB server.
     Mysql(DatabaseServer),
+    /// A PostgreSQL server.
+    Postgres(DatabaseServer),
     /// Documents kept in a SQLite file: the embedded document store.
     DocumentFile {
         /// Where it lies.

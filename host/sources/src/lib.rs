@@ -11,6 +11,7 @@ mod lease;
 mod mysql;
 mod observe;
 mod pools;
+mod postgres;
 mod settings;
 mod sql;
 mod sqlite;

@@ -24,6 +24,7 @@ use crate::{
     http::RemoteApi,
     mysql::Mysql,
     observe,
+    postgres::Postgres,
     sql::{Shared, Source},
     sqlite::Sqlite,
 };
@@ -50,6 +51,7 @@ struct Entry {
 enum Connector {
     Sqlite(Arc<Source<Sqlite>>),
     Mysql(Arc<Source<Mysql>>),
+    Postgres(Arc<Source<Postgres>>),
     Documents(Arc<DocumentFile>),
     Api(Arc<RemoteApi>),
 }
@@ -88,6 +90,9 @@ impl Pools {
         Ok(match &definition.kind {
             Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings)),
             Kind::Mysql(server) => Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings)),
+            Kind::Postgres(server) => {
+                Connector::Postgres(Source::new(Postgres::new(definition, server, settings)?, settings))
+            }
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
@@ -112,6 +117,7 @@ impl Sources for Pools {
         Ok(match self.connector(tenant, source)? {
             Connector::Sqlite(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
+            Connector::Postgres(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Documents(store) => Handle::Documents(store),
             Connector::Api(service) => Handle::Api(service),
         })
@@ -134,7 +140,7 @@ impl Sources for Pools {
 impl Connector {
     fn family(&self) -> &'static str {
         match self {
-            Self::Sqlite(_) | Self::Mysql(_) => "sql",
+            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => "sql",
             Self::Documents(_) => "documents",
             Self::Api(_) => "http-api",
         }
@@ -144,6 +150,7 @@ impl Connector {
         match self {
             Self::Sqlite(source) => source.probe().await,
             Self::Mysql(source) => source.probe().await,
+            Self::Postgres(source) => source.probe().await,
             Self::Documents(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
         }

@@ -190,6 +190,29 @@ fn statuses_become_causes() {
 }
 
 #[test]
+fn rows_are_all_or_none_unless_their_cut_is_seen() -> Result<()> {
+    let many: Vec<_> = (0..10_001).map(|n| json!({ "n": n })).collect();
+    let database = FakeDatabase::postgres().rows("many", json!(many)).rows("most", json!(many[..10_000]));
+    let call = testing::call().writes("primary", &database).build();
+    let primary = call.database("primary")?;
+    let cut = primary.query("many", params![])?;
+    assert_eq!((cut.rows.len(), cut.truncated), (10_000, true));
+    let most = primary.query("most", params![])?;
+    assert_eq!((most.rows.len(), most.truncated), (10_000, false));
+    assert_eq!(primary.rows::<serde_json::Value>("most", params![])?.len(), 10_000);
+    let transaction = primary.begin()?;
+    for failed in [
+        primary.rows::<serde_json::Value>("many", params![]),
+        primary.start_rows::<serde_json::Value>("many", params![]).get(),
+        transaction.rows::<serde_json::Value>("many", params![]),
+    ] {
+        let error = failed.err().map(|error| format!("{error:?}")).unwrap_or_default();
+        assert!(error.contains("max-rows") && error.contains("10000"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn several_wait_together() -> Result<()> {
     let database = FakeDatabase::postgres().rows("one", json!([{ "n": 1 }])).fails("two", testing::unavailable());
     let call = testing::call().reads("primary", &database).build();

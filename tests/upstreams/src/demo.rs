@@ -63,6 +63,14 @@ pub async fn seed_mysql(url: &str, data: &Dataset) -> Result<()> {
     table::seed_mysql(url, &techstart::tables(data)).await
 }
 
+/// Writes TechStart's tables into an empty PostgreSQL database, named by the URL's path.
+///
+/// # Errors
+/// As [`table::seed_postgres`].
+pub async fn seed_postgres(url: &str, data: &Dataset) -> Result<()> {
+    table::seed_postgres(url, &techstart::tables(data)).await
+}
+
 /// Writes TechStart's documents into a new file of the embedded document store.
 ///
 /// # Errors

@@ -27,7 +27,12 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool {
         name: "with MariaDB",
         present: mariadb,
-        without: "the SQL suite ran on SQLite alone (Debian: mariadb-server)",
+        without: "the SQL suite was not asked of MariaDB (Debian: mariadb-server)",
+    },
+    Tool {
+        name: "with PostgreSQL",
+        present: postgres,
+        without: "the SQL suite was not asked of PostgreSQL (Debian: postgresql)",
     },
     Tool {
         name: "with MCP clients, the model server and the compilers of plugins from npm",
@@ -68,6 +73,9 @@ pub(super) fn missing() -> Result<()> {
     if !mariadb() {
         packages.push("mariadb-server");
     }
+    if !postgres() {
+        packages.push("postgresql");
+    }
     if !curl() {
         packages.push("curl");
     }
@@ -96,6 +104,14 @@ fn tools() -> PathBuf {
 
 fn mariadb() -> bool {
     program("mariadbd").is_some() && program("mariadb-install-db").is_some()
+}
+
+/// Debian keeps a server's programs out of the path, a folder for each version.
+fn postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders = versions.map(|version| version.path().join("bin"));
+    let installed = |folder: PathBuf| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file());
+    folders.any(installed) || (program("initdb").is_some() && program("postgres").is_some())
 }
 
 fn curl() -> bool {

@@ -121,15 +121,15 @@ pub(crate) struct Database {
     /// What kind of database.
     #[serde(rename = "type")]
     pub kind: DatabaseKind,
-    /// A label for people (mysql, mongodb).
+    /// A label for people (mysql, postgres, mongodb).
     #[expect(dead_code, reason = "a label for people")]
     pub connection: Option<String>,
-    /// The server's name or address (mysql).
+    /// The server's name or address (mysql, postgres).
     pub host: Option<String>,
-    /// The server's port (mysql); 3306 without it.
+    /// The server's port (mysql, 3306 without it; postgres, 5432).
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
-    /// The database's name (mysql, mongodb).
+    /// The database's name (mysql, postgres, mongodb).
     pub database: Option<String>,
     /// A connection string without a password (mongodb).
     pub uri: Option<String>,
@@ -155,6 +155,8 @@ pub(crate) struct Database {
 pub(crate) enum DatabaseKind {
     /// A MySQL or MariaDB server.
     Mysql,
+    /// A PostgreSQL server.
+    Postgres,
     /// An SQLite file.
     Sqlite,
     /// A MongoDB server.

@@ -30,6 +30,8 @@ struct Keys {
 
 const MYSQL: Keys =
     Keys { kind: "mysql", required: &[], optional: &["connection", "host", "port", "database", "credentials"] };
+const POSTGRES: Keys =
+    Keys { kind: "postgres", required: &[], optional: &["connection", "host", "port", "database", "credentials"] };
 const SQLITE: Keys = Keys { kind: "sqlite", required: &["path"], optional: &[] };
 const DOCUMENTS: Keys = Keys { kind: "documents", required: &["path"], optional: &[] };
 const MONGODB: Keys =
@@ -101,7 +103,7 @@ impl Reader<'_> {
         // Secrets are hidden in this, and added below.
         add(&format!("{kind:?}"));
         let credentials = match kind {
-            Kind::Mysql(server) => Some(&server.credentials),
+            Kind::Mysql(server) | Kind::Postgres(server) => Some(&server.credentials),
             Kind::Api(api) => Some(&api.credentials),
             _ => None,
         };
@@ -205,6 +207,7 @@ impl Reader<'_> {
         use authored::DatabaseKind as Type;
         let keys = match database.kind {
             Type::Mysql => MYSQL,
+            Type::Postgres => POSTGRES,
             Type::Sqlite => SQLITE,
             Type::Mongodb => MONGODB,
             Type::Bigquery => BIGQUERY,
@@ -212,7 +215,8 @@ impl Reader<'_> {
         };
         let complete = self.keys(pointer, &keys);
         let kind = match database.kind {
-            Type::Mysql => self.mysql(pointer, database),
+            Type::Mysql => Some(Kind::Mysql(self.server(pointer, keys.kind, database))),
+            Type::Postgres => Some(Kind::Postgres(self.server(pointer, keys.kind, database))),
             Type::Sqlite => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::Sqlite { path }),
             Type::Documents => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::DocumentFile { path }),
             Type::Mongodb => {
@@ -224,7 +228,7 @@ impl Reader<'_> {
         kind.filter(|_| complete)
     }
 
-    fn mysql(&mut self, pointer: &str, database: &authored::Database) -> Option<Kind> {
+    fn server(&mut self, pointer: &str, kind: &str, database: &authored::Database) -> DatabaseServer {
         let credentials = self.credentials(pointer, database.credentials.as_ref());
         if let Some(host) = &database.host {
             let at = join(pointer, "host");
@@ -242,21 +246,21 @@ impl Reader<'_> {
                 if value.as_ref().is_none_or(String::is_empty) {
                     let variable = database.credentials.as_ref().map(|name| Part::Uri.variable(name));
                     let hint = variable.map(|variable| format!("or {variable} in the environment"));
-                    self.faults.push(self.located.at(pointer, format!("a mysql source needs `{key}`")).hint_if(hint));
+                    self.faults.push(self.located.at(pointer, format!("a {kind} source needs `{key}`")).hint_if(hint));
                 }
             }
             if database.credentials.is_none() {
-                self.faults.push(self.located.at(pointer, "a mysql source needs `credentials`"));
+                self.faults.push(self.located.at(pointer, format!("a {kind} source needs `credentials`")));
             }
             let parts = [(Part::User, credentials.user.is_some()), (Part::Password, credentials.password.is_some())];
             self.needs(pointer, database.credentials.as_ref(), &parts);
         }
-        Some(Kind::Mysql(DatabaseServer {
+        DatabaseServer {
             host: database.host.clone().unwrap_or_default(),
             port: database.port,
             database: database.database.clone().unwrap_or_default(),
             credentials,
-        }))
+        }
     }
 
     fn mongodb(&mut self, pointer: &str, database: &authored::Database) {

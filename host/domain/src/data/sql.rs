@@ -10,9 +10,9 @@ use crate::grant::{Reading, Writing};
 pub const MAX_STATEMENT_BYTES: usize = 32 * 1024;
 /// The most parameters a statement may have (`max-parameters`).
 pub const MAX_PARAMETERS: usize = 1_000;
-/// The most rows an answer may have (`max-rows`).
+/// The most rows an answer may have (`max-rows`); one with more is cut.
 pub const MAX_ROWS: usize = 10_000;
-/// The most bytes of values and column names an answer may have (`max-result-bytes`).
+/// The most bytes of values and column names an answer may have (`max-result-bytes`); one with more is cut.
 pub const MAX_RESULT_BYTES: usize = 4 * 1024 * 1024;
 
 /// A value of a column or parameter.
@@ -79,6 +79,8 @@ pub struct RowSet {
     pub columns: Vec<Column>,
     /// Each as long as `columns`.
     pub rows: Vec<Vec<Value>>,
+    /// Whether rows were left out, because an answer has no room for them.
+    pub truncated: bool,
 }
 
 /// What a statement changed.
@@ -121,7 +123,9 @@ pub trait Database: Send + Sync {
     /// Runs a single reading statement.
     ///
     /// Errors: `denied` if it is anything else; `invalid` for bad syntax or parameters; `not-found`
-    /// for an unknown table or column; `limit`; `throttled`, `unavailable`, `cancelled`.
+    /// for an unknown table or column; `limit`; `throttled`, `unavailable`, `cancelled`. More rows than
+    /// an answer has room for are no error: it is cut after a whole row and says so. A first row that
+    /// alone is too large is `limit` (`max-result-bytes`).
     /// Cancel: dropping the future gives the query up.
     async fn query(&self, access: Reading<'_>, statement: &str, parameters: &[Value]) -> Result<RowSet, Error>;
 

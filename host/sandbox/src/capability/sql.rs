@@ -1,19 +1,20 @@
 //! `remit:data/sql`: relational databases.
 
+mod json;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use base64::Engine as _;
 use remit_domain::{
     data::{Error, Handle, sql},
     grant::{Permission, Permit},
     limits::Limit,
 };
-use serde_json::Value as Json;
 use wasmtime::component::Resource;
 
+use self::json::{json, whole};
 use super::{Bag, Pending, common::error, pending::collect};
 use crate::{
     bindings::remit::data::{common::Error as WitError, sql as wit},
@@ -150,7 +151,7 @@ impl wit::HostDatabase for State {
         let database = self.table.get(&database)?.clone();
         let rows = database.query(&statement, &values(parameters)).await;
         let most = self.limits.get(Limit::Rows);
-        self.answer(rows.and_then(|rows| few(rows, most)).and_then(|rows| json(&rows)))
+        self.answer(rows.map(|rows| few(rows, most)).and_then(|rows| whole(rows, most)).and_then(|rows| json(&rows)))
     }
 
     async fn start_query(
@@ -288,18 +289,21 @@ impl wit::HostPendingChange for State {
 }
 
 impl State {
-    /// Rows on their way to the guest, if they are no more than a query may give.
+    /// Rows on their way to the guest, no more than a query may give.
     fn rows(&mut self, rows: Result<sql::RowSet, Error>) -> Answer<wit::RowSet> {
         let most = self.limits.get(Limit::Rows);
-        self.answer(rows.and_then(|rows| few(rows, most)).map(row_set))
+        self.answer(rows.map(|rows| few(rows, most)).map(row_set))
     }
 }
 
-fn few(set: sql::RowSet, most: u64) -> Result<sql::RowSet, Error> {
-    match u64::try_from(set.rows.len()) {
-        Ok(count) if count <= most => Ok(set),
-        _ => Err(Error::Limit { name: "max-rows", allowed: most }),
+/// Cuts rows to as many as a query may give.
+fn few(mut set: sql::RowSet, most: u64) -> sql::RowSet {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    if set.rows.len() > most {
+        set.rows.truncate(most);
+        set.truncated = true;
     }
+    set
 }
 
 impl Size for wit::Value {
@@ -375,6 +379,7 @@ fn row_set(set: sql::RowSet) -> wit::RowSet {
     wit::RowSet {
         columns: set.columns.into_iter().map(column).collect(),
         rows: set.rows.into_iter().map(|row| row.into_iter().map(value).collect()).collect(),
+        truncated: set.truncated,
     }
 }
 
@@ -382,92 +387,18 @@ fn change(change: sql::Change) -> wit::Change {
     wit::Change { rows_affected: change.rows_affected, last_insert_id: change.last_insert_id }
 }
 
-/// The rows as a JSON array of objects. Blobs are base64; what JSON numbers can't hold exactly is text.
-/// Written and counted piece by piece: a name stands in every row, so that the text may be many times
-/// the rows' size.
-fn json(set: &sql::RowSet) -> Result<String, Error> {
-    let mut names = Vec::with_capacity(set.columns.len());
-    for (at, column) in set.columns.iter().enumerate() {
-        if set.columns.iter().skip(at + 1).any(|later| later.name == column.name) {
-            return Err(Error::Invalid(format!("two columns are called `{}`: give one another name", column.name)));
-        }
-        names.push(format!("{}:", Json::String(column.name.clone())));
-    }
-    let mut text = String::from("[");
-    for row in &set.rows {
-        text.push_str(if text.len() > 1 { ",{" } else { "{" });
-        for (at, (name, value)) in names.iter().zip(row).enumerate() {
-            if at > 0 {
-                text.push(',');
-            }
-            text.push_str(name);
-            write_value(value, &mut text);
-            if text.len() > sql::MAX_RESULT_BYTES {
-                return Err(Error::Limit { name: "max-result-bytes", allowed: sql::MAX_RESULT_BYTES as u64 });
-            }
-        }
-        text.push('}');
-    }
-    text.push(']');
-    Ok(text)
-}
-
-fn write_value(value: &sql::Value, text: &mut String) {
-    /// The largest integer that a JSON reader with binary floating point takes exactly.
-    const EXACT: i64 = 1 << 53;
-    let quoted = |it: &str| Json::String(it.to_owned()).to_string();
-    text.push_str(&match value {
-        sql::Value::Null => "null".to_owned(),
-        sql::Value::Boolean(it) => it.to_string(),
-        sql::Value::Integer(it) if (-EXACT..=EXACT).contains(it) => it.to_string(),
-        sql::Value::Integer(it) => quoted(&it.to_string()),
-        sql::Value::Real(it) => serde_json::Number::from_f64(*it).map_or(Json::Null, Json::Number).to_string(),
-        sql::Value::Blob(it) => quoted(&base64::engine::general_purpose::STANDARD.encode(it)),
-        sql::Value::Json(it) => serde_json::from_str::<Json>(it).map_or_else(|_| quoted(it), |json| json.to_string()),
-        sql::Value::Decimal(it)
-        | sql::Value::Text(it)
-        | sql::Value::Date(it)
-        | sql::Value::Time(it)
-        | sql::Value::Timestamp(it)
-        | sql::Value::Uuid(it) => quoted(it),
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn column(name: &str) -> sql::Column {
-        sql::Column { name: name.to_owned(), data_type: "x".to_owned() }
-    }
-
     #[test]
-    fn rows_as_json_keep_exact_numbers_exact() {
-        let set = sql::RowSet {
-            columns: vec![column("a"), column("b"), column("c"), column("d")],
-            rows: vec![vec![
-                sql::Value::Integer(1 << 53),
-                sql::Value::Integer((1 << 53) + 1),
-                sql::Value::Decimal("12.50".to_owned()),
-                sql::Value::Json("{\"x\":[1]}".to_owned()),
-            ]],
+    fn rows_are_cut_to_what_a_query_may_give() {
+        let set = |count: usize, truncated| sql::RowSet {
+            columns: Vec::new(),
+            rows: vec![vec![sql::Value::Null]; count],
+            truncated,
         };
-        assert_eq!(
-            json(&set),
-            Ok(r#"[{"a":9007199254740992,"b":"9007199254740993","c":"12.50","d":{"x":[1]}}]"#.to_owned())
-        );
-    }
-
-    #[test]
-    fn a_name_that_stands_in_every_row_counts_in_every_row() {
-        let rows = vec![vec![sql::Value::Null]; 10_000];
-        let set = sql::RowSet { columns: vec![column(&"n".repeat(30_000))], rows };
-        assert_eq!(json(&set), Err(Error::Limit { name: "max-result-bytes", allowed: 4 << 20 }));
-    }
-
-    #[test]
-    fn columns_of_one_name_are_an_error_and_not_a_loss() {
-        let set = sql::RowSet { columns: vec![column("id"), column("id")], rows: vec![] };
-        assert!(matches!(json(&set), Err(Error::Invalid(text)) if text.contains("`id`")));
+        assert_eq!(few(set(3, false), 3), set(3, false));
+        assert_eq!(few(set(4, false), 3), set(3, true));
     }
 }

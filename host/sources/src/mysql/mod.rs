@@ -35,7 +35,7 @@ use crate::{
     Settings,
     sql::{
         Control, Engine, Fault, Mode, Plan,
-        rows::{self, Rows},
+        rows::{self, Answer, Rest, Rows},
     },
 };
 
@@ -122,27 +122,38 @@ impl Mysql {
         Ok(rows::check_columns(statement.columns().len())?)
     }
 
-    async fn rows(&self, connection: &mut MySqlConnection, plan: &Plan, parameters: &[Value]) -> Result<RowSet, Fault> {
+    async fn rows(
+        &self,
+        connection: &mut MySqlConnection,
+        plan: &Plan,
+        parameters: &[Value],
+        rest: Rest,
+    ) -> Result<Answer, Fault> {
         let arguments = values::arguments(parameters, &plan.binds)?;
         self.check_columns(connection, plan).await?;
         let mut stream = sqlx::query_with(plan.text.clone(), arguments).fetch(&mut *connection);
         let mut answer: Option<Rows> = None;
+        let mut spent = false;
         while let Some(row) = stream.try_next().await.map_err(|error| self.fault(&error))? {
             let answer = match &mut answer {
                 Some(answer) => answer,
                 None => answer.insert(Rows::new(columns(row.columns())).map_err(unread)?),
             };
-            answer.push(values::row(&row)).map_err(unread)?;
+            if !answer.push(values::row(&row)).map_err(unread)? {
+                spent = !rest.of(&mut stream).await.map_err(|error| self.fault(&error))?;
+                break;
+            }
         }
         drop(stream);
-        match answer {
-            Some(answer) => Ok(answer.finish()),
+        let rows = match answer {
+            Some(answer) => answer.finish(),
             // Without a row only the prepared statement, which the connection has kept, tells the columns.
             None => {
                 let statement = connection.prepare(plan.text.clone()).await.map_err(|error| self.fault(&error))?;
-                Ok(RowSet { columns: columns(statement.columns()), rows: Vec::new() })
+                RowSet { columns: columns(statement.columns()), ..RowSet::default() }
             }
-        }
+        };
+        Ok(Answer { rows, spent })
     }
 }
 
@@ -171,8 +182,9 @@ impl Engine for Mysql {
         connection: &mut MySqlConnection,
         plan: &Plan,
         parameters: &[Value],
-    ) -> Result<RowSet, Fault> {
-        self.within(self.rows(connection, plan, parameters)).await
+        rest: Rest,
+    ) -> Result<Answer, Fault> {
+        self.within(self.rows(connection, plan, parameters, rest)).await
     }
 
     async fn execute(

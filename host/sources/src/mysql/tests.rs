@@ -67,6 +67,8 @@ async fn a_reading_session_by_itself_changes_nothing() {
     let count: i64 = reader.fetch_one("SELECT COUNT(*) FROM t").await.unwrap().try_get(0).unwrap();
     assert_eq!(count, 1);
 
+    a_connection_keeps_so_many_statements(&engine, &mut reader).await;
+
     // A server that does not keep the time it was told is given up.
     let late = engine.within(std::future::pending::<Result<(), Fault>>()).await.unwrap_err();
     assert_eq!(late.error, Error::Limit { name: "max-statement-ms", allowed: 300 });
@@ -78,4 +80,24 @@ async fn a_reading_session_by_itself_changes_nothing() {
         DatabaseServer { credentials: Credentials { uri: Some(wrong.into()), ..Credentials::default() }, ..place };
     let error = Mysql::new(&definition, &place, &settings).unwrap().connect(Mode::Read).await.unwrap_err();
     assert_eq!(error, Error::unavailable("the database did not accept the credentials"));
+}
+
+async fn a_connection_keeps_so_many_statements(engine: &Mysql, connection: &mut MySqlConnection) {
+    async fn kept(connection: &mut MySqlConnection) -> i64 {
+        const STATUS: &str = "SELECT CAST(VARIABLE_VALUE AS INT) FROM information_schema.GLOBAL_STATUS \
+                              WHERE VARIABLE_NAME = 'PREPARED_STMT_COUNT'";
+        connection.fetch_one(sqlx::raw_sql(STATUS)).await.unwrap().try_get(0).unwrap()
+    }
+    let before = kept(connection).await;
+    for _ in 0..3 {
+        let same = crate::sql::planned(Dialect::Mysql, "SELECT a FROM t WHERE a = $1", &[Value::Integer(1)]).await;
+        engine.query(connection, &same.unwrap(), &[Value::Integer(1)], Rest::Leave).await.unwrap();
+    }
+    assert_eq!(kept(connection).await, before + 1);
+    for at in 0..200 {
+        let other = crate::sql::planned(Dialect::Mysql, &format!("SELECT a AS a{at} FROM t"), &[]).await;
+        engine.query(connection, &other.unwrap(), &[], Rest::Leave).await.unwrap();
+    }
+    let kept = kept(connection).await;
+    assert!(kept > 50 && kept <= before + 100, "{kept}");
 }

@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use remit_domain::data::{Error, sql::Dialect};
 use sqlparser::{
     ast::{
-        Expr, Insert, ObjectName, Query, Select, SetExpr, SqliteOnConflict, Statement, TableFactor, Update, Visit as _,
-        Visitor,
+        BinaryOperator, DataType, Expr, Insert, ObjectName, Query, Select, SetExpr, SqliteOnConflict, Statement,
+        TableFactor, TableObject, Update, Visit as _, Visitor,
     },
     dialect::{self, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
     parser::{Parser, ParserError, ParserOptions},
@@ -21,6 +21,7 @@ use super::{
     functions,
     metered::Metered,
     scan::{MAX_TOKENS, Scanned},
+    tables::{Tables, Touched, folded},
 };
 
 /// The most expressions that the parser begins for one statement. Each begins with a token, and few
@@ -46,6 +47,8 @@ pub(super) struct Classified {
     pub(super) text: String,
     /// The schemas that its tables are qualified with.
     pub(super) schemas: Vec<String>,
+    /// The tables that it touches.
+    pub(super) tables: Touched,
 }
 
 /// Parses a scanned statement. Needs a stack that grows with the number of tokens: see [`super::parser`].
@@ -57,8 +60,7 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
     let parser_dialect: Box<dyn dialect::Dialect> = match dialect {
         Dialect::Mysql => Box::new(Metered::new(&MySqlDialect {}, MAX_STEPS)),
         Dialect::Sqlite => Box::new(Metered::new(&SQLiteDialect {}, MAX_STEPS)),
-        // There is no connector for it yet.
-        Dialect::Postgres => Box::new(PostgreSqlDialect {}),
+        Dialect::Postgres => Box::new(Metered::new(&PostgreSqlDialect {}, MAX_STEPS)),
     };
     let statements = Parser::new(parser_dialect.as_ref())
         .with_options(ParserOptions::new().with_unescape(false))
@@ -72,7 +74,15 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
         return Err(Error::Denied("one statement at a time is admitted".to_owned()));
     };
     let kind = kind(statement)?;
-    let mut inspector = Inspector { dialect, top: kind, depth: 0, locks: false, schemas: Vec::new() };
+    let mut inspector = Inspector {
+        dialect,
+        top: kind,
+        depth: 0,
+        locks: false,
+        function: false,
+        schemas: Vec::new(),
+        tables: Tables::new(dialect),
+    };
     if let ControlFlow::Break(error) = statement.visit(&mut inspector) {
         return Err(error);
     }
@@ -90,7 +100,8 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
     } else if scanned.words.iter().any(|word| matches!(word.as_str(), "into" | "outfile" | "dumpfile")) {
         return Err(Error::Denied("a reading statement has no INTO".to_owned()));
     }
-    Ok(Classified { kind, text: statement.to_string(), schemas: inspector.schemas })
+    let (schemas, tables) = (inspector.schemas, inspector.tables.finish());
+    Ok(Classified { kind, text: statement.to_string(), schemas, tables })
 }
 
 /// Names what is refused by its first word, before a parser may fail on the rest of it.
@@ -119,7 +130,9 @@ fn kind(statement: &Statement) -> Result<Kind, Error> {
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) => Ok(Kind::Changes),
             _ => Ok(Kind::Reads),
         },
-        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => Ok(Kind::Changes),
+        Statement::Insert(Insert { table: TableObject::TableName(_), .. })
+        | Statement::Update(_)
+        | Statement::Delete(_) => Ok(Kind::Changes),
         _ => Err(Error::Denied("the statement neither reads nor changes rows".to_owned())),
     }
 }
@@ -154,7 +167,10 @@ struct Inspector {
     top: Kind,
     depth: usize,
     locks: bool,
+    /// Whether the relation that comes next is the name of a table's function.
+    function: bool,
     schemas: Vec<String>,
+    tables: Tables,
 }
 
 impl Inspector {
@@ -195,9 +211,32 @@ impl Inspector {
             Error::Denied(format!("the function `{name}` is not admitted"))
         };
         match name.0.as_slice() {
-            [one] if one.as_ident().is_some_and(|ident| functions::admitted(self.dialect, &ident.value)) => Ok(()),
+            [one]
+                if one
+                    .as_ident()
+                    .is_some_and(|ident| functions::admitted(self.dialect, &folded(self.dialect, ident))) =>
+            {
+                Ok(())
+            }
             _ => Err(refused()),
         }
+    }
+
+    /// PostgreSQL's types that look names up in its catalogue, or that stand in a schema of their own.
+    fn data_type(&self, data_type: &DataType) -> Result<(), Error> {
+        let foreign = match data_type {
+            DataType::Regclass => true,
+            DataType::Custom(name, _) => match name.0.as_slice() {
+                [one] => one.as_ident().is_none_or(|ident| folded(self.dialect, ident).starts_with("reg")),
+                _ => true,
+            },
+            _ => false,
+        };
+        if foreign && self.dialect == Dialect::Postgres {
+            let name: String = data_type.to_string().chars().take(64).collect();
+            return Err(Error::Denied(format!("the type `{name}` is not admitted")));
+        }
+        Ok(())
     }
 
     fn table(&self, factor: &TableFactor) -> Result<(), Error> {
@@ -206,9 +245,10 @@ impl Inspector {
             | TableFactor::Derived { sample: None, .. }
             | TableFactor::NestedJoin { .. } => Ok(()),
             TableFactor::JsonTable { .. } if self.dialect == Dialect::Mysql => Ok(()),
+            TableFactor::UNNEST { with_offset: false, .. } if self.dialect == Dialect::Postgres => Ok(()),
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. }
                 if matches!(name.0.as_slice(), [one] if one.as_ident().is_some_and(
-                    |ident| functions::admitted_table(self.dialect, &ident.value))) =>
+                    |ident| functions::admitted_table(self.dialect, &folded(self.dialect, ident)))) =>
             {
                 Ok(())
             }
@@ -221,7 +261,13 @@ impl Visitor for Inspector {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        self.tables.enter(query);
         flow(self.query(query))
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<Error> {
+        self.tables.leave();
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
@@ -244,10 +290,29 @@ impl Visitor for Inspector {
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
         let parts: Option<Vec<_>> = relation.0.iter().map(|part| part.as_ident()).collect();
+        // The name of a function that is admitted stands here too.
+        if std::mem::take(&mut self.function) {
+            return ControlFlow::Continue(());
+        }
         match parts.as_deref() {
-            Some([_]) => ControlFlow::Continue(()),
-            Some([schema, _]) => {
-                self.schemas.push(schema.value.clone());
+            Some([name]) => {
+                if self.dialect == Dialect::Postgres {
+                    let folded = folded(self.dialect, name);
+                    // Its catalogue is found without a schema's name, before anything else.
+                    if folded.starts_with("pg_") {
+                        self.schemas.push("pg_catalog".to_owned());
+                    }
+                    // `FROM ONLY t` is a table called so to the parser.
+                    if name.quote_style.is_none() && folded == "only" {
+                        return ControlFlow::Break(Error::Denied("`ONLY` is not admitted".to_owned()));
+                    }
+                }
+                self.tables.named(name);
+                ControlFlow::Continue(())
+            }
+            Some([schema, name]) => {
+                self.schemas.push(folded(self.dialect, schema));
+                self.tables.touch(name);
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Break(Error::Denied("a table's name has at most two parts".to_owned())),
@@ -255,16 +320,23 @@ impl Visitor for Inspector {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        self.function = matches!(factor, TableFactor::Table { args: Some(_), .. });
         flow(self.table(factor))
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
         match expr {
             Expr::Function(function) => flow(self.function(&function.name)),
+            Expr::Cast { data_type, .. } => flow(self.data_type(data_type)),
+            Expr::TypedString(typed) => flow(self.data_type(&typed.data_type)),
+            // An operator of another schema than those that are searched.
+            Expr::BinaryOp { op: BinaryOperator::PGCustomBinaryOperator(_), .. } => {
+                ControlFlow::Break(Error::Denied("`OPERATOR` is not admitted".to_owned()))
+            }
             // Functions without parentheses that the parser takes for columns.
             Expr::Identifier(ident)
                 if ident.quote_style.is_none()
-                    && ["current_user", "current_role", "session_user", "system_user"]
+                    && ["current_user", "current_role", "session_user", "system_user", "current_schema"]
                         .iter()
                         .any(|one| one.eq_ignore_ascii_case(&ident.value)) =>
             {
@@ -275,6 +347,7 @@ impl Visitor for Inspector {
     }
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Error> {
+        self.tables.changed(statement);
         flow(kind(statement).map(drop))
     }
 }

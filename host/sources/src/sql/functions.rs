@@ -1,24 +1,31 @@
 //! The functions that guests' statements may call, a list for each engine. What is not listed is
 //! refused: functions that read files, take locks, wait, or tell of the server and its accounts.
 //!
-//! Both lists are in order, for binary search; a test holds them to it.
+//! The lists are in order, for binary search; a test holds them to it.
+
+mod postgres;
 
 use remit_domain::data::sql::Dialect;
 
-/// Whether an engine's function may be called. Upper and lower case are the same.
+/// Whether an engine's function may be called. Upper and lower case are the same, but to PostgreSQL, for
+/// which a name comes as it knows it.
 pub(crate) fn admitted(dialect: Dialect, name: &str) -> bool {
     let list: &[&str] = match dialect {
         Dialect::Sqlite => &SQLITE,
         Dialect::Mysql => &MYSQL,
-        // There is no connector for it yet.
-        Dialect::Postgres => &[],
+        Dialect::Postgres => return postgres::ALL.binary_search(&name).is_ok(),
     };
     list.binary_search(&name.to_ascii_lowercase().as_str()).is_ok()
 }
 
-/// SQLite's table-valued functions that may be read.
+/// Whether an engine's function may be read as a table.
 pub(super) fn admitted_table(dialect: Dialect, name: &str) -> bool {
-    dialect == Dialect::Sqlite && ["json_each", "json_tree"].iter().any(|one| one.eq_ignore_ascii_case(name))
+    let list: &[&str] = match dialect {
+        Dialect::Sqlite => &["json_each", "json_tree"],
+        Dialect::Postgres => return postgres::TABLES.binary_search(&name).is_ok(),
+        Dialect::Mysql => &[],
+    };
+    list.binary_search(&name.to_ascii_lowercase().as_str()).is_ok()
 }
 
 const SQLITE: [&str; 140] = [
@@ -386,6 +393,7 @@ mod tests {
     fn the_lists_are_in_order() {
         assert!(SQLITE.is_sorted());
         assert!(MYSQL.is_sorted());
+        assert!(postgres::ALL.is_sorted() && postgres::TABLES.is_sorted());
     }
 
     #[test]
@@ -425,6 +433,45 @@ mod tests {
             "rpad",
         ] {
             assert!(!admitted(Dialect::Mysql, name), "{name}");
+        }
+        for name in [
+            "pg_read_file",
+            "pg_ls_dir",
+            "pg_sleep",
+            "pg_terminate_backend",
+            "pg_advisory_lock",
+            "pg_notify",
+            "pg_reload_conf",
+            "lo_create",
+            "lo_import",
+            "lo_get",
+            "dblink",
+            "dblink_exec",
+            "set_config",
+            "current_setting",
+            "nextval",
+            "setval",
+            "currval",
+            "lastval",
+            "current_user",
+            "current_database",
+            "version",
+            "inet_server_addr",
+            "txid_current",
+            "query_to_xml",
+            "table_to_xml",
+            "cursor_to_xml",
+            "ts_stat",
+            "ts_rewrite",
+            "has_table_privilege",
+            "to_regclass",
+            "format",
+            "repeat",
+            "lpad",
+            "array_fill",
+        ] {
+            assert!(!admitted(Dialect::Postgres, name), "{name}");
+            assert!(!admitted_table(Dialect::Postgres, name), "{name}");
         }
         assert!(admitted(Dialect::Mysql, "COUNT") && admitted(Dialect::Sqlite, "Sum"));
     }

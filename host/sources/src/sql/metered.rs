@@ -9,7 +9,7 @@ use std::{any::TypeId, cell::Cell, iter::Peekable, str::Chars};
 
 use sqlparser::{
     ast::{Expr, Statement},
-    dialect::Dialect,
+    dialect::{Dialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
 };
@@ -90,6 +90,26 @@ impl Dialect for Metered {
         self.inner.is_table_factor_alias(explicit, keyword, parser)
     }
 
+    fn is_table_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        self.inner.is_table_alias(keyword, parser)
+    }
+
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        self.inner.is_reserved_for_identifier(keyword)
+    }
+
+    fn is_custom_operator_part(&self, ch: char) -> bool {
+        self.inner.is_custom_operator_part(ch)
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        self.inner.get_next_precedence(parser)
+    }
+
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        self.inner.prec_value(precedence)
+    }
+
     // MySQL's.
     as_inner! {
         ignores_wildcard_escapes
@@ -132,11 +152,33 @@ impl Dialect for Metered {
         supports_numeric_literal_underscores
         supports_start_transaction_modifier
     }
+
+    // PostgreSQL's.
+    as_inner! {
+        allow_extract_custom
+        allow_extract_single_quotes
+        supports_aliased_function_args
+        supports_array_typedef_with_brackets
+        supports_empty_projections
+        supports_factorial_operator
+        supports_geometric_types
+        supports_group_by_expr
+        supports_insert_table_alias
+        supports_interval_options
+        supports_named_fn_args_with_colon_operator
+        supports_named_fn_args_with_expr_name
+        supports_nested_comments
+        supports_order_by_using_operator
+        supports_select_wildcard_with_alias
+        supports_string_escape_constant
+        supports_unicode_string_literal
+        supports_xml_expressions
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlparser::dialect::{MySqlDialect, SQLiteDialect};
+    use sqlparser::dialect::{MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 
     use super::*;
 
@@ -153,9 +195,18 @@ mod tests {
             "REPLACE INTO t (a) VALUES (:1)",
             "SELECT a FROM t WHERE b = 'x\\'y'",
             "SELECT '%\\_' -- x\n, 1 --1",
+            "SELECT a::int, b -> 'x' ->> 'y', c @> d, e #> f, ARRAY[1, 2], g[1], h ~* 'x', i || j, 2 ^ 3 * 4 % 5 FROM t",
+            "SELECT DISTINCT ON (a) a, EXTRACT(EPOCH FROM b), INTERVAL '1 day' DAY, c AT TIME ZONE 'UTC' FROM t",
+            "SELECT a FROM t ORDER BY a COLLATE \"C\" DESC NULLS LAST, b USING < LIMIT 1 OFFSET 2",
+            "SELECT ROW(a, b), string_agg(a, ',' ORDER BY b) FILTER (WHERE c), d IS DISTINCT FROM e FROM t, u x (y)",
+            "SELECT * FROM t, LATERAL (SELECT 1) v, generate_series(1, 2) AS g (n) WHERE a = ANY (b) AND c ILIKE 'x'",
+            "SELECT GROUPING(a) FROM t GROUP BY ROLLUP (a, b)",
+            "INSERT INTO t AS x (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET a = excluded.a RETURNING a",
+            "UPDATE t SET a = u.a FROM u WHERE t.b = u.b RETURNING t.a",
+            "DELETE FROM t USING u WHERE t.a = u.a",
         ] {
-            let both: [&'static dyn Dialect; 2] = [&MySqlDialect {}, &SQLiteDialect {}];
-            for dialect in both {
+            let all: [&'static dyn Dialect; 3] = [&MySqlDialect {}, &SQLiteDialect {}, &PostgreSqlDialect {}];
+            for dialect in all {
                 let own = Parser::parse_sql(dialect, statement);
                 let metered = Parser::parse_sql(&Metered::new(dialect, 1_000), statement);
                 assert_eq!(metered, own, "{dialect:?} {statement}");

@@ -11,6 +11,7 @@ mod parser;
 mod plan;
 pub(crate) mod rows;
 mod scan;
+mod tables;
 pub(crate) mod text;
 mod transaction;
 
@@ -23,11 +24,13 @@ use remit_domain::{
         sql::{Change, Database, Dialect, RowSet, Transaction, Value},
     },
     grant::{Reading, Writing},
+    scope::Scope,
 };
 
 pub(crate) use self::plan::Plan;
 use self::{
     plan::{Use, plan},
+    rows::{Answer, Rest},
     transaction::Open,
 };
 use crate::{
@@ -108,13 +111,15 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Whether a connection that lay idle for a while still works.
     fn fresh(connection: &mut Self::Connection, idle: Duration) -> impl Future<Output = bool> + Send;
 
-    /// Runs a reading statement and keeps its rows within the limits.
+    /// Runs a reading statement and keeps its rows within the limits. `rest` says what is done about
+    /// rows beyond them.
     fn query(
         &self,
         connection: &mut Self::Connection,
         plan: &Plan,
         parameters: &[Value],
-    ) -> impl Future<Output = Result<RowSet, Fault>> + Send;
+        rest: Rest,
+    ) -> impl Future<Output = Result<Answer, Fault>> + Send;
 
     /// Runs a changing statement.
     fn execute(
@@ -163,7 +168,7 @@ impl<E: Engine> Source<E> {
 
     /// Asks the database for the number 1, through a connection as any query's.
     pub(crate) async fn probe(&self) -> Result<(), Error> {
-        self.run_query("SELECT 1", &[]).await.map(drop)
+        self.run_query(&Scope::ALL, "SELECT 1", &[]).await.map(drop)
     }
 
     async fn lend(&self, mode: Mode) -> Result<Lease<E::Connection>, Error> {
@@ -174,24 +179,37 @@ impl<E: Engine> Source<E> {
         lender.lend(&Link { engine: &self.engine, mode }).await
     }
 
-    async fn plan(&self, statement: &str, parameters: &[Value], wanted: Use) -> Result<Arc<Plan>, Error> {
+    async fn plan(
+        &self,
+        scope: &Scope,
+        statement: &str,
+        parameters: &[Value],
+        wanted: Use,
+    ) -> Result<Arc<Plan>, Error> {
         let plan = plan(E::DIALECT, self.engine.schema(), statement, parameters, wanted).await?;
+        plan.keep_within(scope)?;
         text::check(parameters)?;
         Ok(plan)
     }
 
-    async fn run_query(&self, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
-        let plan = self.plan(statement, parameters, Use::Query).await?;
+    async fn run_query(&self, scope: &Scope, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
+        let plan = self.plan(scope, statement, parameters, Use::Query).await?;
         let mut lease = self.lend(Mode::Read).await?;
-        let result = self.engine.query(&mut lease, &plan, parameters).await;
-        settle(lease, result).map_err(Fault::reading)
+        let result = self.engine.query(&mut lease, &plan, parameters, Rest::Leave).await;
+        if !matches!(&result, Ok(Answer { spent: true, .. }) | Err(Fault { broken: true, .. })) {
+            lease.give_back();
+        }
+        result.map(|answer| answer.rows).map_err(Fault::reading)
     }
 
-    async fn run_execute(&self, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
-        let plan = self.plan(statement, parameters, Use::Execute).await?;
+    async fn run_execute(&self, scope: &Scope, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
+        let plan = self.plan(scope, statement, parameters, Use::Execute).await?;
         let mut lease = self.lend(Mode::Write).await?;
         let result = self.engine.execute(&mut lease, &plan, parameters).await;
-        settle(lease, result).map_err(Fault::changing)
+        if !matches!(&result, Err(Fault { broken: true, .. })) {
+            lease.give_back();
+        }
+        result.map_err(Fault::changing)
     }
 
     async fn run_begin(self: &Arc<Self>) -> Result<Open<E>, Error> {
@@ -222,12 +240,10 @@ impl<E: Engine> Connect for Link<'_, E> {
     }
 }
 
-/// Gives a connection back that is in order; one that is not is closed with its lease.
-fn settle<C, T>(lease: Lease<C>, result: Result<T, Fault>) -> Result<T, Fault> {
-    if !matches!(&result, Err(fault) if fault.broken) {
-        lease.give_back();
-    }
-    result
+/// A plan of a statement that reads, for tests of an engine alone.
+#[cfg(test)]
+pub(crate) async fn planned(dialect: Dialect, statement: &str, parameters: &[Value]) -> Result<Arc<Plan>, Error> {
+    plan(dialect, None, statement, parameters, Use::Query).await
 }
 
 /// A handle to a database, as the port wants it.
@@ -239,12 +255,12 @@ impl<E: Engine> Database for Shared<E> {
         E::DIALECT
     }
 
-    async fn query(&self, _access: Reading<'_>, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
-        counted("sql", "query", self.0.run_query(statement, parameters)).await
+    async fn query(&self, access: Reading<'_>, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
+        counted("sql", "query", self.0.run_query(access.scope(), statement, parameters)).await
     }
 
-    async fn execute(&self, _access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
-        counted("sql", "execute", self.0.run_execute(statement, parameters)).await
+    async fn execute(&self, access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
+        counted("sql", "execute", self.0.run_execute(access.scope(), statement, parameters)).await
     }
 
     async fn begin(&self, _access: Writing<'_>) -> Result<Box<dyn Transaction>, Error> {

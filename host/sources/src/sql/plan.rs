@@ -6,9 +6,12 @@
 use std::sync::{Arc, LazyLock};
 
 use moka::future::Cache;
-use remit_domain::data::{
-    Error,
-    sql::{Dialect, MAX_STATEMENT_BYTES, Value},
+use remit_domain::{
+    data::{
+        Error,
+        sql::{Dialect, MAX_STATEMENT_BYTES, Value},
+    },
+    scope::Scope,
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
@@ -16,6 +19,7 @@ use super::{
     classify::{Kind, classify},
     parser::{Parser, Patience},
     scan::{render, scan, too_many_parameters},
+    tables::Touched,
 };
 
 /// A statement that may run.
@@ -28,6 +32,7 @@ pub(crate) struct Plan {
     kind: Kind,
     parameters: usize,
     schemas: Vec<String>,
+    tables: Touched,
 }
 
 /// Where a statement is to run.
@@ -83,7 +88,19 @@ impl Plan {
             kind: classified.kind,
             parameters: scanned.parameters,
             schemas: classified.schemas,
+            tables: classified.tables,
         })
+    }
+
+    /// Holds the tables that it touches to those of a scope. Errors: `denied`.
+    pub(crate) fn keep_within(&self, scope: &Scope) -> Result<(), Error> {
+        match self.tables.iter().find(|(name, _)| !scope.holds(name)) {
+            Some((_, written)) => {
+                let written: String = written.chars().take(64).collect();
+                Err(Error::Denied(format!("the table `{written}` is not among those that this agent may touch")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check(&self, schema: Option<&str>, given: usize, wanted: Use) -> Result<(), Error> {
@@ -130,7 +147,8 @@ impl Plans {
             Cache::builder()
                 .max_capacity(Self::MAX_BYTES)
                 .weigher(|text: &Arc<str>, plan: &Arc<Plan>| {
-                    u32::try_from(text.len() + plan.text.as_str().len() + plan.binds.len() * 8 + 256)
+                    // The names of its tables are parts of the text.
+                    u32::try_from(3 * text.len() + plan.text.as_str().len() + plan.binds.len() * 8 + 256)
                         .unwrap_or(u32::MAX)
                 })
                 .build()

@@ -94,7 +94,17 @@ impl<'a> Scanner<'a> {
             '\'' => self.literal('\'')?,
             '"' if self.dialect == Dialect::Mysql => self.literal('"')?,
             '"' => self.quoted('"', '"')?,
+            '`' if self.dialect == Dialect::Postgres => return Err(invalid("names are quoted by `\"`")),
             '`' => self.quoted('`', '`')?,
+            // `U&"…"` is a name with escapes.
+            '&' if self.dialect == Dialect::Postgres && matches!(second, Some('"' | '\'')) && self.after_word("u") => {
+                return Err(invalid("names and strings with escapes (`U&`) are not admitted"));
+            }
+            '@' if self.dialect == Dialect::Postgres => self.operator(),
+            ':' if self.dialect == Dialect::Postgres && second == Some(':') => {
+                self.take(2);
+                self.text.push_str("::");
+            }
             '[' if self.dialect == Dialect::Sqlite => self.quoted('[', ']')?,
             '?' => self.question(second)?,
             '$' => self.dollar()?,
@@ -102,7 +112,7 @@ impl<'a> Scanner<'a> {
             '@' => return Err(Error::Denied("variables (`@`) are not admitted".to_owned())),
             ':' => return Err(invalid("parameters are written `?` or `$1`, not with a colon")),
             '\\' => return Err(invalid("a backslash has no place outside quotes")),
-            c if is_word(c) => self.word(),
+            c if is_word(c) => self.word()?,
             // MySQL reads `--1` as twice minus; apart, no parser takes it for a comment.
             '-' if second == Some('-') => self.emit_apart("-"),
             '(' => self.opening()?,
@@ -148,7 +158,7 @@ impl<'a> Scanner<'a> {
 
     fn dashes_comment(&self) -> bool {
         let after = self.rest.chars().nth(2);
-        self.dialect == Dialect::Sqlite || after.is_none_or(char::is_whitespace)
+        self.dialect != Dialect::Mysql || after.is_none_or(char::is_whitespace)
     }
 
     fn line_comment(&mut self) -> Result<bool, Error> {
@@ -286,11 +296,22 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn word(&mut self) {
+    fn word(&mut self) -> Result<(), Error> {
         let length = self.rest.find(|c| !is_word(c)).unwrap_or(self.rest.len());
         let word = self.take(length);
+        // `1$$ … $$` is a number and a string to some versions of PostgreSQL.
+        if self.dialect == Dialect::Postgres && word.contains('$') {
+            return Err(invalid("a name has no `$` inside"));
+        }
         self.text.push_str(word);
         self.words.push(word.to_lowercase());
+        Ok(())
+    }
+
+    /// PostgreSQL's `@>` and the like: a sign as any other.
+    fn operator(&mut self) {
+        self.take(1);
+        self.text.push('@');
     }
 
     fn finish(self) -> Result<Scanned, Error> {
@@ -337,6 +358,10 @@ pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<
                     literals(marker, scanned, &mut out).ok_or_else(lost)?;
                 }
                 rest = inside.get(length + 1..).ok_or_else(lost)?;
+            }
+            Some(b':') if inside.starts_with(':') => {
+                out.push_str("::");
+                rest = inside.get(1..).ok_or_else(lost)?;
             }
             Some(b':') => {
                 let digits = inside.bytes().take_while(u8::is_ascii_digit).count();
@@ -403,84 +428,4 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use Dialect::{Mysql, Sqlite};
-
-    use super::*;
-
-    fn round(dialect: Dialect, statement: &str) -> Result<(String, Vec<usize>), Error> {
-        let scanned = scan(dialect, statement)?;
-        let rendered = render(dialect, &scanned.text, &scanned)?;
-        Ok((rendered.text, rendered.binds))
-    }
-
-    #[test]
-    fn parameters_take_the_engines_style() {
-        for (dialect, from, to, binds) in [
-            (Mysql, "select ?, ?", "select ?, ?", vec![0, 1]),
-            (Mysql, "select $2, $1, $2", "select ?, ?, ?", vec![1, 0, 1]),
-            (Sqlite, "select $2, $1, $2", "select ?2, ?1, ?2", vec![0, 1]),
-            (Sqlite, "select ?, ?", "select ?1, ?2", vec![0, 1]),
-            (Sqlite, "select a$1, '?', \"?\", `$1`, [?] -- ?\n, ?", "select a$1, '?', \"?\", `$1`, [?] , ?1", vec![0]),
-            (Mysql, "select '\\'?', \"?\", `?` # ?\n /* $1 */, ?;", "select '\\'?', \"?\", `?` , ?", vec![0]),
-            (Mysql, "select 1--1, 2-- two", "select 1- -1, 2", vec![]),
-            (Sqlite, "select 1--1", "select 1", vec![]),
-            (
-                Mysql,
-                "select position, position, t.position, position, position, position(b)",
-                "select position, position, t.position, position, position, position(b)",
-                vec![],
-            ),
-            (Sqlite, "select x'0aFF', N'a'", "select x'0aFF', N 'a'", vec![]),
-            (Sqlite, "select 'it''s' ; -- end ;\n/* ; */ ", "select 'it''s'", vec![]),
-        ] {
-            assert_eq!(round(dialect, from), Ok((to.to_owned(), binds)), "{from}");
-        }
-    }
-
-    #[test]
-    fn what_has_no_place_is_refused() {
-        let case = |dialect, statement: &str| round(dialect, statement).unwrap_err().case();
-        for (dialect, statement, expected) in [
-            (Mysql, "select 1; select 2", "denied"),
-            (Mysql, "select 1 /*! into outfile '/tmp/x' */", "denied"),
-            (Mysql, "select 1 /*M!100100 into outfile '/tmp/x' */", "denied"),
-            (Sqlite, "select /*!1*/ 1", "denied"),
-            (Mysql, "select @@hostname", "denied"),
-            (Mysql, "select @a := 1", "denied"),
-            (Sqlite, "select @a", "denied"),
-            (Sqlite, "select :a", "invalid"),
-            (Sqlite, "select ?1", "invalid"),
-            (Sqlite, "select ?, $1", "invalid"),
-            (Sqlite, "select $1, $3", "invalid"),
-            (Sqlite, "select $0", "invalid"),
-            (Sqlite, "select $a", "invalid"),
-            (Sqlite, "select $1001", "limit"),
-            (Sqlite, "select 'a", "invalid"),
-            (Mysql, "select 'a\\'", "invalid"),
-            (Sqlite, "select \"a", "invalid"),
-            (Sqlite, "select \"a\"\"b\"", "invalid"),
-            (Sqlite, "select /* 1", "invalid"),
-            (Sqlite, "select 1\0", "invalid"),
-            (Sqlite, "select x'0'", "invalid"),
-            (Sqlite, " -- nothing\n;", "invalid"),
-            (Sqlite, "", "invalid"),
-            (Mysql, "select position('a' in b), POSITION/**/ (1), position(1), position(1), position\n(1)", "invalid"),
-        ] {
-            assert_eq!(case(dialect, statement), expected, "{statement:?}");
-        }
-    }
-
-    #[test]
-    fn a_mysql_string_ends_where_mysql_ends_it() {
-        // A parser that unescapes, or that prints `''` after a backslash as one quote, ends these
-        // strings elsewhere and takes what follows for SQL.
-        for literal in [r"'\\''x'", r"'a\'b'", r"'\\'", r#"'"'"#, r"'\'''\\'", r"'` -- '"] {
-            let scanned = scan(Mysql, &format!("select {literal} , 1")).unwrap();
-            assert_eq!(scanned.text, "select 'L0;' , 1");
-            assert_eq!(scanned.literals, [literal]);
-        }
-    }
-}
+mod tests;

@@ -41,7 +41,7 @@ use crate::{
     Settings,
     sql::{
         Control, Engine, Fault, Mode, Plan,
-        rows::{Rows, check_columns},
+        rows::{Answer, Rest, Rows, check_columns},
     },
 };
 
@@ -155,7 +155,9 @@ impl Sqlite {
                 }
                 first = false;
             }
-            rows.push(values::row(&row, &shape.declared)).map_err(unread)?;
+            if !rows.push(values::row(&row, &shape.declared)).map_err(unread)? {
+                break;
+            }
         }
         Ok(rows.finish())
     }
@@ -196,14 +198,21 @@ impl Engine for Sqlite {
         true
     }
 
-    async fn query(&self, link: &mut Link, plan: &Plan, parameters: &[Value]) -> Result<RowSet, Fault> {
+    async fn query(&self, link: &mut Link, plan: &Plan, parameters: &[Value], _rest: Rest) -> Result<Answer, Fault> {
         let running = link.watch.begin(self.limits.time);
         let result = self.rows(link, plan, parameters).await;
         // A statement with rows still to come goes on until it is stopped.
-        if !matches!(&result, Err(fault) if fault.broken) {
-            running.ended();
+        match &result {
+            Ok(rows) if rows.truncated => {
+                drop(running);
+                // The handle is free once the connection's thread has noticed.
+                drop(link.connection.lock_handle().await);
+                link.watch.begin(self.limits.time).ended();
+            }
+            Err(fault) if fault.broken => drop(running),
+            _ => running.ended(),
         }
-        result
+        result.map(|rows| Answer { rows, spent: false })
     }
 
     async fn execute(&self, link: &mut Link, plan: &Plan, parameters: &[Value]) -> Result<Change, Fault> {

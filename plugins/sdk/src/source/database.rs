@@ -57,7 +57,8 @@ impl Database {
         Ok(self.rows(statement, parameters)?.into_iter().next())
     }
 
-    /// The rows of a query with their columns and exact values.
+    /// The rows of a query with their columns and exact values. An answer has room for so many: one that
+    /// was cut says so by `truncated`, where [`Self::rows`] and its like fail.
     pub fn query(&self, statement: &str, parameters: &[Value]) -> Result<RowSet> {
         self.handle.query(statement, parameters).map_err(|cause| failed(&self.name, cause))
     }
@@ -66,7 +67,7 @@ impl Database {
     pub fn start_rows<T: DeserializeOwned + 'static>(&self, statement: &str, parameters: &[Value]) -> Pending<Vec<T>> {
         let name = Rc::clone(&self.name);
         Pending::new(self.handle.start_query(statement, parameters), handles::PendingRows::ready, move |pending| {
-            let set = pending.get().map_err(|cause| failed(&name, cause))?;
+            let set = pending.get().and_then(rows::all).map_err(|cause| failed(&name, cause))?;
             rows::typed(&set).map_err(|error| unexpected(&name, &error))
         })
     }
@@ -119,8 +120,8 @@ pub struct Transaction {
 impl Transaction {
     /// As [`Database::rows`], seeing the transaction's own changes.
     pub fn rows<T: DeserializeOwned>(&self, statement: &str, parameters: &[Value]) -> Result<Vec<T>> {
-        let set = self.handle.query(statement, parameters).map_err(|cause| failed(&self.name, cause))?;
-        rows::typed(&set).map_err(|error| unexpected(&self.name, &error))
+        let set = self.handle.query(statement, parameters).and_then(rows::all);
+        rows::typed(&set.map_err(|cause| failed(&self.name, cause))?).map_err(|error| unexpected(&self.name, &error))
     }
 
     /// As [`Database::row`], seeing the transaction's own changes.

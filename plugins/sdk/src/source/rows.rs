@@ -5,9 +5,20 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::{RowSet, Value};
+use crate::{Cause, LimitReached};
 
 /// The largest integer up to which every one is a binary float: beyond it, integers are text.
 const EXACT: u64 = 1 << 53;
+
+/// All rows of an answer. One that was cut is the limit that it met, as with `query-json`: who takes rows
+/// without a word about more must not miss any.
+pub(super) fn all(set: RowSet) -> Result<RowSet, Cause> {
+    if set.truncated {
+        let allowed = set.rows.len().try_into().unwrap_or(u64::MAX);
+        return Err(Cause::Limit(LimitReached { name: "max-rows".to_owned(), allowed }));
+    }
+    Ok(set)
+}
 
 pub(super) fn typed<T: DeserializeOwned>(set: &RowSet) -> serde_json::Result<Vec<T>> {
     set.rows
@@ -71,6 +82,7 @@ mod tests {
                 Value::Blob(b"remit".to_vec()),
                 Value::Real(0.5),
             ]],
+            truncated: false,
         };
         assert_eq!(
             typed::<Json>(&set)?,

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::handles::Handle;
 use crate::{
-    Cause,
+    Cause, LimitReached,
     source::{Change, Column, RowSet, Value},
 };
 
@@ -161,7 +161,11 @@ impl Handle<FakeDatabase> {
     }
 
     pub(crate) fn query_json(&self, statement: &str, parameters: &[Value]) -> Result<String, Cause> {
-        self.fake.query(statement, parameters, false).map(|rows| rows.to_string())
+        let rows = self.fake.query(statement, parameters, false)?;
+        if rows.as_array().is_some_and(|rows| rows.len() > MAX_ROWS) {
+            return Err(Cause::Limit(LimitReached { name: "max-rows".to_owned(), allowed: MAX_ROWS as u64 }));
+        }
+        Ok(rows.to_string())
     }
 
     pub(crate) fn start_query(&self, statement: &str, parameters: &[Value]) -> PendingRows {
@@ -259,12 +263,16 @@ fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
+/// What an answer has room for, as at the host.
+const MAX_ROWS: usize = 10_000;
+
 fn row_set(rows: &Json) -> RowSet {
     let rows: Vec<_> = rows.as_array().into_iter().flatten().filter_map(Json::as_object).collect();
     let columns = rows.first().into_iter().flat_map(|row| row.keys());
     RowSet {
         columns: columns.map(|name| Column { name: name.clone(), data_type: String::new() }).collect(),
-        rows: rows.iter().map(|row| row.values().map(value).collect()).collect(),
+        rows: rows.iter().take(MAX_ROWS).map(|row| row.values().map(value).collect()).collect(),
+        truncated: rows.len() > MAX_ROWS,
     }
 }
 

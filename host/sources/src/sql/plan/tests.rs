@@ -1,13 +1,14 @@
 //! Which statements are admitted for which use, and that none keeps the host.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use Dialect::{Mysql, Sqlite};
+use Dialect::{Mysql, Postgres, Sqlite};
 
 use super::{super::scan::Scanned, *};
 
 async fn of(dialect: Dialect, statement: &str, wanted: Use) -> Result<Arc<Plan>, Error> {
     let given = scan(dialect, statement).map_or(0, |scanned| scanned.parameters);
-    plan(dialect, Some("shop"), statement, &vec![Value::Null; given], wanted).await
+    let schema = if dialect == Postgres { "public" } else { "shop" };
+    plan(dialect, Some(schema), statement, &vec![Value::Null; given], wanted).await
 }
 
 async fn text(dialect: Dialect, statement: &str, wanted: Use) -> String {
@@ -47,6 +48,26 @@ async fn statements_of_tools_are_admitted() {
     ] {
         of(Sqlite, statement, Use::Query).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
+    for statement in [
+        "SELECT DISTINCT ON (a) a, b::date, c -> 'x' ->> 'y', d @> '{}'::jsonb, ARRAY[1, 2], e[1] FROM public.t",
+        "SELECT date_trunc('month', a), a AT TIME ZONE 'UTC', EXTRACT(YEAR FROM a), INTERVAL '1 day' * $1 FROM t",
+        "SELECT string_agg(a, ', ' ORDER BY b) FILTER (WHERE c), a ILIKE 'x%', a ~* 'x', a IS DISTINCT FROM b FROM t",
+        "SELECT * FROM t, LATERAL (SELECT 1 AS b) u, generate_series(1, $1) AS g (n), unnest(ARRAY[1]) x",
+        "SELECT to_tsvector('english', a) @@ plainto_tsquery($1), now(), current_date, $2::order_status FROM t",
+        "SELECT a FROM t WHERE a = ANY (SELECT b FROM u) AND (a, b) IN ((1, 2)) ORDER BY a NULLS LAST LIMIT 5 OFFSET 1",
+        "SELECT \"Order\".\"Id\", percentile_cont(0.5) WITHIN GROUP (ORDER BY a) FROM \"Order\" GROUP BY 1",
+    ] {
+        of(Postgres, statement, Use::Query).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    for statement in [
+        "INSERT INTO t AS x (a) VALUES ($1) ON CONFLICT (a) DO UPDATE SET a = excluded.a RETURNING a",
+        "UPDATE t SET a = u.a FROM u WHERE t.b = u.b RETURNING t.a",
+        "DELETE FROM t USING u WHERE t.a = u.a",
+        "WITH x AS (SELECT 1 AS a) INSERT INTO t (a) SELECT a FROM x",
+    ] {
+        of(Postgres, statement, Use::Execute).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    of(Postgres, "SELECT a FROM t WHERE id = ? FOR UPDATE", Use::QueryInTransaction).await.unwrap();
     for statement in [
         "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)",
         "INSERT INTO t (a) SELECT a FROM u",
@@ -259,7 +280,7 @@ async fn a_statement_as_deep_as_it_is_long_is_survived() {
             })
     });
     let deep: Vec<_> = deep.into_iter().chain(nested).collect();
-    for dialect in [Mysql, Sqlite] {
+    for dialect in [Mysql, Sqlite, Postgres] {
         for statement in &deep {
             // What counts is that the host survives, in a blink; whether it is admitted is the engine's limit.
             let _admitted_or_not = of(dialect, statement, Use::Query).await;
@@ -274,7 +295,7 @@ async fn a_statement_as_deep_as_it_is_long_is_survived() {
 #[tokio::test]
 async fn a_statement_that_doubles_its_work_with_each_level_is_refused() {
     let nested = |open: &str, depth| format!("SELECT {}1{}", open.repeat(depth), ")".repeat(depth));
-    for dialect in [Mysql, Sqlite] {
+    for dialect in [Mysql, Sqlite, Postgres] {
         let statement = nested("POSITION(", 45);
         assert_eq!(of(dialect, &statement, Use::Query).await.unwrap_err().case(), "invalid");
         // Whatever the scanner lets through, the parser's steps are counted.
