@@ -184,18 +184,25 @@ impl Reader<'_> {
             Word::None => Auth::None,
             Word::Bearer => Auth::Bearer,
             Word::Basic => Auth::Basic,
-            Word::Header => self.named(pointer, "header", api.header.as_ref(), Auth::Header),
-            Word::Query => self.named(pointer, "parameter", api.parameter.as_ref(), Auth::Query),
+            Word::Header => self.named(pointer, ("header", "header"), api.header.as_ref(), Auth::Header),
+            Word::Query => self.named(pointer, ("query", "parameter"), api.parameter.as_ref(), Auth::Query),
             Word::ClientCredentials => Auth::ClientCredentials(self.oauth(pointer, api, provider)),
             Word::RefreshToken => Auth::RefreshToken(self.oauth(pointer, api, provider)),
         }
     }
 
-    fn named(&mut self, pointer: &str, key: &str, name: Option<&String>, auth: fn(String) -> Auth) -> Auth {
+    fn named(
+        &mut self,
+        pointer: &str,
+        (word, key): (&str, &str),
+        name: Option<&String>,
+        auth: fn(String) -> Auth,
+    ) -> Auth {
         match name {
             Some(name) if !name.is_empty() => auth(name.clone()),
             _ => {
-                self.faults.push(self.located.at(pointer, format!("this `auth` needs `{key}`, which names it")));
+                let message = format!("`auth` `{word}` needs `{key}`, the {key}'s name");
+                self.faults.push(self.located.at(pointer, message));
                 Auth::None
             }
         }
@@ -237,3 +244,6 @@ fn parts(provider: Provider, auth: &Auth, credentials: &Credentials) -> Vec<(Par
         (Auth::RefreshToken(_), _) => vec![(Part::RefreshToken, credentials.refresh_token.is_some())],
     }
 }
+
+#[cfg(test)]
+mod tests;
