@@ -70,6 +70,15 @@ impl Default for Book {
     }
 }
 
+impl Book {
+    fn give(&mut self) -> String {
+        self.count += 1;
+        let token = format!("stand-in-access-{}", self.count);
+        self.good.push(token.clone());
+        token
+    }
+}
+
 impl Issued {
     /// How many tokens were given out.
     pub fn count(&self) -> usize {
@@ -81,6 +90,11 @@ impl Issued {
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = value.and_then(|value| value.strip_prefix("Bearer "));
         token.is_some_and(|token| lock(&self.0).good.iter().any(|good| good == token))
+    }
+
+    /// Gives out a token without being asked.
+    pub fn give(&self) -> String {
+        lock(&self.0).give()
     }
 
     /// Takes back all tokens that were given out.
@@ -164,9 +178,7 @@ async fn token(State(issued): State<Issued>, headers: HeaderMap, body: Bytes) ->
         Some("refresh_token") => {}
         _ => return refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
     }
-    book.count += 1;
-    let token = format!("stand-in-access-{}", book.count);
-    book.good.push(token.clone());
+    let token = book.give();
     let refresh = (book.rotates && field("grant_type") == Some("refresh_token")).then(|| {
         book.refresh = format!("stand-in-refresh-{}", book.count);
         book.refresh.clone()
