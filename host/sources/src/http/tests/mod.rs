@@ -1,6 +1,7 @@
 //! Requests against a real server on loopback: what is sent, and what of an answer is given.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod services;
 mod ways;
 
 use std::sync::{
