@@ -90,9 +90,13 @@ fn only_queries(document: &str) -> bool {
     operations(document).is_some_and(|operations| !operations.is_empty() && operations.iter().all(|query| *query))
 }
 
-/// Whether a text is a document that changes something. What is no document is a search.
+/// Whether a text is a document that changes something, or could be one that is too large or too deep to
+/// tell. What is no document is a search.
 fn changes(text: &str) -> bool {
-    operations(text).is_some_and(|operations| operations.iter().any(|query| !query))
+    match operations(text) {
+        Some(operations) => operations.iter().any(|query| !query),
+        None => text.contains('{') && ["mutation", "subscription"].iter().any(|word| text.contains(word)),
+    }
 }
 
 /// Whether each operation of a document is a query. `None` for what is no document of operations and
@@ -257,7 +261,8 @@ mod tests {
         for text in ["mutation testing", "type:ticket status:open", "{ a }", "email:\"x\""] {
             assert!(is_read(Provider::Zendesk, &search(text)), "{text}");
         }
-        for text in ["mutation { x }", "mutation M($a: Int) { x(a: $a) }", "subscription { x }"] {
+        let deep = format!("mutation {}x{}", "{a".repeat(200), "}".repeat(200));
+        for text in ["mutation { x }", "mutation M($a: Int) { x(a: $a) }", "subscription { x }", "mutation {", &deep] {
             assert!(!is_read(Provider::Zendesk, &search(text)), "{text}");
         }
     }
