@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remit_upstreams::{demo, running::Running, salesforce, shopify};
+use remit_upstreams::{demo, running::Running, salesforce, services::Services, shopify, tokens::TokenServer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -105,6 +105,9 @@ pub(crate) struct Host {
     pub(crate) root: TempDir,
     pub(crate) shopify: Running,
     pub(crate) salesforce: Running,
+    pub(crate) zendesk: Running,
+    pub(crate) sheets: Running,
+    pub(crate) tokens: TokenServer,
     pub(crate) http: reqwest::Client,
     env: Vec<(String, String)>,
     child: Child,
@@ -138,22 +141,17 @@ impl Host {
             copy(&warm, &root.path().join("var"));
         }
         demo::prepare(&root.path().join("var"), false).await.unwrap();
-        let shopify = shopify::start(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let salesforce = salesforce::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let services = Services::start().await.unwrap();
+        let mut env = services.environment(&root.path().join("var")).unwrap();
+        let Services { shopify, salesforce, zendesk, sheets, tokens, .. } = services;
         for edit in setup.edits {
             edit(root.path());
         }
-        let mut env = vec![
-            ("TECHSTART_SHOPIFY_URI".to_owned(), shopify.url()),
-            ("TECHSTART_SHOPIFY_TOKEN".to_owned(), SHOPIFY_TOKEN.to_owned()),
-            ("TECHSTART_SFDC_URI".to_owned(), salesforce.url()),
-            ("TECHSTART_SFDC_TOKEN".to_owned(), SALESFORCE_TOKEN.to_owned()),
-        ];
         env.extend(setup.env);
         let (child, log, url) = spawn(root.path(), &env).unwrap_or_else(|log| panic!("no start:\n{log}"));
         keep_warm(&root.path().join("var"), &warm);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, root, shopify, salesforce, http, env, child, log: Some(log) }
+        Self { url, root, shopify, salesforce, zendesk, sheets, tokens, http, env, child, log: Some(log) }
     }
 
     /// Starts it again after its end, with the same state.

@@ -70,9 +70,15 @@ async fn health(host: &Host) {
     );
     let (status, body) = answer(host.get("/api/health/datasources/sales")).await;
     assert_eq!((status, &body["agent_type"]), (200, &json!("sales")));
-    for source in ["primary", "crm", "ecommerce", "analytics"] {
+    for source in ["primary", "crm", "ecommerce", "analytics", "google_sheets"] {
         assert_eq!(body["data_sources"][source]["status"], "healthy", "{source}: {body:#}");
     }
+    assert_eq!(host.tokens.issued.count(), 1, "a token of the service account");
+    assert!(host.sheets.received().iter().all(|asked| asked.path.starts_with("/v4/spreadsheets/")));
+    let (_, body) = answer(host.get("/api/health/datasources/support")).await;
+    assert_eq!(body["data_sources"]["support"]["status"], "healthy", "{body:#}");
+    let asked = host.zendesk.received();
+    assert_eq!(asked.first().map(|asked| asked.path.as_str()), Some("/api/v2/tickets/count.json"));
 }
 
 async fn debug(host: &Host) {

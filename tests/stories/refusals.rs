@@ -1,5 +1,6 @@
 //! What bad input gets: a status, a stable code, and nothing that only the operator may see.
 
+use remit_upstreams::zendesk;
 use serde_json::{Value, json};
 
 use crate::host::{SALESFORCE_TOKEN, SHOPIFY_TOKEN, Setup, answer};
@@ -126,7 +127,13 @@ async fn a_set_that_nobody_provides_is_said_in_the_seeds_words() {
 async fn no_secret_is_in_any_answer_log_or_journal() {
     let mut host = Setup::demo().start().await;
     let mut seen = String::new();
-    for path in ["/api/debug/context", "/api/health/mcp", "/api/health/datasources/sales", "/api/mcp/tools/sales"] {
+    for path in [
+        "/api/debug/context",
+        "/api/health/mcp",
+        "/api/health/datasources/sales",
+        "/api/health/datasources/support",
+        "/api/mcp/tools/sales",
+    ] {
         seen += &answer(host.get(path)).await.1.to_string();
     }
     host.shopify.faults().always(remit_upstreams::Fault::status(401));
@@ -140,7 +147,7 @@ async fn no_secret_is_in_any_answer_log_or_journal() {
     seen += &String::from_utf8_lossy(&std::fs::read(host.root.path().join("var/remit.db")).unwrap());
     assert!(seen.contains("check_inventory"), "the journal was looked through");
     assert!(seen.len() > 10_000, "something was looked through");
-    for secret in [SHOPIFY_TOKEN, SALESFORCE_TOKEN] {
+    for secret in [SHOPIFY_TOKEN, SALESFORCE_TOKEN, zendesk::TOKEN, "stand-in-access-", "BEGIN PRIVATE KEY"] {
         assert!(!seen.contains(secret), "{secret} was told");
     }
 }

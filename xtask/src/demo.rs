@@ -9,8 +9,8 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use remit_upstreams::running::Running;
-use remit_upstreams::{demo, salesforce, shopify};
+use remit_upstreams::demo;
+use remit_upstreams::services::Services;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,10 +59,11 @@ async fn serve(options: Options, host: &Path) -> Result<ExitCode> {
     let state = root().join("var");
     prepare_state(&state, options.fresh)?;
     demo::prepare(&state, false).await?;
-    let upstreams = Upstreams::start().await?;
+    let services = Services::start().await?;
+    let environment = services.environment(&state)?;
     // From here on a signal is for the host: it ends first, then this.
     let mut ends = Ends::new()?;
-    let mut child = upstreams.spawn(host, options.listen)?;
+    let mut child = spawn(host, options.listen, environment)?;
     let lines = child.stdout.take().context("the host has no output")?;
     let relay = tokio::spawn(relay(BufReader::new(lines)));
     let status = tokio::select! {
@@ -103,35 +104,19 @@ fn prepare_state(state: &Path, fresh: bool) -> Result<()> {
     Ok(())
 }
 
-/// The stand-ins that the demo's tenant reaches.
-struct Upstreams {
-    shopify: Running,
-    salesforce: Running,
-}
-
-impl Upstreams {
-    async fn start() -> Result<Self> {
-        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { shopify: shopify::start(anywhere).await?, salesforce: salesforce::start(anywhere).await? })
-    }
-
-    fn spawn(&self, host: &Path, listen: SocketAddr) -> Result<Child> {
-        Command::new(host)
-            .args(["serve", "--config", "configs/host.yaml", "--profile", "demo", "--state", "var", "--listen"])
-            .arg(listen.to_string())
-            .env("TECHSTART_SHOPIFY_URI", self.shopify.url())
-            .env("TECHSTART_SHOPIFY_TOKEN", shopify::TOKEN)
-            .env("TECHSTART_SFDC_URI", self.salesforce.url())
-            .env("TECHSTART_SFDC_TOKEN", salesforce::TOKEN)
-            .current_dir(root())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // In a group of its own it does not see the terminal's Ctrl-C, which comes through this program.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", host.display()))
-    }
+fn spawn(host: &Path, listen: SocketAddr, environment: Vec<(String, String)>) -> Result<Child> {
+    Command::new(host)
+        .args(["serve", "--config", "configs/host.yaml", "--profile", "demo", "--state", "var", "--listen"])
+        .arg(listen.to_string())
+        .envs(environment)
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // In a group of its own it does not see the terminal's Ctrl-C, which comes through this program.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", host.display()))
 }
 
 /// Passes the host's output on; after the line that says where it listens, says what to try.
@@ -191,7 +176,7 @@ async fn terminate(child: &Child) -> Result<()> {
 fn to_try(url: &str) -> String {
     format!(
         r#"
-Stand-ins answer for TechStart's Shopify and Salesforce; its databases are files in var/demo/. To try:
+Stand-ins answer for TechStart's Shopify, Salesforce, Zendesk and Google Sheets; its databases are files in var/demo/. To try:
 
   # which tools the sales agent has
   curl {url}/api/mcp/tools/sales -H "X-Context: techstart"

@@ -10,6 +10,8 @@
 //! | `{CRED}_URI` | where the source is; wins over what the context says |
 //! | `{CRED}_KEY_FILE` | the path of a service account's key, a JSON file (Google's) |
 //! | `{CRED}_ACCESS_KEY`, `{CRED}_SECRET_KEY` | an S3 key |
+//! | `{CRED}_CLIENT_ID`, `{CRED}_CLIENT_SECRET` | an OAuth client |
+//! | `{CRED}_REFRESH_TOKEN` | an OAuth refresh token |
 //! | `{CRED}_WEBHOOK` | a Slack webhook |
 //! | `{CRED}_API_KEY`, `{CRED}_BASE_URL` | a language model's key and address |
 //!
@@ -64,6 +66,12 @@ pub enum Part {
     AccessKey,
     /// The secret half of an S3 key.
     SecretKey,
+    /// An OAuth client's name.
+    ClientId,
+    /// An OAuth client's secret.
+    ClientSecret,
+    /// An OAuth refresh token.
+    RefreshToken,
     /// A Slack webhook.
     Webhook,
     /// A language model's key.
@@ -73,7 +81,7 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::User,
         Self::Password,
         Self::Token,
@@ -81,6 +89,9 @@ impl Part {
         Self::KeyFile,
         Self::AccessKey,
         Self::SecretKey,
+        Self::ClientId,
+        Self::ClientSecret,
+        Self::RefreshToken,
         Self::Webhook,
         Self::ApiKey,
         Self::BaseUrl,
@@ -96,6 +107,9 @@ impl Part {
             Self::KeyFile => &["KEY_FILE"],
             Self::AccessKey => &["ACCESS_KEY"],
             Self::SecretKey => &["SECRET_KEY"],
+            Self::ClientId => &["CLIENT_ID"],
+            Self::ClientSecret => &["CLIENT_SECRET"],
+            Self::RefreshToken => &["REFRESH_TOKEN"],
             Self::Webhook => &["WEBHOOK"],
             Self::ApiKey => &["API_KEY"],
             Self::BaseUrl => &["BASE_URL"],
@@ -213,6 +227,9 @@ impl Environment {
                     Part::KeyFile => made.key_file = Some(value),
                     Part::AccessKey => made.access_key = Some(value.expose_secret().to_owned()),
                     Part::SecretKey => made.secret_key = Some(value),
+                    Part::ClientId => made.client_id = Some(value.expose_secret().to_owned()),
+                    Part::ClientSecret => made.client_secret = Some(value),
+                    Part::RefreshToken => made.refresh_token = Some(value),
                     // Read by what uses them; here only their ambiguity matters.
                     Part::Webhook | Part::ApiKey | Part::BaseUrl => {}
                 },

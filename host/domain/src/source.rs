@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: drivers, pools and what a provider's API looks like (`remit-sources`).
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
@@ -72,8 +72,12 @@ pub struct Api {
     pub address: String,
     /// The version that stands in the base URL, where the provider has one.
     pub api_version: Option<String>,
-    /// For `rest`: how the credential travels.
+    /// How the credential travels, where the context says it.
     pub auth: Auth,
+    /// The path that takes GraphQL, where the context names one.
+    pub graphql: Option<String>,
+    /// How many requests the source gets, where the context says it.
+    pub rate: Option<Rate>,
     /// `uri` replaces the scheme and host of the base URL.
     pub credentials: Credentials,
 }
@@ -85,14 +89,22 @@ pub enum Provider {
     Salesforce,
     /// Shopify's Admin API.
     Shopify,
+    /// Zendesk Support.
+    Zendesk,
+    /// Klaviyo.
+    Klaviyo,
+    /// Google Sheets.
+    GoogleSheets,
+    /// Slack's Web API.
+    Slack,
     /// Any other, described by the context alone.
     Rest,
 }
 
-/// How a `rest` source's credential travels.
+/// How a source's credential travels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// None.
+    /// As the provider wants it; for `rest`, without one.
     None,
     /// `Authorization: Bearer` with the token.
     Bearer,
@@ -100,6 +112,32 @@ pub enum Auth {
     Basic,
     /// A header of this name with the token.
     Header(String),
+    /// A parameter of this name in the query, with the token.
+    Query(String),
+    /// `Authorization: Bearer` with a token that the client gets for itself (OAuth 2.0).
+    ClientCredentials(OAuth),
+    /// `Authorization: Bearer` with a token that a refresh token gets (OAuth 2.0).
+    RefreshToken(OAuth),
+}
+
+/// Where access tokens come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth {
+    /// The token server; the provider's own if none.
+    pub token_url: Option<String>,
+    /// What the token is to be good for, if that is asked.
+    pub scope: Option<String>,
+    /// Whether the client's id and secret stand in the body and not in `Authorization`.
+    pub in_body: bool,
+}
+
+/// So many requests in some time, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub requests: NonZeroU32,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// Secrets for one source, from the environment. Each is there only if its variable is.
@@ -119,4 +157,10 @@ pub struct Credentials {
     pub access_key: Option<String>,
     /// `{CRED}_SECRET_KEY`: its secret half.
     pub secret_key: Option<SecretString>,
+    /// `{CRED}_CLIENT_ID`: an OAuth client's name.
+    pub client_id: Option<String>,
+    /// `{CRED}_CLIENT_SECRET`: what the client proves itself with.
+    pub client_secret: Option<SecretString>,
+    /// `{CRED}_REFRESH_TOKEN`: an OAuth refresh token.
+    pub refresh_token: Option<SecretString>,
 }

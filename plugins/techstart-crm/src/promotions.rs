@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use remit_sdk::{prelude::*, serde_json};
+use remit_sdk::{prelude::*, serde_json, source::phrase};
 
 use crate::shopify::{self, PAGE};
 
@@ -118,10 +118,10 @@ fn in_shopify(call: &Call, api: &Api, customer: &str) -> Result<Option<u64>> {
         call.database("primary")?.row("SELECT email FROM customers WHERE id = $1", params![customer])?;
     let row = row.ok_or_else(|| Error::refused(format!("Customer not found: {customer}")))?;
     // The search has its own grammar, without an escape: an address that could leave the quotes is not sought.
-    let Some(email) = row.email.filter(|email| !email.is_empty() && !email.contains(['"', '\\'])) else {
+    let Some((sought, email)) = row.email.and_then(|email| Some((phrase(&email)?, email))) else {
         return Ok(None);
     };
-    let search = Request::get("customers/search.json").query("query", format!("email:\"{email}\""));
+    let search = Request::get("customers/search.json").query("query", format!("email:{sought}"));
     let found: Answer = api.fetch_json(&search.query("fields", "id,email").query("limit", 10))?;
     let same = |buyer: &Buyer| buyer.email.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(&email));
     Ok(found.customers.into_iter().find(same).map(|buyer| buyer.id))

@@ -33,10 +33,12 @@ const STAND_INS: &str = "remit-upstreams";
 
 /// Who may name a library. A name that ends in `*` stands for all that begin so.
 const LIBRARIES: &[(&str, &[&str])] = &[
+    ("apollo-parser", &["remit-sources"]),
     ("async-openai", &["remit-models"]),
     ("axum", &["remit-server", "remit-tests", "remit-upstreams"]),
     ("clap", &["remit-author", "remit-server", "xtask"]),
     ("dotenvy", &["remit-config"]),
+    ("governor", &["remit-sources"]),
     ("hyper*", &["remit-server"]),
     ("jsonwebtoken", &["remit-issuers"]),
     ("libsqlite3-sys", &["remit-sources"]),
@@ -44,7 +46,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("object_store", &["remit-artifacts"]),
     ("opentelemetry*", &["remit-server"]),
     ("reqwest", &["remit-author", "remit-issuers", "remit-models", "remit-sources", "remit-tests"]),
-    ("ring", &["remit-issuers", "remit-upstreams"]),
+    ("ring", &["remit-issuers", "remit-sources", "remit-upstreams"]),
     ("rmcp", &["remit-server"]),
     ("rusqlite", &[]),
     ("sqlx", &["remit-journal", "remit-sources", "remit-upstreams"]),

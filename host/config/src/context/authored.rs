@@ -178,18 +178,36 @@ pub(crate) struct Api {
     /// The host of the store, such as `techstart.myshopify.com` (shopify).
     pub store: Option<String>,
     /// The part before `.zendesk.com` (zendesk).
-    #[expect(dead_code, reason = "this build has no connector for it")]
     pub subdomain: Option<String>,
-    /// The version in the API's addresses; `v57.0` (salesforce) or `2024-01` (shopify) without it.
+    /// The version of the API; `v57.0` (salesforce), `2024-01` (shopify) or `2024-10-15` (klaviyo, its
+    /// `revision`) without it.
     #[schemars(regex(pattern = r"^[A-Za-z0-9.-]{1,32}$"))]
     pub api_version: Option<String>,
     /// The root of all addresses, such as `https://api.example.com/v2` (rest).
     pub base_url: Option<String>,
-    /// How the credential travels (rest); `bearer` without it where there are credentials.
+    /// How the credential travels. Without it as the provider has it, or `bearer` (rest) where there are
+    /// credentials. `rest` takes any; salesforce `bearer`, `client_credentials` and `refresh_token`,
+    /// google_sheets `bearer` and `refresh_token`, zendesk `bearer`.
     pub auth: Option<Auth>,
     /// The header that carries the token (rest, with `auth` `header`).
     #[schemars(regex(pattern = r"^[A-Za-z0-9-]{1,64}$"))]
     pub header: Option<String>,
+    /// The parameter of the query that carries the token (rest, with `auth` `query`).
+    #[schemars(length(min = 1))]
+    pub parameter: Option<String>,
+    /// The token server (with `auth` `client_credentials` or `refresh_token`); the provider's own without it.
+    pub token_url: Option<String>,
+    /// What the token is to be good for, as the token server names it (with `auth` `client_credentials`).
+    #[schemars(length(min = 1))]
+    pub scope: Option<String>,
+    /// How the client says who it is to the token server; `basic` without it.
+    pub client_auth: Option<ClientAuth>,
+    /// The path that takes GraphQL, relative to the root (rest): its queries only read. Without it each POST
+    /// writes.
+    #[schemars(length(min = 1))]
+    pub graphql_path: Option<String>,
+    /// How many requests the source gets, in place of what the provider is known to take.
+    pub rate_limit: Option<RateLimit>,
     /// The prefix of the environment variables that hold the credentials, such as `TECHSTART_SFDC`
     /// for `TECHSTART_SFDC_TOKEN`.
     #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
@@ -218,7 +236,7 @@ pub(crate) enum ApiProvider {
 
 /// How a credential travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Auth {
     /// Not at all.
     None,
@@ -228,6 +246,34 @@ pub(crate) enum Auth {
     Basic,
     /// The token in the header that `header` names.
     Header,
+    /// The token in the parameter of the query that `parameter` names.
+    Query,
+    /// An OAuth token that the client gets for itself.
+    ClientCredentials,
+    /// An OAuth token that a refresh token gets.
+    RefreshToken,
+}
+
+/// How an OAuth client says who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClientAuth {
+    /// By HTTP Basic.
+    Basic,
+    /// In the request's body.
+    Body,
+}
+
+/// How many requests a source gets.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RateLimit {
+    /// So many, at once or spread over the time.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub requests: u32,
+    /// In so many seconds; 1 without it.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub per_seconds: Option<u32>,
 }
 
 /// A folder of files.

@@ -4,6 +4,7 @@
 //! Deliberately absent: which contexts are in force (`contexts`), and whether a source answers.
 
 mod agents;
+mod apis;
 pub(crate) mod authored;
 mod limits;
 mod redact;

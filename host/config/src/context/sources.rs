@@ -8,24 +8,19 @@ use std::{
 
 use remit_domain::{
     SourceName,
-    source::{Api, Auth, Credentials, DatabaseServer, Definition, Kind, Provider},
+    source::{Credentials, DatabaseServer, Definition, Kind},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Reader, authored, state};
-use crate::{
-    environment::Part,
-    fault::one_of,
-    host::{http_url, is_host_name},
-    located::join,
-};
+use crate::{environment::Part, fault::one_of, host::is_host_name, located::join};
 
 /// The keys of one kind of source, beside the one that names the kind.
-struct Keys {
-    kind: &'static str,
-    required: &'static [&'static str],
-    optional: &'static [&'static str],
+pub(super) struct Keys {
+    pub(super) kind: &'static str,
+    pub(super) required: &'static [&'static str],
+    pub(super) optional: &'static [&'static str],
 }
 
 const MYSQL: Keys =
@@ -37,21 +32,9 @@ const DOCUMENTS: Keys = Keys { kind: "documents", required: &["path"], optional:
 const MONGODB: Keys =
     Keys { kind: "mongodb", required: &[], optional: &["connection", "uri", "database", "credentials"] };
 const BIGQUERY: Keys = Keys { kind: "bigquery", required: &["projectId", "credentials"], optional: &["dataset"] };
-const SALESFORCE: Keys = Keys { kind: "salesforce", required: &["instance", "credentials"], optional: &["apiVersion"] };
-const SHOPIFY: Keys = Keys { kind: "shopify", required: &["store", "credentials"], optional: &["apiVersion"] };
-const ZENDESK: Keys = Keys { kind: "zendesk", required: &["subdomain", "credentials"], optional: &[] };
-const KLAVIYO: Keys = Keys { kind: "klaviyo", required: &["credentials"], optional: &[] };
-const GOOGLE_SHEETS: Keys = Keys { kind: "google_sheets", required: &["credentials"], optional: &[] };
-const SLACK: Keys = Keys { kind: "slack", required: &["credentials"], optional: &[] };
-const REST: Keys = Keys { kind: "rest", required: &["baseUrl"], optional: &["auth", "header", "credentials"] };
 const GOOGLE_DRIVE: Keys = Keys { kind: "google_drive", required: &["folderId", "credentials"], optional: &[] };
 const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint"] };
 const LOCAL: Keys = Keys { kind: "local", required: &["path"], optional: &[] };
-
-/// The version in Salesforce's addresses, as the seed has it.
-const SALESFORCE_VERSION: &str = "v57.0";
-/// The version in Shopify's addresses, as the seed has it.
-const SHOPIFY_VERSION: &str = "2024-01";
 
 impl Reader<'_> {
     pub(super) fn sources(&mut self, authored: &authored::DataSources) -> BTreeMap<SourceName, Arc<Definition>> {
@@ -107,10 +90,23 @@ impl Reader<'_> {
             Kind::Api(api) => Some(&api.credentials),
             _ => None,
         };
-        if let Some(Credentials { user, password, token, uri, key_file, access_key, secret_key }) = credentials {
-            add(user.as_deref().unwrap_or_default());
-            add(access_key.as_deref().unwrap_or_default());
-            for secret in [password, token, uri, key_file, secret_key] {
+        if let Some(Credentials {
+            user,
+            password,
+            token,
+            uri,
+            key_file,
+            access_key,
+            secret_key,
+            client_id,
+            client_secret,
+            refresh_token,
+        }) = credentials
+        {
+            for name in [user, access_key, client_id] {
+                add(name.as_deref().unwrap_or_default());
+            }
+            for secret in [password, token, uri, key_file, secret_key, client_secret, refresh_token] {
                 add(secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default());
             }
         }
@@ -118,7 +114,7 @@ impl Reader<'_> {
     }
 
     /// Checks that a source has the keys of its kind and no others.
-    fn keys(&mut self, pointer: &str, keys: &Keys) -> bool {
+    pub(super) fn keys(&mut self, pointer: &str, keys: &Keys) -> bool {
         let Some(source) = self.located.get(pointer).and_then(Value::as_object) else { return false };
         let faults_before = self.faults.len();
         let all = || keys.required.iter().chain(keys.optional).copied();
@@ -135,7 +131,7 @@ impl Reader<'_> {
         self.faults.len() == faults_before
     }
 
-    fn credentials(&mut self, pointer: &str, name: Option<&String>) -> Credentials {
+    pub(super) fn credentials(&mut self, pointer: &str, name: Option<&String>) -> Credentials {
         let Some(name) = name else { return Credentials::default() };
         let at = join(pointer, "credentials");
         if !self.may_use(&at, name) {
@@ -153,7 +149,7 @@ impl Reader<'_> {
     }
 
     /// Says which variables are missing, unless the source can do without.
-    fn needs(&mut self, pointer: &str, name: Option<&String>, parts: &[(Part, bool)]) {
+    pub(super) fn needs(&mut self, pointer: &str, name: Option<&String>, parts: &[(Part, bool)]) {
         let Some(name) = name else { return };
         let missing: Vec<String> =
             parts.iter().filter(|(_, there)| !there).map(|(part, _)| part.variable(name)).collect();
@@ -165,7 +161,7 @@ impl Reader<'_> {
         }
     }
 
-    fn host_name(&mut self, pointer: &str, text: &str) -> bool {
+    pub(super) fn host_name(&mut self, pointer: &str, text: &str) -> bool {
         let fine = is_host_name(text);
         if !fine {
             let hint = "the name alone, without scheme, port and path";
@@ -275,86 +271,6 @@ impl Reader<'_> {
         let credentials = self.credentials(pointer, database.credentials.as_ref());
         if uri.is_none() && credentials.uri.is_none() {
             self.faults.push(self.located.at(pointer, "a mongodb source needs `uri`"));
-        }
-    }
-
-    fn api(&mut self, pointer: &str, api: &authored::Api) -> Option<Kind> {
-        use authored::ApiProvider as Type;
-        let named = |keys: Keys, provider, key, address: &Option<String>, version: Option<&str>| {
-            (keys, Some((provider, key, address.clone(), version.map(str::to_owned))))
-        };
-        let (keys, connector) = match api.provider {
-            Type::Salesforce => {
-                named(SALESFORCE, Provider::Salesforce, "instance", &api.instance, Some(SALESFORCE_VERSION))
-            }
-            Type::Shopify => named(SHOPIFY, Provider::Shopify, "store", &api.store, Some(SHOPIFY_VERSION)),
-            Type::Rest => named(REST, Provider::Rest, "baseUrl", &api.base_url, None),
-            Type::Zendesk => (ZENDESK, None),
-            Type::Klaviyo => (KLAVIYO, None),
-            Type::GoogleSheets => (GOOGLE_SHEETS, None),
-            Type::Slack => (SLACK, None),
-        };
-        let complete = self.keys(pointer, &keys);
-        let Some((provider, key, address, version)) = connector else {
-            return self.unconnected(pointer, keys.kind, api.credentials.as_ref()).filter(|_| complete);
-        };
-        let address = address?;
-        let at = join(pointer, key);
-        if provider == Provider::Rest {
-            if let Err(message) = http_url(&address) {
-                self.faults.push(self.located.at(&at, message));
-            }
-        } else {
-            self.host_name(&at, &address);
-        }
-        let auth = self.auth(pointer, api, provider);
-        let credentials = self.credentials(pointer, api.credentials.as_ref());
-        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
-            let name = api.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
-            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
-        }
-        let token = credentials.token.is_some();
-        let parts = match &auth {
-            Auth::None => Vec::new(),
-            Auth::Bearer | Auth::Header(_) => vec![(Part::Token, token)],
-            Auth::Basic => {
-                vec![
-                    (Part::User, credentials.user.is_some()),
-                    (Part::Password, credentials.password.is_some() || token),
-                ]
-            }
-        };
-        self.needs(pointer, api.credentials.as_ref(), &parts);
-        let api_version = api.api_version.clone().or(version);
-        Some(Kind::Api(Api { provider, address, api_version, auth, credentials })).filter(|_| complete)
-    }
-
-    fn auth(&mut self, pointer: &str, api: &authored::Api, provider: Provider) -> Auth {
-        if provider != Provider::Rest {
-            return Auth::Bearer;
-        }
-        let wanted = api.auth.unwrap_or(match api.credentials {
-            Some(_) => authored::Auth::Bearer,
-            None => authored::Auth::None,
-        });
-        if wanted == authored::Auth::None && api.credentials.is_some() {
-            self.at(&join(pointer, "credentials"), "`auth` is `none`", "leave out one of the two");
-        }
-        if wanted != authored::Auth::None && api.credentials.is_none() {
-            self.faults.push(self.located.at(pointer, "`auth` needs `credentials`"));
-        }
-        if wanted != authored::Auth::Header && api.header.is_some() {
-            self.at(&join(pointer, "header"), "`header` is of no use here", "it belongs to `auth` `header`");
-        }
-        match (wanted, &api.header) {
-            (authored::Auth::None, _) => Auth::None,
-            (authored::Auth::Bearer, _) => Auth::Bearer,
-            (authored::Auth::Basic, _) => Auth::Basic,
-            (authored::Auth::Header, Some(header)) => Auth::Header(header.clone()),
-            (authored::Auth::Header, None) => {
-                self.faults.push(self.located.at(pointer, "`auth` `header` needs `header`, the header's name"));
-                Auth::None
-            }
         }
     }
 

@@ -100,7 +100,7 @@ fn faults_of_meaning_come_at_once_with_those_of_shape() -> Outcome {
          c.json:17:47: a URL with a user or password in it: they belong in the environment\n\
          c.json:18:16: a salesforce source needs `credentials`\n\
          c.json:18:16: a salesforce source needs `instance`\n\
-         c.json:18:44: `store` is not a key of a salesforce source (known: instance, credentials, apiVersion)\n\
+         c.json:18:44: `store` is not a key of a salesforce source (known: instance, credentials, apiVersion, auth, tokenUrl, scope, clientAuth, rateLimit)\n\
          c.json:20:55: the path leaves the host's `stateDir` (give a path below it, without `..`)\n\
          c.json:24:34: `dataSources` defines no `prmary` (did you mean `primary`?)\n\
          c.json:24:53: `local` stands twice (keep one)\n\

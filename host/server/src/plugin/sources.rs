@@ -145,5 +145,6 @@ fn remote(provider: authored::Provider, address: &str) -> (&'static str, Api) {
         _ => ("test".to_owned(), Some(address.to_owned().into())),
     };
     let credentials = Credentials { token: Some("test".to_owned().into()), uri, ..Credentials::default() };
-    (authored_kind, Api { provider, address, api_version: Some(MARK.to_owned()), auth: Auth::None, credentials })
+    let api_version = Some(MARK.to_owned());
+    (authored_kind, Api { provider, address, api_version, auth: Auth::None, graphql: None, rate: None, credentials })
 }

@@ -195,3 +195,36 @@ fn rules_that_mean_nothing_are_refused() {
         assert!(NetworkRules::new([entry]).is_err(), "{entry:?}");
     }
 }
+
+/// Says to this test's own copy in another process what to ask for.
+const ASKED_BY: &str = "REMIT_TEST_ASKS_BEHIND_PROXY";
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_sees_nothing() {
+    if let Ok(url) = std::env::var(ASKED_BY) {
+        // Here the variables are set, as they are from the start of a host that has them.
+        let guard = guard(&["127.0.0.1"], &[]);
+        let answer = guard.client(SHORT).unwrap().get(url).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "direct");
+        assert_eq!(refusal(&guard, "http://10.0.0.1/").await, Some(Refused::Address));
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let app = axum::Router::new().fallback(|| async { "direct" });
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let through = format!("http://{}", proxy.local_addr().unwrap());
+    let name = "guard::tests::a_proxy_of_the_environment_sees_nothing";
+    let mut asking = tokio::process::Command::new(std::env::current_exe().unwrap());
+    asking.args(["--exact", name, "--nocapture"]).env(ASKED_BY, url).env_remove("NO_PROXY").env_remove("no_proxy");
+    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        asking.env(variable, &through);
+    }
+    let output = asking.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+    let nobody = tokio::time::timeout(Duration::ZERO, proxy.accept()).await;
+    assert!(nobody.is_err(), "the proxy was asked");
+    server.abort();
+}

@@ -1,10 +1,8 @@
 //! Headers, both ways: what a guest may set, and what it may see of an answer's.
 
+use super::{links::Links, provider::Facts};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use remit_domain::data::{Error, http_api::MAX_HEADERS};
-use url::Url;
-
-use super::provider::Facts;
 
 /// Headers that belong to the host or the connection, whoever the provider is. Those that override a
 /// request's method would make a read of it in name only.
@@ -93,6 +91,7 @@ pub(super) fn request(
             && !lower.starts_with("x-forwarded-")
             && !lower.starts_with("sec-")
             && credential != Some(&name)
+            && !facts.sends.iter().any(|(own, _)| *own == lower)
             && (USUAL.contains(&lower) || facts.headers.is_none_or(|list| list.iter().any(|one| fits(lower, one))));
         if !admitted {
             return Err(Error::Denied(format!("the header `{lower}` is not a plugin's to set")));
@@ -111,16 +110,16 @@ fn fits(name: &str, pattern: &str) -> bool {
 
 /// An answer's headers as a guest sees them. Addresses below the base URL become relative to it;
 /// others, and what names the host all the same, are left out.
-pub(super) fn response(headers: &HeaderMap, base: &Url) -> Vec<(String, String)> {
-    let host = base.host_str().unwrap_or_default().to_ascii_lowercase();
+pub(super) fn response(headers: &HeaderMap, links: &Links<'_>) -> Vec<(String, String)> {
+    let host = links.base.host_str().unwrap_or_default().to_ascii_lowercase();
     let seen = headers.iter().filter_map(|(name, value)| {
         if !SHOWN.iter().any(|shown| fits(name.as_str(), shown)) {
             return None;
         }
         let value = value.to_str().ok()?;
         let value = match *name {
-            header::LINK => links(value, base)?,
-            header::LOCATION => relative(value, base)?,
+            header::LINK => links.header(value)?,
+            header::LOCATION => links.relative(value)?,
             _ => value.to_owned(),
         };
         (!value.to_ascii_lowercase().contains(&host)).then(|| (name.as_str().to_owned(), value))
@@ -128,39 +127,12 @@ pub(super) fn response(headers: &HeaderMap, base: &Url) -> Vec<(String, String)>
     seen.collect()
 }
 
-/// `<https://h/base/orders?page=2>; rel="next"` as `<orders?page=2>; rel="next"`.
-fn links(value: &str, base: &Url) -> Option<String> {
-    let mut kept = Vec::new();
-    let mut rest = value;
-    while let Some((_, found)) = rest.split_once('<') {
-        let (target, after) = found.split_once('>')?;
-        // The next link begins with the next `<`; a comma before it ends this one's parameters.
-        let end = after.find('<').unwrap_or(after.len());
-        let (parameters, next) = after.split_at_checked(end)?;
-        if let Some(target) = relative(target, base) {
-            kept.push(format!("<{target}>{}", parameters.trim_end().trim_end_matches(',').trim_end()));
-        }
-        rest = next;
-    }
-    (!kept.is_empty()).then(|| kept.join(", "))
-}
-
-/// An address below the base URL, relative to it.
-fn relative(target: &str, base: &Url) -> Option<String> {
-    let target = base.join(target).ok()?;
-    let path = target.path().strip_prefix(base.path())?;
-    let same = target.origin() == base.origin() && target.username().is_empty() && target.password().is_none();
-    same.then(|| match target.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use remit_domain::source::Provider;
+    use url::Url;
 
     use super::{super::provider::facts, *};
 
@@ -202,6 +174,7 @@ mod tests {
         }
         assert_eq!(try_one(Provider::Rest, "X-Anything", "x"), Ok(()));
         assert_eq!(try_one(Provider::Shopify, "X-Anything", "x"), Err("denied"));
+        assert_eq!(try_one(Provider::Klaviyo, "Revision", "2020-01-01"), Err("denied"));
         assert_eq!(try_one(Provider::Shopify, "Content-Type", "application/json"), Ok(()));
         assert_eq!(try_one(Provider::Salesforce, "Sforce-Query-Options", "batchSize=200"), Ok(()));
         let many = vec![("accept".to_owned(), "x".to_owned()); MAX_HEADERS + 1];
@@ -233,7 +206,7 @@ mod tests {
         ] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let seen = response(&headers, &base);
+        let seen = response(&headers, &Links { base: &base, secret: None });
         let seen: Vec<_> = seen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(
             seen,
@@ -254,7 +227,7 @@ mod tests {
         for target in ["http://shop.example/admin/api/2024-01/x", "https://evil.example/", "/other", "//evil.example/"]
         {
             elsewhere.insert(header::LOCATION, HeaderValue::from_static(target));
-            assert_eq!(response(&elsewhere, &base), [], "{target}");
+            assert_eq!(response(&elsewhere, &Links { base: &base, secret: None }), [], "{target}");
         }
     }
 }

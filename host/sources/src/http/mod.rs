@@ -1,24 +1,27 @@
 //! Connector: other people's HTTP APIs. A guest gives a path below a base URL it never sees; the
 //! host adds the credential, follows no redirect, and shows of an answer what does not name a host.
 //!
-//! Deliberately absent: what the services' requests mean, which plugins know, and OAuth: a token is
-//! used as it is given.
+//! Deliberately absent: what the services' requests mean, which plugins know.
 
 mod body;
+mod credential;
+mod exchange;
 mod headers;
+mod links;
 mod path;
 mod provider;
+mod rate;
+mod reads;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use remit_domain::{
     data::{
-        Error, Refusal, Rejection, Wait,
+        Error, Refusal, Rejection,
         http_api::{
             Api, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_STREAM_BYTES, Method, Request, Response, ResponseHead,
         },
@@ -31,7 +34,11 @@ use url::Url;
 
 use self::{
     body::Body,
-    provider::{Facts, Travel},
+    credential::{Account, Credential},
+    exchange::{Exchange, RETRIES},
+    links::Links,
+    provider::Facts,
+    rate::Rate,
 };
 use crate::{
     Settings,
@@ -39,12 +46,8 @@ use crate::{
     observe::counted,
 };
 
-/// How often a request that is harmless twice is sent again after a connection could not be made.
-const RETRIES: u32 = 2;
-/// Before the first of them; twice that before the next.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// The longest wait that a service's `Retry-After` is believed for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most bytes of a probe's answer that are looked at.
+const MAX_PROBE_BYTES: u64 = 64 * 1024;
 
 /// One tenant's account with a service.
 pub(crate) struct RemoteApi {
@@ -52,8 +55,12 @@ pub(crate) struct RemoteApi {
     client: reqwest::Client,
     facts: &'static Facts,
     base: Url,
-    /// The header that carries the credential, marked as secret.
-    credential: Option<(HeaderName, HeaderValue)>,
+    credential: Credential,
+    /// Headers that every request has.
+    sends: Vec<(HeaderName, HeaderValue)>,
+    /// The path that takes GraphQL.
+    graphql: Option<String>,
+    rate: Rate,
     timeout: Duration,
 }
 
@@ -71,103 +78,86 @@ impl RemoteApi {
         let uri = api.credentials.uri.as_ref().map(|uri| uri.expose_secret());
         let base = facts.base(&name, api, uri)?;
         guard.check(&base).map_err(|refused| Error::Denied(refusal(&name, refused)))?;
-        let credential = credential(&name, facts, api)?;
         // Short enough for the attempts to fit into a request's time: whoever runs out of it before a
         // connection was made must not be told that the request may have taken effect.
-        let connect = settings.connect_timeout.min(settings.api_timeout / (RETRIES + 2));
-        let timeouts = Timeouts { connect, read: settings.api_timeout };
-        let client = guard.client(timeouts).map_err(|error| {
+        let timeout = settings.api_timeout;
+        let connect = settings.connect_timeout.min(timeout / (RETRIES + 2));
+        let account = Account { name: &name, facts, api, base: &base, guard, timeout: timeout / 2 };
+        let credential = account.credential()?;
+        let version = facts.version(&name, api)?;
+        let invalid = |_| Error::Invalid(format!("the `apiVersion` of source `{name}` can't be sent in a header"));
+        let sends = facts.sends.iter().map(|(header, value)| {
+            let value = HeaderValue::from_str(&value.replace("{version}", version)).map_err(invalid)?;
+            Ok((HeaderName::from_static(header), value))
+        });
+        let sends = sends.collect::<Result<_, Error>>()?;
+        let client = guard.client(Timeouts { connect, read: timeout }).map_err(|error| {
             tracing::error!(%error, "an HTTP client could not be set up");
             Error::unavailable("the HTTP client could not be set up")
         })?;
-        Ok(Self { name, client, facts, base, credential, timeout: settings.api_timeout })
+        let graphql = api.graphql.clone().or_else(|| facts.reads.graphql.map(str::to_owned));
+        let rate = Rate::new(api.rate.as_ref(), facts.rate);
+        Ok(Self { name, client, facts, base, credential, sends, graphql, rate, timeout })
     }
 
     /// Asks for what the provider's health is told by.
     pub(crate) async fn probe(&self) -> Result<(), Error> {
+        let probe = self.facts.probe;
         let request = Request {
             method: Method::Get,
-            path: self.facts.probe.to_owned(),
+            path: probe.path.to_owned(),
             query: Vec::new(),
             headers: Vec::new(),
             body: None,
             idempotency_key: None,
         };
-        let answer = self.exchange(&request).await?;
+        let answer = self.exchange(&request, true, Instant::now() + self.timeout).await?;
+        let status = answer.status();
         let rejected = |message: &str| {
             Err(Error::Rejected(Rejection {
                 reason: Refusal::Rule,
-                code: Some(answer.status().as_u16().to_string()),
+                code: Some(status.as_u16().to_string()),
                 message: message.to_owned(),
             }))
         };
-        match answer.status() {
+        match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => rejected("the service did not accept the credential"),
+            StatusCode::NOT_FOUND if probe.missing => Ok(()),
             status if status.is_server_error() => {
                 Err(Error::unavailable(format!("the service answered with status {}", status.as_u16())))
             }
             // Whatever stands there, it is not what was asked for.
             status if status.is_redirection() => rejected("the service is somewhere else"),
             // A base URL of a service that has nothing at its root is healthy all the same.
-            status if status.is_client_error() && !self.facts.probe.is_empty() => {
-                rejected("the service has no such API")
-            }
-            _ => Ok(()),
+            status if status.is_client_error() && !probe.path.is_empty() => rejected("the service has no such API"),
+            _ => match probe.flag {
+                Some(flag) if !flagged(answer, flag).await? => rejected("the service did not accept the credential"),
+                _ => Ok(()),
+            },
         }
     }
 
-    /// Sends a request and waits for the head of the answer, a whole answer's time at most.
-    async fn exchange(&self, request: &Request) -> Result<reqwest::Response, Error> {
-        let prepared = self.prepare(request)?;
-        let repeatable = reads(request) || request.idempotency_key.is_some();
-        let answered = tokio::time::timeout(self.timeout, self.attempt(prepared, repeatable)).await;
-        let answer = match answered {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(self.failure(&error, reads(request))),
-            Err(_) => return Err(unanswered(reads(request))),
-        };
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Error::Throttled(Wait {
-                message: "the service takes no more requests now".to_owned(),
-                retry_after_ms: retry_after(answer.headers()),
-            }));
-        }
-        let coded = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        if coded {
-            let coded = Error::Rejected(Rejection {
-                reason: Refusal::Rule,
-                code: None,
-                message: "the service answered in a content coding that was not asked for".to_owned(),
-            });
-            return Err(undelivered(coded, reads(request)));
-        }
-        Ok(answer)
+    /// Sends a request and waits for the head of the answer.
+    async fn exchange(&self, request: &Request, read: bool, deadline: Instant) -> Result<reqwest::Response, Error> {
+        let prepared = self.prepare(request, read)?;
+        Exchange::new(self, request, read, deadline).run(prepared).await
     }
 
-    /// Sends, and where that is harmless again if no connection could be made.
-    async fn attempt(&self, mut prepared: reqwest::Request, repeatable: bool) -> reqwest::Result<reqwest::Response> {
-        let mut attempt = 0;
-        loop {
-            // A body that is held in memory can always be sent again.
-            let spare = prepared.try_clone().filter(|_| repeatable && attempt < RETRIES);
-            let result = self.client.execute(prepared).await;
-            match (result, spare) {
-                (Err(error), Some(spare)) if error.is_connect() && Refused::of(&error).is_none() => {
-                    tokio::time::sleep(RETRY_AFTER * 2_u32.pow(attempt)).await;
-                    attempt += 1;
-                    prepared = spare;
-                }
-                (result, _) => return result,
-            }
-        }
-    }
-
-    fn prepare(&self, request: &Request) -> Result<reqwest::Request, Error> {
-        let url = path::join(&self.base, &request.path, &request.query)?;
-        let mut headers =
-            headers::request(&request.headers, self.facts, self.credential.as_ref().map(|(name, _)| name))?;
+    fn prepare(&self, request: &Request, read: bool) -> Result<reqwest::Request, Error> {
+        let mut url = path::join(&self.base, &request.path, &request.query)?;
+        let mut headers = headers::request(&request.headers, self.facts, self.credential.header())?;
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.extend(self.credential.clone());
+        headers.extend(self.sends.iter().cloned());
+        match &self.credential {
+            Credential::Header(name, value) => drop(headers.insert(name.clone(), value.clone())),
+            Credential::Query(name, value) => {
+                if request.query.iter().any(|(given, _)| given == name) {
+                    return Err(Error::Denied("a parameter of the query is not a plugin's to set".to_owned()));
+                }
+                url.query_pairs_mut().append_pair(name, value.expose_secret());
+            }
+            Credential::Tokens(_) | Credential::None => {}
+        }
         if let Some(key) = &request.idempotency_key {
             let invalid = || Error::Invalid("the idempotency key is not a header's value".to_owned());
             let key = HeaderValue::from_str(key).ok().filter(|key| !key.is_empty()).ok_or_else(invalid)?;
@@ -176,8 +166,8 @@ impl RemoteApi {
         if request.body.as_ref().is_some_and(|body| body.len() > MAX_REQUEST_BYTES) {
             return Err(Error::Limit { name: "max-request-bytes", allowed: MAX_REQUEST_BYTES as u64 });
         }
-        if reads(request) {
-            if request.body.is_some() {
+        if read {
+            if request.body.is_some() && !reads::takes_body(&self.facts.reads, self.graphql.as_deref(), request) {
                 return Err(Error::Invalid("a request that reads has no body".to_owned()));
             }
             // Some services let a query override the method.
@@ -207,60 +197,83 @@ impl RemoteApi {
         unanswered(read)
     }
 
-    async fn run_send(&self, request: &Request) -> Result<Response, Error> {
-        let exchanged = async {
-            let answer = self.exchange(request).await?;
-            let (status, headers) = (answer.status().as_u16(), headers::response(answer.headers(), &self.base));
-            let mut reader = Body::new(answer, MAX_RESPONSE_BYTES as u64, "max-response-bytes", reads(request));
-            let body = reader.all().await.map_err(|error| undelivered(error, reads(request)))?;
-            Ok(Response { status, headers, body })
-        };
-        tokio::time::timeout(self.timeout, exchanged).await.unwrap_or_else(|_| Err(unanswered(reads(request))))
+    async fn run_send(&self, request: &Request, read: bool) -> Result<Response, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let answer = self.exchange(request, read, deadline).await?;
+        let (status, headers) = (answer.status().as_u16(), headers::response(answer.headers(), &self.links()));
+        let json = is_json(&answer);
+        let mut reader = Body::new(answer, MAX_RESPONSE_BYTES as u64, "max-response-bytes", read);
+        let body = tokio::time::timeout_at(deadline.into(), reader.all()).await;
+        let body = body.unwrap_or_else(|_| Err(unanswered(read))).map_err(|error| undelivered(error, read))?;
+        let body = if json { self.links().body(body, self.facts.pages) } else { body };
+        Ok(Response { status, headers, body })
     }
 
-    async fn run_open(&self, request: &Request) -> Result<ResponseHead, Error> {
-        let answer = self.exchange(request).await?;
-        let (status, headers) = (answer.status().as_u16(), headers::response(answer.headers(), &self.base));
-        let body = Body::new(answer, MAX_STREAM_BYTES, "max-stream-bytes", reads(request));
+    async fn run_open(&self, request: &Request, read: bool) -> Result<ResponseHead, Error> {
+        let answer = self.exchange(request, read, Instant::now() + self.timeout).await?;
+        let (status, headers) = (answer.status().as_u16(), headers::response(answer.headers(), &self.links()));
+        let body = Body::new(answer, MAX_STREAM_BYTES, "max-stream-bytes", read);
         Ok(ResponseHead { status, headers, body: Box::new(body) })
     }
 
-    fn admit(access: Access<'_>, request: &Request) -> Result<(), Error> {
-        match access {
-            Access::Reading(_) if !reads(request) => {
-                Err(Error::Denied("this request changes something, and the handle only reads".to_owned()))
-            }
-            _ => Ok(()),
+    fn links(&self) -> Links<'_> {
+        Links { base: &self.base, secret: self.credential.parameter() }
+    }
+
+    fn reads(&self, request: &Request) -> bool {
+        reads::reads(&self.facts.reads, self.graphql.as_deref(), request)
+    }
+
+    /// Whether a request that is let through only reads. Errors: `denied` for one that does more than was
+    /// proved, or whose path the mapping leaves out.
+    fn admit(&self, access: &Access<'_>, request: &Request) -> Result<bool, Error> {
+        let read = self.reads(request);
+        if matches!(access, Access::Reading(_)) && !read {
+            return Err(Error::Denied("this request changes something, and the handle only reads".to_owned()));
         }
+        // As it is sent: what `path` takes can't be read as a path that lies elsewhere.
+        path::check(&request.path)?;
+        if !access.scope().covers(&request.path) {
+            return Err(Error::Denied("this path is not one of those that the agent's mapping lists".to_owned()));
+        }
+        Ok(read)
     }
 }
 
 #[async_trait]
 impl Api for RemoteApi {
     fn permission(&self, request: &Request) -> Permission {
-        if reads(request) { Permission::Read } else { Permission::Write }
+        if self.reads(request) { Permission::Read } else { Permission::Write }
     }
 
     async fn send(&self, access: Access<'_>, request: &Request) -> Result<Response, Error> {
         counted("http-api", "send", async {
-            Self::admit(access, request)?;
-            self.run_send(request).await
+            let read = self.admit(&access, request)?;
+            self.run_send(request, read).await
         })
         .await
     }
 
     async fn open(&self, access: Access<'_>, request: &Request) -> Result<ResponseHead, Error> {
         counted("http-api", "open", async {
-            Self::admit(access, request)?;
-            self.run_open(request).await
+            let read = self.admit(&access, request)?;
+            self.run_open(request, read).await
         })
         .await
     }
 }
 
-/// Whether a request only reads: by its method, at every provider there is.
-fn reads(request: &Request) -> bool {
-    matches!(request.method, Method::Get | Method::Head)
+/// Whether an answer's JSON has a member that is true.
+async fn flagged(answer: reqwest::Response, flag: &str) -> Result<bool, Error> {
+    let body = Body::new(answer, MAX_PROBE_BYTES, "max-response-bytes", true).all().await?;
+    let said: Result<serde_json::Value, _> = serde_json::from_slice(&body);
+    Ok(said.is_ok_and(|said| said.get(flag).and_then(serde_json::Value::as_bool) == Some(true)))
+}
+
+fn is_json(answer: &reqwest::Response) -> bool {
+    let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
 }
 
 fn method(method: Method) -> http::Method {
@@ -272,33 +285,6 @@ fn method(method: Method) -> http::Method {
         Method::Patch => http::Method::PATCH,
         Method::Delete => http::Method::DELETE,
     }
-}
-
-fn credential(name: &str, facts: &Facts, api: &source::Api) -> Result<Option<(HeaderName, HeaderValue)>, Error> {
-    let credentials = &api.credentials;
-    let missing = |which: &str| Error::Invalid(format!("the `{which}` credential of source `{name}` is missing"));
-    let invalid = || Error::Invalid(format!("a credential of source `{name}` can't be sent in a header"));
-    let token = || credentials.token.as_ref().map(|token| token.expose_secret()).ok_or_else(|| missing("_TOKEN"));
-    let (header, value) = match provider::auth(facts, api) {
-        Travel::None => return Ok(None),
-        Travel::Bearer => (header::AUTHORIZATION, format!("Bearer {}", token()?)),
-        Travel::Header(header) => {
-            let wrong = |_| Error::Invalid(format!("the credential header of source `{name}` is not a header's name"));
-            (HeaderName::from_bytes(header.as_bytes()).map_err(wrong)?, token()?.to_owned())
-        }
-        Travel::Basic => {
-            let user = credentials.user.as_deref().ok_or_else(|| missing("_USER"))?;
-            let word = credentials.password.as_ref().or(credentials.token.as_ref()).ok_or_else(|| missing("_PASS"))?;
-            if user.contains(':') {
-                return Err(Error::Invalid(format!("the `_USER` credential of source `{name}` has a colon")));
-            }
-            let pair = BASE64_STANDARD.encode(format!("{user}:{}", word.expose_secret()));
-            (header::AUTHORIZATION, format!("Basic {pair}"))
-        }
-    };
-    let mut value = HeaderValue::from_str(&value).map_err(|_| invalid())?;
-    value.set_sensitive(true);
-    Ok(Some((header, value)))
 }
 
 fn refusal(name: &str, refused: Refused) -> String {
@@ -329,22 +315,6 @@ fn undelivered(error: Error, read: bool) -> Error {
         }
         other => other,
     }
-}
-
-/// How long a service asks to wait, by seconds or date.
-fn retry_after(headers: &HeaderMap) -> Option<u32> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match value.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-        Err(_) => {
-            let format = time::macros::format_description!(
-                "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-            );
-            let until = time::PrimitiveDateTime::parse(value, format).ok()?.assume_utc();
-            Duration::try_from(until - time::OffsetDateTime::now_utc()).unwrap_or_default()
-        }
-    };
-    u32::try_from(wait.min(MAX_RETRY_AFTER).as_millis()).ok()
 }
 
 /// An error with its causes, without the URL, which may hold what a guest searched for.

@@ -36,7 +36,8 @@ fn bare(base: &Url) -> &str {
     }
 }
 
-fn check(path: &str) -> Result<(), Error> {
+/// Whether a path is one that can't be read as leading elsewhere. Errors: `invalid`.
+pub(super) fn check(path: &str) -> Result<(), Error> {
     if path.starts_with('/') {
         return Err(invalid("is relative: it does not begin with a slash"));
     }

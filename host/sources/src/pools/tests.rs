@@ -76,7 +76,16 @@ async fn a_definition_that_cannot_work_says_what_is_missing_and_no_value() {
         })
     };
     let api = |provider, address: &str, credentials| {
-        Kind::Api(Api { provider, address: address.to_owned(), api_version: None, auth: Auth::Bearer, credentials })
+        let address = address.to_owned();
+        Kind::Api(Api {
+            provider,
+            address,
+            api_version: None,
+            auth: Auth::Bearer,
+            graphql: None,
+            rate: None,
+            credentials,
+        })
     };
     let secret = |text: &str| Some(text.to_owned().into());
     let none = Credentials::default;
@@ -91,6 +100,7 @@ async fn a_definition_that_cannot_work_says_what_is_missing_and_no_value() {
             "invalid: the `_URI` credential of source `s` is not a mysql:// URL",
         ),
         (server(Credentials { uri: secret("mysql://u:canary@h"), ..none() }), "invalid: source `s` names no database"),
+        (api(Provider::Zendesk, "acme", none()), "invalid: the `_TOKEN` credential of source `s` is missing"),
         (api(Provider::Shopify, "shop.example", none()), "invalid: the `_TOKEN` credential of source `s` is missing"),
         (
             api(Provider::Rest, "file:///etc/canary", Credentials { token: secret("t"), ..none() }),

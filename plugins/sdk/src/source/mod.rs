@@ -6,7 +6,9 @@ mod channel;
 mod database;
 mod documents;
 mod folder;
+mod pages;
 mod rows;
+mod soql;
 
 pub use crate::bindings::remit::{
     data::{
@@ -22,3 +24,7 @@ pub use channel::Channel;
 pub use database::{Database, Dialect, Transaction};
 pub use documents::DocumentStore;
 pub use folder::{Folder, Reader, Writer};
+pub use pages::{Pages, Paging};
+#[doc(hidden)]
+pub use soql::fill as fill_soql;
+pub use soql::{Literal, phrase};

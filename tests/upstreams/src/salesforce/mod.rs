@@ -28,6 +28,11 @@ use crate::running::{Running, lock};
 pub const VERSION: &str = "v57.0";
 /// The session token of the demo's organisation.
 pub const TOKEN: &str = "00D-demo-techstart";
+/// How the name of a query's rest begins.
+const LOCATOR: &str = "01gStandIn";
+/// The fewest and the most records on a page, as `Sforce-Query-Options: batchSize` may say.
+const MIN_BATCH: usize = 200;
+const MAX_BATCH: usize = 2_000;
 /// Requests a day, as the real service grants a small organisation.
 const DAILY_REQUESTS: u32 = 15_000;
 
@@ -62,7 +67,7 @@ pub async fn start(addr: SocketAddr) -> Result<Running> {
 /// As [`start`].
 pub async fn start_with(addr: SocketAddr, options: Options) -> Result<Running> {
     let records = Records::new(&options.data, options.now);
-    let held = Held { records, remaining: DAILY_REQUESTS };
+    let held = Held { records, remaining: DAILY_REQUESTS, cursors: Vec::new() };
     let organisation = Arc::new(Organisation { bearer: format!("Bearer {}", options.token), state: Mutex::new(held) });
     let router = Router::new()
         .route("/services/data/{version}/{*rest}", any(handle))
@@ -79,6 +84,35 @@ struct Organisation {
 struct Held {
     records: Records,
     remaining: u32,
+    cursors: Vec<Cursor>,
+}
+
+/// The answer of a query that was too long for one page. It is kept as it was.
+struct Cursor {
+    found: Vec<Value>,
+    size: usize,
+}
+
+impl Held {
+    fn page(&mut self, found: Vec<Value>, start: usize, size: usize) -> Value {
+        if found.len() <= size {
+            return json!({ "totalSize": found.len(), "done": true, "records": found });
+        }
+        let page = cut(&found, self.cursors.len(), start, size);
+        self.cursors.push(Cursor { found, size });
+        page
+    }
+}
+
+fn cut(found: &[Value], number: usize, start: usize, size: usize) -> Value {
+    let end = start.saturating_add(size).min(found.len());
+    let page: Vec<_> = found.iter().skip(start).take(size).collect();
+    let mut answer = json!({ "totalSize": found.len(), "done": end == found.len(), "records": page });
+    if let (true, Some(answer)) = (end < found.len(), answer.as_object_mut()) {
+        let next = format!("/services/data/{VERSION}/query/{LOCATOR}{number}-{end}");
+        answer.insert("nextRecordsUrl".to_owned(), next.into());
+    }
+    answer
 }
 
 async fn handle(
@@ -98,7 +132,9 @@ async fn handle(
     }
     let mut state = lock(&organisation.state);
     state.remaining = state.remaining.saturating_sub(1);
-    let mut response = match dispatch(&mut state, &method, &rest, &query, &body) {
+    let batch = headers.get("sforce-query-options").and_then(|value| value.to_str().ok()?.strip_prefix("batchSize="));
+    let batch = batch.and_then(|size| size.trim().parse().ok()).unwrap_or(MAX_BATCH);
+    let mut response = match dispatch(&mut state, &method, &rest, &query, (&body, batch)) {
         Ok((status, Some(body))) => (status, axum::Json(body)).into_response(),
         Ok((status, None)) => status.into_response(),
         Err(refusal) => refusal.response(),
@@ -112,7 +148,13 @@ async fn handle(
 
 type Answer = Result<(StatusCode, Option<Value>), Refusal>;
 
-fn dispatch(state: &mut Held, method: &Method, rest: &str, query: &BTreeMap<String, String>, body: &[u8]) -> Answer {
+fn dispatch(
+    state: &mut Held,
+    method: &Method,
+    rest: &str,
+    query: &BTreeMap<String, String>,
+    (body, batch): (&[u8], usize),
+) -> Answer {
     let segments: Vec<&str> = rest.trim_end_matches('/').split('/').collect();
     let records = &mut state.records;
     match (segments.as_slice(), method) {
@@ -124,8 +166,17 @@ fn dispatch(state: &mut Held, method: &Method, rest: &str, query: &BTreeMap<Stri
             let text = query.get("q").ok_or_else(|| Refusal::malformed("q parameter is required"))?;
             let statement = soql::parse(text).map_err(|message| Refusal::malformed(&message))?;
             let found = records.query(&statement)?;
-            let answer = json!({ "totalSize": found.len(), "done": true, "records": found });
-            Ok((StatusCode::OK, Some(answer)))
+            let size = batch.clamp(MIN_BATCH, MAX_BATCH);
+            Ok((StatusCode::OK, Some(state.page(found, 0, size))))
+        }
+        // What is left of a query, by the address that its answer gave.
+        (["query", locator], &Method::GET) => {
+            let (number, start) = locator.strip_prefix(LOCATOR).and_then(|rest| rest.split_once('-')).unzip();
+            let number = number.and_then(|number| number.parse::<usize>().ok());
+            let start = start.and_then(|start| start.parse::<usize>().ok());
+            let (Some(number), Some(start)) = (number, start) else { return Err(Refusal::bad_locator()) };
+            let held = state.cursors.get(number).ok_or_else(Refusal::bad_locator)?;
+            Ok((StatusCode::OK, Some(cut(&held.found, number, start, held.size))))
         }
         (["sobjects", kind], &Method::POST) => {
             let id = records.create(Kind::named(kind)?, &object(body)?)?;
@@ -179,6 +230,10 @@ impl Refusal {
 
     fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "The requested resource does not exist")
+    }
+
+    fn bad_locator() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_QUERY_LOCATOR", "invalid query locator")
     }
 
     fn malformed(message: &str) -> Self {

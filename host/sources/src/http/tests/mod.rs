@@ -1,6 +1,9 @@
 //! Requests against a real server on loopback: what is sent, and what of an answer is given.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod services;
+mod ways;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
@@ -13,9 +16,10 @@ use axum::{
     response::IntoResponse as _,
     routing::{any, get, post},
 };
+use http::HeaderMap;
 use remit_domain::{
     SourceName,
-    data::http_api::Reader as _,
+    data::{Wait, http_api::Reader as _},
     source::{Auth, Credentials, Kind, Provider},
 };
 use tokio::{
@@ -50,7 +54,8 @@ fn guarded(guard: &Guard, provider: Provider, uri: &str, auth: Auth) -> Result<R
         uri: Some(uri.to_owned().into()),
         ..Credentials::default()
     };
-    let api = source::Api { provider, address: "api.example".to_owned(), api_version: None, auth, credentials };
+    let address = "api.example".to_owned();
+    let api = source::Api { provider, address, api_version: None, auth, graphql: None, rate: None, credentials };
     let definition = Definition {
         name: SourceName::new("shop").unwrap(),
         authored_kind: "shopify".to_owned(),
@@ -59,6 +64,16 @@ fn guarded(guard: &Guard, provider: Provider, uri: &str, auth: Auth) -> Result<R
     };
     let settings = Settings { api_timeout: Duration::from_millis(600), ..Settings::default() };
     RemoteApi::new(&definition, &api, guard, &settings)
+}
+
+impl RemoteApi {
+    async fn sends(&self, request: &Request) -> Result<Response, Error> {
+        self.run_send(request, self.reads(request)).await
+    }
+
+    async fn opens(&self, request: &Request) -> Result<ResponseHead, Error> {
+        self.run_open(request, self.reads(request)).await
+    }
 }
 
 async fn serve(provider: Provider, auth: Auth) -> Fixture {
@@ -115,7 +130,7 @@ fn request(method: Method, path: &str) -> Request {
 }
 
 async fn text(fixture: &Fixture, request: &Request) -> String {
-    String::from_utf8(fixture.service.run_send(request).await.unwrap().body).unwrap()
+    String::from_utf8(fixture.service.sends(request).await.unwrap().body).unwrap()
 }
 
 #[tokio::test]
@@ -143,26 +158,26 @@ async fn the_host_adds_base_and_credential() {
     assert!(text(&basic, &request(Method::Get, "echo")).await.contains("authorization: Basic YWRhOmNhbmFyeS13b3Jk\n"));
     let own = serve(Provider::Rest, Auth::Header("X-Key".to_owned())).await;
     let stolen = Request { headers: vec![("x-key".to_owned(), "mine".to_owned())], ..request(Method::Get, "echo") };
-    assert_eq!(own.service.run_send(&stolen).await.unwrap_err().case(), "denied");
+    assert_eq!(own.service.sends(&stolen).await.unwrap_err().case(), "denied");
     let none = serve(Provider::Rest, Auth::None).await;
     assert!(!text(&none, &request(Method::Get, "echo")).await.contains("canary"));
-    let answer = none.service.run_send(&request(Method::Get, "echo")).await.unwrap();
+    let answer = none.service.sends(&request(Method::Get, "echo")).await.unwrap();
     assert!(!answer.headers.iter().any(|(name, _)| name == "set-cookie"));
 }
 
 #[tokio::test]
 async fn answers_are_answers_whatever_their_status() {
     let fixture = serve(Provider::Rest, Auth::None).await;
-    let missing = fixture.service.run_send(&request(Method::Get, "nothing")).await.unwrap();
+    let missing = fixture.service.sends(&request(Method::Get, "nothing")).await.unwrap();
     assert_eq!(missing.status, 404);
     let wrong = Request { body: Some(b"why".to_vec()), ..request(Method::Post, "wrong") };
-    let wrong = fixture.service.run_send(&wrong).await.unwrap();
+    let wrong = fixture.service.sends(&wrong).await.unwrap();
     assert_eq!((wrong.status, wrong.body.as_slice()), (422, b"why".as_slice()));
-    let down = fixture.service.run_send(&request(Method::Get, "down")).await.unwrap();
+    let down = fixture.service.sends(&request(Method::Get, "down")).await.unwrap();
     assert_eq!((down.status, down.body.as_slice()), (503, b"later".as_slice()));
-    let busy = fixture.service.run_send(&request(Method::Get, "busy")).await.unwrap_err();
+    let busy = fixture.service.sends(&request(Method::Get, "busy")).await.unwrap_err();
     assert!(matches!(busy, Error::Throttled(Wait { retry_after_ms: Some(2_500), .. })), "{busy}");
-    let zipped = fixture.service.run_send(&request(Method::Get, "zipped")).await.unwrap_err();
+    let zipped = fixture.service.sends(&request(Method::Get, "zipped")).await.unwrap_err();
     assert_eq!(zipped.case(), "rejected");
 }
 
@@ -170,11 +185,11 @@ async fn answers_are_answers_whatever_their_status() {
 async fn redirects_are_not_followed_and_tell_no_host() {
     let fixture = serve(Provider::Rest, Auth::Bearer).await;
     for method in [Method::Get, Method::Post] {
-        let answer = fixture.service.run_send(&request(method, "redirect")).await.unwrap();
+        let answer = fixture.service.sends(&request(method, "redirect")).await.unwrap();
         let location = answer.headers.iter().find(|(name, _)| name == "location");
         assert_eq!((answer.status, location.map(|(_, value)| value.as_str())), (307, Some("echo")));
     }
-    let answer = fixture.service.run_send(&request(Method::Get, "away")).await.unwrap();
+    let answer = fixture.service.sends(&request(Method::Get, "away")).await.unwrap();
     assert_eq!(answer.status, 302);
     assert!(!answer.headers.iter().any(|(name, value)| name == "location" || value.contains("169.254")));
     assert_eq!(fixture.hits.load(Ordering::SeqCst), 0);
@@ -184,10 +199,10 @@ async fn redirects_are_not_followed_and_tell_no_host() {
 async fn sizes_are_kept_while_streaming() {
     let fixture = serve(Provider::Rest, Auth::None).await;
     let large = request(Method::Get, "large");
-    let error = fixture.service.run_send(&large).await.unwrap_err();
+    let error = fixture.service.sends(&large).await.unwrap_err();
     assert_eq!(error, Error::Limit { name: "max-response-bytes", allowed: MAX_RESPONSE_BYTES as u64 });
-    assert_eq!(fixture.service.run_send(&request(Method::Get, "exact")).await.unwrap().body.len(), MAX_RESPONSE_BYTES);
-    let mut head = fixture.service.run_open(&large).await.unwrap();
+    assert_eq!(fixture.service.sends(&request(Method::Get, "exact")).await.unwrap().body.len(), MAX_RESPONSE_BYTES);
+    let mut head = fixture.service.opens(&large).await.unwrap();
     let mut length = 0;
     while let Some(piece) = head.body.read(1_000).await.unwrap() {
         assert!(!piece.is_empty() && piece.len() <= 1_000);
@@ -196,11 +211,11 @@ async fn sizes_are_kept_while_streaming() {
     assert_eq!(length, MAX_RESPONSE_BYTES + 1);
     // What a change did is not undone by an answer that is too large, or can't be read.
     for path in ["large", "zipped"] {
-        let error = fixture.service.run_send(&request(Method::Post, path)).await.unwrap_err();
+        let error = fixture.service.sends(&request(Method::Post, path)).await.unwrap_err();
         assert_eq!(error.case(), "uncertain", "{path}: {error}");
     }
     let big = Request { body: Some(vec![0; MAX_REQUEST_BYTES + 1]), ..request(Method::Post, "echo") };
-    assert_eq!(fixture.service.run_send(&big).await.unwrap_err().case(), "limit");
+    assert_eq!(fixture.service.sends(&big).await.unwrap_err().case(), "limit");
     let answer = fixture.service.client.get(fixture.service.base.join("exact").unwrap()).send().await.unwrap();
     let mut capped = Body::new(answer, 10, "max-stream-bytes", true);
     assert_eq!(capped.read(100).await.unwrap_err(), Error::Limit { name: "max-stream-bytes", allowed: 10 });
@@ -210,11 +225,11 @@ async fn sizes_are_kept_while_streaming() {
 async fn a_read_stays_one() {
     let fixture = serve(Provider::Rest, Auth::None).await;
     let with_body = Request { body: Some(vec![1]), ..request(Method::Get, "echo") };
-    assert_eq!(fixture.service.run_send(&with_body).await.unwrap_err().case(), "invalid");
+    assert_eq!(fixture.service.sends(&with_body).await.unwrap_err().case(), "invalid");
     for name in ["_method", "_HttpMethod"] {
         let overriding =
             Request { query: vec![(name.to_owned(), "DELETE".to_owned())], ..request(Method::Get, "echo") };
-        assert_eq!(fixture.service.run_send(&overriding).await.unwrap_err().case(), "denied");
+        assert_eq!(fixture.service.sends(&overriding).await.unwrap_err().case(), "denied");
     }
     for (method, permission) in [
         (Method::Get, Permission::Read),
@@ -232,9 +247,9 @@ async fn a_read_stays_one() {
 #[tokio::test]
 async fn no_answer_leaves_a_change_in_doubt_and_a_read_not() {
     let fixture = serve(Provider::Rest, Auth::None).await;
-    let read = fixture.service.run_send(&request(Method::Get, "slow")).await.unwrap_err();
+    let read = fixture.service.sends(&request(Method::Get, "slow")).await.unwrap_err();
     assert_eq!(read, Error::unavailable("the service did not answer"));
-    let change = fixture.service.run_send(&request(Method::Post, "slow")).await.unwrap_err();
+    let change = fixture.service.sends(&request(Method::Post, "slow")).await.unwrap_err();
     assert_eq!(change.case(), "uncertain");
 }
 
@@ -243,7 +258,7 @@ async fn a_service_that_is_not_there_is_unavailable_and_nameless() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let service = service(Provider::Rest, &format!("http://127.0.0.1:{port}/"), Auth::Bearer).unwrap();
     for method in [Method::Get, Method::Post] {
-        let error = service.run_send(&request(method, "x")).await.unwrap_err();
+        let error = service.sends(&request(method, "x")).await.unwrap_err();
         assert_eq!(error, Error::unavailable("the service could not be reached"));
     }
     assert_eq!(service.probe().await.unwrap_err().case(), "unavailable");
@@ -264,11 +279,11 @@ async fn a_connection_that_breaks_after_sending_is_not_sent_again() {
         }
     });
     let service = service(Provider::Rest, &format!("http://{address}/"), Auth::None).unwrap();
-    assert_eq!(service.run_send(&request(Method::Post, "x")).await.unwrap_err().case(), "uncertain");
+    assert_eq!(service.sends(&request(Method::Post, "x")).await.unwrap_err().case(), "uncertain");
     assert_eq!(accepted.load(Ordering::SeqCst), 1);
-    assert_eq!(service.run_send(&request(Method::Get, "x")).await.unwrap_err().case(), "unavailable");
+    assert_eq!(service.sends(&request(Method::Get, "x")).await.unwrap_err().case(), "unavailable");
     for (method, case) in [(Method::Patch, "uncertain"), (Method::Get, "unavailable")] {
-        let mut head = service.run_open(&request(method, "x")).await.unwrap();
+        let mut head = service.opens(&request(method, "x")).await.unwrap();
         let broken = loop {
             match head.body.read(100).await {
                 Ok(piece) => assert!(piece.is_some(), "it ends as if it were whole"),
@@ -288,7 +303,7 @@ async fn a_private_address_is_refused_by_name() {
     // A name is refused when it is resolved, before a connection is made.
     let guard = Guard::new(NetworkRules::default()).unwrap();
     let service = guarded(&guard, Provider::Rest, "http://localhost:1/", Auth::None).unwrap();
-    let error = service.run_send(&request(Method::Get, "x")).await.unwrap_err();
+    let error = service.sends(&request(Method::Get, "x")).await.unwrap_err();
     assert_eq!(error.case(), "denied", "{error}");
     assert!(!error.to_string().contains("localhost"));
 }
@@ -316,20 +331,4 @@ async fn a_service_that_has_gone_elsewhere_is_not_healthy() {
         assert!(matches!(&error, Error::Rejected(why) if why.code.as_deref() == Some("302")), "{error}");
     }
     server.abort();
-}
-
-#[test]
-fn waits_are_told_by_seconds_or_date() {
-    let of = |value: &'static str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(value));
-        retry_after(&headers)
-    };
-    assert_eq!(of("2"), Some(2_000));
-    assert_eq!(of("2.0"), Some(2_000));
-    assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
-    assert_eq!(of("999999999"), Some(86_400_000));
-    for odd in ["-1", "soon", "NaN", "inf"] {
-        assert_eq!(of(odd), None, "{odd}");
-    }
 }
