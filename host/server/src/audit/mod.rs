@@ -168,7 +168,10 @@ fn tell(found: &Result<Verified, Fault>, unreadable: usize) -> std::io::Result<(
         Ok(log) => {
             say("the audit log is as it was written")?;
             say(&format!("rows: {} to {}, {} in all; {}", log.first, log.last, log.events, log.head))?;
-            say(&format!("segments: {}, of which {} were removed", log.segments, log.removed_segments))?;
+            say(&format!(
+                "segments: {}, of which {} were removed; signed seals speak for all rows up to {}",
+                log.segments, log.removed_segments, log.sealed
+            ))?;
             say(&format!(
                 "checkpoints: {}, and {} of removed rows; they speak for all rows up to {}",
                 log.checkpoints, log.checkpoints_of_removed, log.attested
