@@ -5,14 +5,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use remit_artifacts::{Access, Bucket, Folder};
-use remit_config::{
-    Contexts, Environment, Host, Store,
-    host::{Algorithm, OAuth},
-};
+use remit_config::{Contexts, Environment, Host, Store, host::OAuth};
 use remit_domain::{
     Catalogue, access::Keys, clock::SystemClock, data::Sources, library::Artifacts, model::Models, tenant::Tenants,
 };
-use remit_issuers::{Issuer, Issuers, Signing, Times};
+use remit_issuers::{Issuers, Times};
 use remit_journal::Journal;
 use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
@@ -249,23 +246,9 @@ fn issuers(oauth: &OAuth, guard: &Guard) -> anyhow::Result<Arc<Issuers>> {
     /// Whoever waits is a client with a token in its hand.
     const PATIENCE: Duration = Duration::from_secs(4);
     let http = guard.client(Timeouts { connect: PATIENCE, read: PATIENCE })?;
-    let signing = |algorithm: &Algorithm| match algorithm {
-        Algorithm::Rs256 => Signing::Rs256,
-        Algorithm::Ps256 => Signing::Ps256,
-        Algorithm::Es256 => Signing::Es256,
-        Algorithm::EdDsa => Signing::EdDsa,
-    };
-    let issuers = oauth.issuers.iter().map(|issuer| Issuer {
-        name: issuer.name.clone(),
-        url: issuer.url.clone(),
-        jwks_url: issuer.jwks_url.clone(),
-        tenants: issuer.tenants.clone(),
-        scopes: issuer.scopes.clone(),
-        algorithms: issuer.algorithms.iter().map(signing).collect(),
-    });
     let times = Times { leeway: oauth.leeway, keys: oauth.keys, retry: oauth.retry, keep: oauth.keep };
     let clock = Arc::new(SystemClock);
-    Ok(Arc::new(Issuers::new(oauth.origin.clone(), issuers.collect(), times, &http, clock)))
+    Ok(Arc::new(Issuers::new(oauth.origin.clone(), oauth.issuers.clone(), times, &http, clock)))
 }
 
 fn gate(host: &Host) -> Gate {

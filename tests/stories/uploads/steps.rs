@@ -21,7 +21,7 @@ use remit_domain::{
     grant::Grants,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
     limits::{Limits, Tier},
-    plugin::{Description, Invocation, Outcome, Plugin, Plugins, ResourceContents, Shelf, Workshop},
+    plugin::{Computed, Description, Invocation, Outcome, Plugin, Plugins, ResourceContents, Shelf, Workshop},
     tenant::{Company, Context, State, Tenants},
 };
 use remit_journal::Journal;
@@ -179,7 +179,7 @@ impl Shelf for Around {
 
 #[async_trait]
 impl Workshop for Around {
-    async fn examine(&self, _: &Arc<Context>, wasm: Vec<u8>) -> Result<Arc<dyn Plugin>, Error> {
+    async fn examine(&self, _: &Arc<Context>, wasm: Arc<Vec<u8>>, _: &Computed) -> Result<Arc<dyn Plugin>, Error> {
         Ok(Arc::new(Named(Description {
             name: plugin(),
             version: "1.0.0".to_owned(),
@@ -208,7 +208,7 @@ fn plugin() -> PluginName {
 }
 
 fn by() -> By {
-    By { actor: Actor::Anyone, request: RequestId::random(), turn: None }
+    By { actor: Actor::Anyone, request: RequestId::random(), turn: None, computed: Computed::default() }
 }
 
 fn context() -> Arc<Context> {
@@ -257,7 +257,7 @@ impl Alive {
     }
 
     async fn upload(&self, bytes: &[u8], activate: bool) {
-        let arrival = Arrival { wasm: bytes.to_vec(), signature: None, by: by(), activate };
+        let arrival = Arrival { wasm: Arc::new(bytes.to_vec()), signature: None, by: by(), activate };
         self.library.upload(&context(), arrival).await.unwrap();
     }
 

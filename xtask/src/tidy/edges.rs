@@ -15,7 +15,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("remit-sources", &["remit-domain"]),
     ("remit-models", &["remit-domain"]),
     ("remit-journal", &["remit-domain"]),
-    ("remit-issuers", &["remit-domain"]),
+    ("remit-issuers", &["remit-config", "remit-domain"]),
     ("remit-artifacts", &["remit-domain"]),
     ("remit-library", &["remit-domain"]),
     ("remit-workflow", &["remit-config", "remit-domain"]),

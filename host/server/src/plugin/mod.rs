@@ -19,7 +19,7 @@ use remit_author::{Arguments, Described, Home, Test};
 use remit_domain::{
     Error, TenantId, grant,
     limits::{Limit, Limits, Tier},
-    plugin::{Description, Plugin, Workshop as _},
+    plugin::{Computed, Description, Plugin, Workshop as _},
     tenant::{Company, Context},
 };
 use remit_sandbox::{Compiler, Registry, Sandbox};
@@ -84,10 +84,11 @@ impl Bench {
 
     /// Examines a component as an upload: of the smaller tier, or else of the larger.
     async fn examine(&self, wasm: Vec<u8>) -> anyhow::Result<(Tier, Arc<dyn Plugin>)> {
-        let examined = self.registry.examine(&Arc::new(blank(Tier::Small)?), wasm.clone()).await;
+        let (wasm, uncounted) = (Arc::new(wasm), Computed::default());
+        let examined = self.registry.examine(&Arc::new(blank(Tier::Small)?), wasm.clone(), &uncounted).await;
         let examined = match examined {
             Err(Error::Unfit { limit: Some(_), .. }) => {
-                let large = self.registry.examine(&Arc::new(blank(Tier::Large)?), wasm).await;
+                let large = self.registry.examine(&Arc::new(blank(Tier::Large)?), wasm, &uncounted).await;
                 large.map(|plugin| (Tier::Large, plugin))
             }
             examined => examined.map(|plugin| (Tier::Small, plugin)),
