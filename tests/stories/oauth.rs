@@ -258,7 +258,7 @@ async fn each_who_comes_with_a_token_has_quotas_of_their_own() {
     let signer = Signer::es256("a").unwrap();
     let (issuer, other) = (issuer(&[&signer]).await, issuer(&[]).await);
     let with = "scopes: {\"remit:agent\": agent, \"remit:see\": viewer}";
-    let bounded = |root: &std::path::Path| {
+    let bounded = move |root: &std::path::Path| {
         let file = root.join("configs/host.yaml");
         let settings = std::fs::read_to_string(&file).unwrap();
         assert!(settings.contains(with), "{settings}");

@@ -229,15 +229,16 @@ fn network_rules(host: &Host) -> anyhow::Result<NetworkRules> {
 
 fn models(host: &Host, guard: &Guard) -> anyhow::Result<Arc<dyn Models>> {
     /// A model may think for minutes; it must begin to be reached within seconds.
-    const ANSWER: Duration = Duration::from_secs(300);
     const CONNECT: Duration = Duration::from_secs(10);
-    let http = guard.client(Timeouts { connect: CONNECT, read: ANSWER })?;
+    let limits = remit_models::Limits::default();
+    // It may be silent for as long as an attempt may take in all.
+    let http = guard.client(Timeouts { connect: CONNECT, read: limits.attempt_time })?;
     let settings = remit_models::Settings {
         name: host.model.name.clone().unwrap_or_else(|| "gpt-4o".to_owned()),
         base_url: host.model.base_url.clone(),
         key: host.model.key.clone(),
         offline: host.offline_model,
-        limits: remit_models::Limits::default(),
+        limits,
     };
     Ok(Arc::new(remit_models::Providers::new(settings, http)))
 }
