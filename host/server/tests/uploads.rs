@@ -19,9 +19,9 @@ use std::{
 use futures::{StreamExt as _, stream};
 use remit_domain::{
     Error, PluginName, TenantId,
-    limits::{Limit, Limits, Tier, Upload},
+    limits::{Limit, Limits, Upload},
     plugin::{Computed, Workshop as _},
-    tenant::{Company, Context},
+    tenant::Context,
 };
 use remit_sandbox::{Compiler, Registry, Sandbox, VERB};
 use tempfile::TempDir;
@@ -102,23 +102,11 @@ impl Workshop {
     }
 
     fn context(&self, tenant: &str) -> Arc<Context> {
-        let company = Company { name: "A".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() };
         // Of the sets that both upload.
         let theirs = ["hostile-handle-forged", "techstart-crm"].into_iter().filter(|_| tenant == OTHER);
         let settings = theirs.map(|set| (PluginName::new(set).unwrap(), serde_json::json!({"secret": CANARY})));
-        Arc::new(Context {
-            tenant: TenantId::new(tenant).unwrap(),
-            company,
-            agents: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            ceilings: BTreeMap::new(),
-            settings: settings.collect(),
-            limits: self.limits.clone(),
-            uploads: Tier::Small,
-            trusted_keys: Vec::new(),
-            model: None,
-            authored: serde_json::Value::Null,
-        })
+        let blank = Context::of(TenantId::new(tenant).unwrap(), "A");
+        Arc::new(Context { settings: settings.collect(), limits: self.limits.clone(), ..blank })
     }
 
     /// Nothing of what was examined is left: no place, no process, no more open files than before.

@@ -20,9 +20,8 @@ use remit_domain::{
     clock::SystemClock,
     grant::Grants,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
-    limits::{Limits, Tier},
     plugin::{Computed, Description, Invocation, Outcome, Plugin, Plugins, ResourceContents, Shelf, Workshop},
-    tenant::{Company, Context, State, Tenants},
+    tenant::{Context, State, Tenants},
 };
 use remit_journal::Journal;
 use remit_library::{Arrival, By, Library, Ports, Settings};
@@ -212,19 +211,7 @@ fn by() -> By {
 }
 
 fn context() -> Arc<Context> {
-    Arc::new(Context {
-        tenant: TenantId::new("techstart").unwrap(),
-        company: Company { name: "T".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() },
-        agents: Default::default(),
-        sources: Default::default(),
-        ceilings: Default::default(),
-        settings: Default::default(),
-        limits: Limits::default(),
-        uploads: Tier::Small,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
-    })
+    Arc::new(Context::of(TenantId::new("techstart").unwrap(), "T"))
 }
 
 /// A library that lives for so many steps.

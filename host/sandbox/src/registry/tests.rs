@@ -4,9 +4,9 @@ use futures::FutureExt;
 use remit_domain::{
     Error as Failure,
     grant::Grants,
-    limits::{Limit, Limits, Tier, Upload},
+    limits::{Limit, Limits, Upload},
     plugin::{Computed, Invocation, Outcome as Answer, ResourceContents, Workshop},
-    tenant::{Company, Context},
+    tenant::Context,
 };
 
 use super::*;
@@ -55,20 +55,7 @@ fn registry(folder: &Path) -> Result<Registry, Error> {
 }
 
 fn context(limits: Limits) -> Result<Arc<Context>, remit_domain::InvalidName> {
-    let company = Company { name: "A".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() };
-    Ok(Arc::new(Context {
-        tenant: TenantId::new("a")?,
-        company,
-        agents: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        ceilings: BTreeMap::new(),
-        settings: BTreeMap::new(),
-        limits,
-        uploads: Tier::Small,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
-    }))
+    Ok(Arc::new(Context { limits, ..Context::of(TenantId::new("a")?, "A") }))
 }
 
 #[tokio::test]

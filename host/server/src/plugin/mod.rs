@@ -12,7 +12,7 @@ mod sources;
 mod trial;
 mod watched;
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use remit_author::{Arguments, Described, Home, Test};
@@ -20,7 +20,7 @@ use remit_domain::{
     Error, TenantId, grant,
     limits::{Limit, Limits, Tier},
     plugin::{Computed, Description, Plugin, Workshop as _},
-    tenant::{Company, Context},
+    tenant::Context,
 };
 use remit_sandbox::{Compiler, Registry, Sandbox};
 use tempfile::TempDir;
@@ -107,17 +107,9 @@ impl Bench {
 /// The context of a tenant that has nothing.
 fn blank(uploads: Tier) -> anyhow::Result<Context> {
     Ok(Context {
-        tenant: TenantId::new("test")?,
-        company: Company { name: "Test Inc".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() },
-        agents: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        ceilings: BTreeMap::new(),
-        settings: BTreeMap::new(),
         limits: Limits::default().of_one_tenant(),
         uploads,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
+        ..Context::of(TenantId::new("test")?, "Test Inc")
     })
 }
 
