@@ -236,7 +236,7 @@ async fn each_limit_of_uploads_is_named_with_its_value() {
         ),
         (
             "functions-by-the-hundred-thousand",
-            Upload { compile_memory_bytes: 256 << 20, ..wide },
+            Upload { compile_memory_bytes: 256 << 20, compile_cpu_seconds: 60, ..wide },
             "compileMemoryBytes allows 268435456 bytes, and it takes more to compile",
         ),
     ] {
