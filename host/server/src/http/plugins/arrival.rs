@@ -273,7 +273,7 @@ mod tests {
         let (came, asked) = received(&"b".repeat(71), vec![0; 10_000], 100).await;
         assert!(came.as_ref().is_err_and(|(_, said)| said.contains("boundary")), "{came:?}");
         assert_eq!(asked, 0);
-        let large = [part(&named("component"), &vec![0; 2 << 20]), end].concat();
+        let large = [part(&named("component"), &vec![0; 3 << 19]), end].concat();
         let (came, _) = received(BOUNDARY, large, 10_000).await;
         assert!(came.as_ref().is_err_and(|(status, _)| *status == 413), "{came:?}");
     }
