@@ -78,12 +78,13 @@ pub(crate) async fn measure(app: &App, good: &Caller) -> Result<()> {
         }
         let times = calls(app, good).await?;
         ends.store(true, Ordering::Relaxed);
+        let mut busy = 0;
         for attacker in attackers {
-            attacker.await?;
+            busy += attacker.await?;
         }
         ensure!(app.registry.sandbox().occupancy().0 == 0, "a place is held by nobody's call");
         let after = resident()?;
-        let note = format!("memory {} MiB before, {} after", before >> 20, after >> 20);
+        let note = format!("memory {} MiB before, {} after; {busy} refused as busy", before >> 20, after >> 20);
         print(&format!("  beside {what}"), times, &note);
     }
     Ok(())

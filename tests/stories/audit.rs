@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::chain::verify;
-use crate::host::{Setup, answer};
+use crate::host::{Setup, answer, eventually};
 
 #[tokio::test]
 async fn every_call_is_on_record_without_its_values() {
@@ -78,16 +78,11 @@ async fn a_call_whose_client_goes_away_is_stopped_and_on_record() {
     let request = host.post("/api/mcp/test", asked.to_string()).timeout(std::time::Duration::from_millis(500));
     assert!(request.send().await.unwrap_err().is_timeout());
     // The host notices, and the guest's place is free long before its answer would have come.
-    let mut taken = true;
-    for _ in 0..200 {
+    eventually("the place is free", async || {
         let (_, figures) = answer(host.http.get(format!("{}/metrics", host.url))).await;
-        taken = !figures.as_str().unwrap().contains("remit_sandbox_places_taken 0");
-        if !taken {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    assert!(!taken, "the place is free");
+        figures.as_str().unwrap().contains("remit_sandbox_places_taken 0")
+    })
+    .await;
     host.stop();
     let rows = host.audit().await;
     assert!(rows.iter().any(|row| row.name == "check_inventory" && row.outcome == "cancelled"), "{rows:?}");

@@ -4,19 +4,17 @@ use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::host::{Host, Setup, answer, patch_json, repository, run};
+use crate::host::{Host, Setup, answer, eventually, patch_json, repository, run};
 
 /// Asks until an answer is as wanted: a reload shows some moments after the file changed.
 pub(super) async fn until(host: &Host, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
     let mut last = (0, Value::Null);
-    for _ in 0..800 {
+    eventually(path, async || {
         last = answer(host.get(path)).await;
-        if wanted(last.0, &last.1) {
-            return last.1;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{path} still answers {last:?}");
+        wanted(last.0, &last.1)
+    })
+    .await;
+    last.1
 }
 
 #[tokio::test]
@@ -29,7 +27,8 @@ async fn a_changed_context_is_taken_in_and_a_bad_one_keeps_the_last_good() {
     let good = fs::read(&file).unwrap();
     fs::write(&file, "{ \"company\": ").unwrap();
     host.signal("HUP");
-    until(&host, "/readyz", |_, body| body["stale_tenants"] == 1).await;
+    until(&host, "/readyz", |_, body| body["tenants"] == "failing").await;
+    until(&host, "/metrics", |_, body| body.as_str().unwrap().contains(r#"remit_tenants{state="stale"} 1"#)).await;
     let (status, body) = answer(host.get("/api/health/mcp")).await;
     assert_eq!((status, &body["customer"]), (200, &json!("TechStart Renamed")), "the last good one serves");
 
@@ -45,18 +44,11 @@ async fn a_changed_context_is_taken_in_and_a_bad_one_keeps_the_last_good() {
 
     let second = host.root.path().join("configs/contexts/other.json");
     fs::write(&second, r#"{"company": {"name": "Other"}}"#).unwrap();
-    let other = |_: u16, body: &Value| body["customer"] == "Other";
-    let mut found = false;
-    for _ in 0..200 {
+    eventually("a new file is a new tenant", async || {
         let request = host.http.get(format!("{}/api/health/mcp", host.url)).header("X-Context", "other");
-        let (status, body) = answer(request).await;
-        found = other(status, &body);
-        if found {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert!(found, "a new file is a new tenant");
+        answer(request).await.1["customer"] == "Other"
+    })
+    .await;
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
     assert!(log.contains("configs/contexts/techstart.json:1:"), "the fault is logged with its place");
@@ -74,7 +66,13 @@ async fn a_tenants_fault_quarantines_that_tenant_alone() {
     assert!(!body.to_string().contains("nome"), "the faults are the operator's to see");
     host.result("search_customers", json!({"query": "test"})).await;
     let (_, ready) = answer(host.http.get(format!("{}/readyz", host.url))).await;
-    assert_eq!(ready["tenants"], json!({"healthy": 1, "total": 2}));
+    assert_eq!((&ready["ready"], &ready["tenants"]), (&json!(true), &json!("failing")));
+    assert!(!ready.to_string().contains(|c: char| c.is_ascii_digit()), "how many is none of everybody's: {ready}");
+    let (_, figures) = answer(host.http.get(format!("{}/metrics", host.url))).await;
+    for (state, count) in [("current", 1), ("stale", 0), ("quarantined", 1)] {
+        let figure = format!("remit_tenants{{state=\"{state}\"}} {count}");
+        assert!(figures.as_str().unwrap().contains(&figure), "{figure} in {figures}");
+    }
 }
 
 #[test]
@@ -89,7 +87,9 @@ fn a_fault_of_the_operator_stops_the_start_with_every_place() {
 
 #[test]
 fn a_host_without_keys_listens_on_loopback_alone() {
-    let (code, _, error) = run(&repository(), &["serve", "--listen", "0.0.0.0:0", "--state", "/nonexistent"]);
+    let state = tempfile::tempdir().unwrap();
+    let state = state.path().to_str().unwrap();
+    let (code, _, error) = run(&repository(), &["serve", "--listen", "0.0.0.0:0", "--state", state]);
     assert_eq!(code, Some(1));
     assert!(error.contains("not a loopback address"), "{error}");
 }
@@ -121,9 +121,7 @@ async fn sigterm_lets_requests_end_and_exits_cleanly() {
     host.shopify.faults().always(slow);
     let asked = json!({"agent_type": "sales", "tool_name": "check_inventory", "parameters": {"product_id": "1"}});
     let request = tokio::spawn(host.post("/api/mcp/test", asked.to_string()).send());
-    while host.shopify.most_at_once() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the request is under way", async || host.shopify.most_at_once() > 0).await;
     let (code, log) = tokio::task::spawn_blocking(move || host.stop()).await.unwrap();
     assert_eq!(code, Some(0), "{log}");
     assert!(request.await.unwrap().unwrap().status().as_u16() < 500, "the request under way was answered");

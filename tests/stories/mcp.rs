@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::host::{Host, Setup, answer, eventually};
+use crate::host::{Host, Setup, answer, eventually, run};
 
 async fn rpc(host: &Host, method: &str, params: Value) -> (u16, Value) {
     send(host, "techstart/sales", &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
@@ -199,9 +199,8 @@ async fn clients_of_the_older_era_are_told_when_the_lists_change() {
     while stream.chunk().await.is_ok_and(|piece| piece.is_some()) {}
 }
 
-#[tokio::test]
-async fn clients_of_the_newer_era_are_told_when_the_lists_change() {
-    let host = Setup::demo().start().await;
+/// Asks for notices as the newer era does.
+fn subscribe(host: &Host) -> reqwest::RequestBuilder {
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
@@ -210,12 +209,17 @@ async fn clients_of_the_newer_era_are_told_when_the_lists_change() {
     let wanted = json!({"_meta": meta, "notifications": {"toolsListChanged": true}});
     let asked = json!({"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": wanted});
     let request = host.http.post(format!("{}/mcp/techstart/sales", host.url)).body(asked.to_string());
-    let request = request
+    request
         .header("Content-Type", "application/json")
         .header("Accept", "application/json, text/event-stream")
         .header("MCP-Protocol-Version", "2026-07-28")
-        .header("Mcp-Method", "subscriptions/listen");
-    let mut stream = request.send().await.unwrap();
+        .header("Mcp-Method", "subscriptions/listen")
+}
+
+#[tokio::test]
+async fn clients_of_the_newer_era_are_told_when_the_lists_change() {
+    let host = Setup::demo().start().await;
+    let mut stream = subscribe(&host).send().await.unwrap();
     assert_eq!(stream.status(), 200, "{:?}", stream.text().await);
     let mut read = String::new();
     let acknowledged = next(&mut stream, &mut read).await;
@@ -236,4 +240,57 @@ async fn an_activated_version_is_told_to_those_whose_lists_it_changes() {
     let taken = super::uploads::crm_otherwise(&host).await;
     let told = next(&mut sales, &mut String::new()).await;
     assert_eq!(told["method"], "notifications/tools/list_changed", "{taken:#}");
+}
+
+#[tokio::test]
+async fn whoever_listens_is_heard_no_more_once_their_key_is_revoked() {
+    let host = Setup::demo().start().await;
+    let keys = |verb: &[&str]| {
+        let (code, out, log) =
+            run(host.root.path(), &[&["keys", "--profile", "demo", "--state", "var"], verb].concat());
+        assert_eq!(code, Some(0), "{log}");
+        out.trim().to_owned()
+    };
+    let create = || keys(&["create", "--tenant", "techstart", "--role", "agent"]);
+    let (kept, revoked) = (create(), create());
+    let listen = |token: &str| {
+        let request = host.http.get(format!("{}/mcp/techstart/sales", host.url));
+        request.header("Accept", "text/event-stream").bearer_auth(token)
+    };
+    // A host that had no keys takes a moment to see its first.
+    eventually("keys are asked for", async || listen("").send().await.unwrap().status() == 401).await;
+    let mut streams = Vec::new();
+    for request in [listen(&kept), listen(&revoked), subscribe(&host).bearer_auth(&revoked)] {
+        let stream = request.send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        streams.push((stream, String::new()));
+    }
+    let told = |at: usize, said: &Value| match at {
+        0 => assert_eq!(said["method"], "notifications/tools/list_changed", "{said:#}"),
+        _ => assert_eq!(said["error"]["data"]["code"], "unauthorized", "{said:#}"),
+    };
+    let (newer, read) = &mut streams[2];
+    assert_eq!(next(newer, read).await["method"], "notifications/subscriptions/acknowledged");
+    keys(&["revoke", revoked.split('_').nth(1).unwrap()]);
+    // Whatever changes is told to none but the one who may still ask.
+    crate::host::patch_json(&host.root.path().join("configs/contexts/techstart.json"), |context| {
+        context["agentMappings"]["sales"]["mcpServer"] = json!("techstart-crm-of-tomorrow");
+    });
+    for (at, (stream, read)) in streams.iter_mut().enumerate() {
+        told(at, &next(stream, read).await);
+    }
+    for (stream, _) in streams.iter_mut().skip(1) {
+        while stream.chunk().await.unwrap().is_some() {}
+    }
+    // Without any change it shows as well, some moments later.
+    keys(&["revoke", kept.split('_').nth(1).unwrap()]);
+    let (stream, read) = &mut streams[0];
+    loop {
+        let said = next(stream, read).await;
+        if said["method"].is_null() {
+            told(1, &said);
+            break;
+        }
+    }
+    while stream.chunk().await.unwrap().is_some() {}
 }

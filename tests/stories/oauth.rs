@@ -23,6 +23,10 @@ async fn issuer(signers: &[&Signer]) -> Issuer {
 
 /// A host where one issuer speaks for `techstart`, and another for `other`.
 async fn host(techstart: &Issuer, other: &Issuer, retry_seconds: u32) -> Host {
+    setup(techstart, other, retry_seconds).start().await
+}
+
+fn setup(techstart: &Issuer, other: &Issuer, retry_seconds: u32) -> Setup {
     let settings = format!(
         "publicUrl: {ORIGIN}/\noauth:\n  retrySeconds: {retry_seconds}\n  issuers:\n\
          \x20   - {{issuer: \"{}\", tenants: [techstart], scopes: {{\"remit:agent\": agent, \"remit:see\": viewer}}}}\n\
@@ -30,11 +34,10 @@ async fn host(techstart: &Issuer, other: &Issuer, retry_seconds: u32) -> Host {
         techstart.name(),
         other.name(),
     );
-    let setup = Setup::demo().edit(move |root| {
+    Setup::demo().edit(move |root| {
         std::fs::write(root.join("configs/host.yaml"), settings).unwrap();
         std::fs::write(root.join("configs/contexts/other.json"), r#"{"company": {"name": "Other"}}"#).unwrap();
-    });
-    setup.start().await
+    })
 }
 
 fn now() -> u64 {
@@ -248,4 +251,32 @@ async fn a_withdrawn_key_lets_nobody_in_and_an_issuer_that_is_down_says_when_to_
     // What was fetched is good while the issuer is down.
     issuer.running.faults().always(Fault::Close);
     assert_eq!((tried(&host, &second).await.0, tried(&host, &first).await.0), (200, 401));
+}
+
+#[tokio::test]
+async fn each_who_comes_with_a_token_has_quotas_of_their_own() {
+    let signer = Signer::es256("a").unwrap();
+    let (issuer, other) = (issuer(&[&signer]).await, issuer(&[]).await);
+    let with = "scopes: {\"remit:agent\": agent, \"remit:see\": viewer}";
+    let bounded = move |root: &std::path::Path| {
+        let file = root.join("configs/host.yaml");
+        let settings = std::fs::read_to_string(&file).unwrap();
+        assert!(settings.contains(with), "{settings}");
+        std::fs::write(&file, settings.replace(with, &format!("{with}, quotas: {{callsPerDay: 2}}"))).unwrap();
+    };
+    let host = setup(&issuer, &other, 10).edit(bounded).start().await;
+    let token = |name: &str| signer.token(&claims(&issuer, json!({ "sub": name }))).unwrap();
+    let call = json!({"name": "search_customers", "arguments": {"query": "ACME", "limit": 2}});
+    let call = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}).to_string();
+    let failed = async |name: &str| {
+        let (status, body) = answer(ask(&host, "/mcp/techstart/sales", &token(name), call.clone())).await;
+        assert_eq!(status, 200, "{body:#}");
+        (body["result"]["isError"] == json!(true)).then(|| body["result"]["content"][0]["text"].to_string())
+    };
+    assert_eq!((failed("ada").await, failed("ada").await), (None, None));
+    let said = failed("ada").await.unwrap();
+    assert!(said.contains("quota_exceeded") && said.contains("this subject has used up its callsPerDay (2)"), "{said}");
+    assert_eq!(failed("bob").await, None, "another is not concerned");
+    let (_, usage) = answer(host.get("/api/usage")).await;
+    assert!(!usage.to_string().contains("ada"), "whoever has only a token is not listed: {usage:#}");
 }

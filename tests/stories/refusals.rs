@@ -112,6 +112,7 @@ async fn a_source_that_is_down_is_said_and_the_others_go_on() {
     assert_eq!(health["data_sources"]["primary"]["status"], "healthy");
     let (status, ready) = answer(host.http.get(format!("{}/readyz", host.url))).await;
     assert_eq!((status, &ready["ready"]), (200, &json!(true)), "one dead source does not take the host down");
+    assert_eq!(ready["sources"], "failing");
 }
 
 #[tokio::test]

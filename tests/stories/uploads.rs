@@ -383,6 +383,26 @@ async fn what_is_uploaded_counts() {
     let rows = body["tenants"][0]["usage"].as_array().unwrap();
     let row = rows.iter().find(|row| row["meter"] == "uploadBytes" && row["window"] == "day").unwrap();
     assert_eq!(row["used"], most);
+    let row = rows.iter().find(|row| row["meter"] == "cpuMs" && row["window"] == "day").unwrap();
+    assert!(row["used"].as_u64().unwrap() >= 100, "each of the two was compiled: {row}");
+}
+
+#[tokio::test]
+async fn who_has_used_up_its_computing_uploads_and_activates_nothing_more() {
+    let own = "uploads: large\n    quotas: {cpuMsPerDay: 1}\n";
+    let host = Setup::demo().settings_instead("uploads: large\n", own).start().await;
+    taken(&host, "?activate=true", crm(SEARCHES, 1)).await;
+    let refused = [
+        answer(upload(&host, "", crm(SEARCHES, 2))).await,
+        switch(&host, "activate", "").await,
+        switch(&host, "rollback", "").await,
+    ];
+    for (status, body) in refused {
+        assert_eq!((status, &body["code"]), (429, &json!("quota_exceeded")), "{body:#}");
+        assert_eq!(body["error"], "this tenant has used up its cpuMsPerDay (1)");
+    }
+    // What computes nothing is not refused.
+    assert_eq!(switch(&host, "deactivate", "").await.0, 200);
 }
 
 #[tokio::test]

@@ -120,23 +120,13 @@ impl World {
         };
         let mut limits = remit_domain::limits::Limits::default();
         limits.quotas = self.quotas;
+        let blank = Context::of(TenantId::new("techstart")?, "TechStart Inc");
         let context = Arc::new(Context {
-            tenant: TenantId::new("techstart")?,
-            company: Company {
-                name: "TechStart Inc".to_owned(),
-                industry: Some("Technology".to_owned()),
-                website: None,
-                timezone: "UTC".to_owned(),
-            },
+            company: Company { industry: Some("Technology".to_owned()), ..blank.company },
             agents: BTreeMap::from([(AgentName::new("sales")?, agent)]),
             sources: BTreeMap::from([(primary, Arc::new(definition))]),
-            ceilings: BTreeMap::new(),
-            settings: BTreeMap::new(),
             limits,
-            uploads: remit_domain::limits::Tier::Small,
-            trusted_keys: Vec::new(),
-            model: None,
-            authored: Value::Null,
+            ..blank
         });
         let description = Description {
             name: set,

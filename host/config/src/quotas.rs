@@ -41,6 +41,10 @@ pub(crate) struct Quotas {
 }
 
 impl Quotas {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given().next().is_none()
+    }
+
     /// Each that is written, with its key.
     pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, usage::Meter, usage::Window, u64)> {
         let values = [

@@ -259,8 +259,8 @@ pub struct Invocation {
     pub computed: Computed,
 }
 
-/// How long a guest has computed for one call, waiting not included. Whoever runs it says so before its call
-/// is over, however that ends; all clones are one.
+/// How long was computed for one call or upload, waiting not included. Whoever runs it says so before that is
+/// over, however it ends; all clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct Computed(Arc<AtomicU64>);
 
@@ -367,6 +367,12 @@ pub trait Workshop: Send + Sync {
     /// itself without any grant. It is not put on any shelf.
     ///
     /// Errors: [`Error::Unfit`] for whatever the component is not; [`Error::Busy`] while the tenant's
-    /// uploads or calls take all that it may have; [`Error::Internal`]. Cancel: compiling is stopped.
-    async fn examine(&self, context: &Arc<Context>, wasm: Vec<u8>) -> Result<Arc<dyn Plugin>, Error>;
+    /// uploads or calls take all that it may have; [`Error::Internal`]. Cancel: compiling is stopped. What was
+    /// computed until the end, whichever it is, is added to `computed`.
+    async fn examine(
+        &self,
+        context: &Arc<Context>,
+        wasm: Arc<Vec<u8>>,
+        computed: &Computed,
+    ) -> Result<Arc<dyn Plugin>, Error>;
 }

@@ -1,7 +1,10 @@
 //! JSON Schemas of tools, compiled once and asked before a guest sees anything.
 
+mod patterns;
+
 use std::{collections::HashMap, sync::Arc};
 
+use patterns::Patterns;
 use serde_json::Value;
 
 /// What is wrong with a value, and where.
@@ -26,6 +29,7 @@ pub struct Schema {
     /// See [`Cost`].
     cost: u64,
     patterns: usize,
+    pattern_bytes: usize,
 }
 
 impl Schema {
@@ -36,8 +40,6 @@ impl Schema {
     pub const MAX_WORK: u64 = 10_000_000;
     /// What a check may cost of which each problem is told: finding them all takes memory for each.
     const MAX_TOLD: u64 = 100_000;
-    /// What one pattern may be compiled to, in bytes.
-    const MAX_PATTERN_BYTES: usize = 64 << 10;
 
     /// Compiles a schema from JSON text. Errors: [`NotASchema`].
     pub fn parse(text: &str) -> Result<Self, NotASchema> {
@@ -46,21 +48,31 @@ impl Schema {
 
     /// Compiles a schema. Errors: [`NotASchema`].
     pub fn new(authored: Value) -> Result<Self, NotASchema> {
-        let mut cost = Cost { root: &authored, known: HashMap::new(), on_the_way: Vec::new(), patterns: 0 };
+        let patterns = Patterns::default();
+        let mut cost = Cost { root: &authored, known: HashMap::new(), on_the_way: Vec::new(), patterns };
         let each = cost.of(&authored)?;
-        let patterns = cost.patterns;
+        let (patterns, pattern_bytes) = (cost.patterns.count(), cost.patterns.bytes()?);
+        // Linear in its input: a plugin's pattern can't make the host search for ever.
+        let engine = jsonschema::PatternOptions::regex()
+            .size_limit(patterns::MAX_PROGRAM_BYTES)
+            .dfa_size_limit(patterns::MAX_CACHE_BYTES);
         let validator = jsonschema::draft202012::options()
             .should_validate_formats(true)
-            // Linear in its input: a plugin's pattern can't make the host search for ever.
-            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(Self::MAX_PATTERN_BYTES))
+            .with_pattern_options(engine)
             .build(&authored)
             .map_err(|error| NotASchema(error.to_string()))?;
-        Ok(Self { authored: Arc::new(authored), validator: Arc::new(validator), cost: each, patterns })
+        let validator = Arc::new(validator);
+        Ok(Self { authored: Arc::new(authored), validator, cost: each, patterns, pattern_bytes })
     }
 
-    /// The patterns in it, each of which takes memory for as long as the schema is there.
+    /// How many patterns are in it. A search in one takes memory too, for each thread that searches.
     pub fn patterns(&self) -> usize {
         self.patterns
+    }
+
+    /// What these take, compiled, for as long as the schema is there.
+    pub fn pattern_bytes(&self) -> usize {
+        self.pattern_bytes
     }
 
     /// The schema as written.
@@ -114,7 +126,7 @@ struct Cost<'a> {
     known: HashMap<&'a str, u64>,
     /// The references that are being counted: one that comes again is a cycle.
     on_the_way: Vec<&'a str>,
-    patterns: usize,
+    patterns: Patterns<'a>,
 }
 
 impl<'a> Cost<'a> {
@@ -122,8 +134,6 @@ impl<'a> Cost<'a> {
     const MOST: u64 = 10_000;
     /// Each level is a call within a call, here and in what compiles and checks.
     const MOST_DEEP: usize = 32;
-    /// Each is compiled, to at most [`Schema::MAX_PATTERN_BYTES`].
-    const MOST_PATTERNS: usize = 64;
 
     fn of(&mut self, schema: &'a Value) -> Result<u64, NotASchema> {
         let mut cost = 1_u64;
@@ -145,11 +155,13 @@ impl<'a> Cost<'a> {
                         // Data, not schemas; some of it is compared with each part.
                         ("const" | "enum" | "required", data) => cost = cost.saturating_add(parts(data)),
                         ("default" | "examples", _) => {}
-                        ("pattern", Value::String(_)) => self.patterns += 1,
+                        ("pattern", Value::String(pattern)) => self.patterns.add(pattern)?,
                         // Their keys are names, whatever they look like.
                         ("properties" | "patternProperties" | "dependentSchemas", Value::Object(named)) => {
-                            self.patterns += if key == "patternProperties" { named.len() } else { 0 };
-                            for schema in named.values() {
+                            for (name, schema) in named {
+                                if key == "patternProperties" {
+                                    self.patterns.add(name)?;
+                                }
                                 cost = cost.saturating_add(self.of(schema)?);
                             }
                         }
@@ -164,8 +176,8 @@ impl<'a> Cost<'a> {
             }
             _ => {}
         }
-        if cost > Self::MOST || self.patterns > Self::MOST_PATTERNS {
-            return Err(NotASchema("it is too large: its references, written out, or its patterns".to_owned()));
+        if cost > Self::MOST {
+            return Err(NotASchema("it is too large: its references, written out".to_owned()));
         }
         Ok(cost)
     }
@@ -235,7 +247,10 @@ mod tests {
             json!({"type": "object", "$ref": "#/$defs/d0", "$defs": defs})
         };
         assert!(Schema::new(doubling(5)).is_ok());
-        let patterns = |count: usize| json!({"type": "object", "anyOf": vec![json!({"pattern": "a"}); count]});
+        let patterns = |count: usize| {
+            let each: Vec<_> = (0..count).map(|at| json!({"pattern": format!("a{at}")})).collect();
+            json!({"type": "object", "anyOf": each})
+        };
         assert!(Schema::new(patterns(64)).is_ok());
         let chain = |depth: usize| {
             let def = |at: usize| (format!("d{at}"), json!({"$ref": format!("#/$defs/d{}", at + 1)}));

@@ -21,6 +21,8 @@ pub enum Purpose {
     Component,
     /// A checkpoint of the audit log.
     Checkpoint,
+    /// The seal of a segment of the audit log.
+    Seal,
     /// The removal of a segment of the audit log.
     Removal,
 }
@@ -31,6 +33,7 @@ impl Purpose {
         match self {
             Self::Component => b"remit plugin v1\0",
             Self::Checkpoint => b"remit audit checkpoint v1\0",
+            Self::Seal => b"remit audit seal v1\0",
             Self::Removal => b"remit audit removal v1\0",
         }
     }
@@ -205,6 +208,9 @@ mod tests {
         assert_eq!(signature.key(), key(1).public());
         assert_eq!(signature.verify_for(Purpose::Checkpoint, &[7; 32]), Err(Error::Mismatch), "for one purpose");
         assert_eq!(key(1).sign_for(Purpose::Removal, &[7; 32]).verify(&[7; 32]), Err(Error::Mismatch));
+        let seal = key(1).sign_for(Purpose::Seal, &[7; 32]);
+        assert_eq!(seal.verify_for(Purpose::Seal, &[7; 32]), Ok(()));
+        assert_eq!(seal.verify_for(Purpose::Removal, &[7; 32]), Err(Error::Mismatch));
         let foreign = Signature { key: key(2).public(), ..signature };
         assert_eq!(foreign.verify(&[7; 32]), Err(Error::Mismatch));
         // A signature over the digest alone, such as another program's, is none of ours.

@@ -46,6 +46,24 @@ pub struct Context {
 }
 
 impl Context {
+    /// One of a tenant that has nothing: no agents and no sources, the limits as they are without any settings.
+    pub fn of(tenant: TenantId, company: impl Into<String>) -> Self {
+        let company = Company { name: company.into(), industry: None, website: None, timezone: "UTC".to_owned() };
+        Self {
+            tenant,
+            company,
+            agents: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            ceilings: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            limits: Limits::default(),
+            uploads: Tier::Small,
+            trusted_keys: Vec::new(),
+            model: None,
+            authored: serde_json::Value::Null,
+        }
+    }
+
     /// An agent by name. Errors: [`Error::UnknownAgent`].
     pub fn agent(&self, name: &str) -> Result<(&AgentName, &Agent), Error> {
         self.agents

@@ -13,61 +13,29 @@ mod tests;
 mod token;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-pub use jsonwebtoken::Algorithm;
+use jsonwebtoken::Algorithm;
+pub use remit_config::host::{Algorithm as Signing, Issuer};
 use remit_domain::{
     AgentName, TenantId,
     access::{Principal, Role, Subject},
     clock::Clock,
 };
-use url::Url;
 
 use self::{keys::Keys, token::Token};
 
-/// An authorization server, and what its tokens let do.
-#[derive(Debug, Clone)]
-pub struct Issuer {
-    /// What `iss` says in its tokens, letter by letter.
-    pub name: String,
-    /// The same as an address.
-    pub url: Url,
-    /// Where its keys are; without it, its own metadata says so.
-    pub jwks_url: Option<Url>,
-    /// The tenants that it may speak for.
-    pub tenants: BTreeSet<TenantId>,
-    /// What each scope lets do.
-    pub scopes: BTreeMap<String, Role>,
-    /// The algorithms that it signs with.
-    pub algorithms: BTreeSet<Signing>,
-}
-
-/// A way to sign of which the public half verifies. There is no other kind: a secret that both sides
-/// share would let this host make tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Signing {
-    /// RSA, PKCS #1 1.5, SHA-256.
-    Rs256,
-    /// RSA, PSS, SHA-256.
-    Ps256,
-    /// The curve P-256 with SHA-256.
-    Es256,
-    /// The curve Ed25519.
-    EdDsa,
-}
-
-impl Signing {
-    fn of(algorithm: Algorithm) -> Option<Self> {
-        match algorithm {
-            Algorithm::RS256 => Some(Self::Rs256),
-            Algorithm::PS256 => Some(Self::Ps256),
-            Algorithm::ES256 => Some(Self::Es256),
-            Algorithm::EdDSA => Some(Self::EdDsa),
-            _ => None,
-        }
+/// How a token is signed, if it is in a way that is taken.
+fn signing(algorithm: Algorithm) -> Option<Signing> {
+    match algorithm {
+        Algorithm::RS256 => Some(Signing::Rs256),
+        Algorithm::PS256 => Some(Signing::Ps256),
+        Algorithm::ES256 => Some(Signing::Es256),
+        Algorithm::EdDSA => Some(Signing::EdDsa),
+        _ => None,
     }
 }
 
@@ -201,7 +169,7 @@ impl Issuers {
         let subject = subject.ok_or(Refusal::Invalid("its subject is no name"))?;
         let roles = claims.scopes().into_iter().filter_map(|scope| known.issuer.scopes.get(scope));
         let role = roles.copied().max().ok_or(Refusal::Scope)?;
-        Ok(Principal::vouched(subject, tenant.clone(), agent.clone(), role))
+        Ok(Principal::vouched(subject, tenant.clone(), agent.clone(), role, known.issuer.quotas))
     }
 
     fn audience(&self, tenant: &TenantId, agent: &AgentName) -> String {

@@ -4,7 +4,10 @@
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 use anyhow::{Context as _, Result, ensure};
-use remit_domain::clock::Clock;
+use remit_domain::{
+    clock::Clock,
+    usage::{Meter, Quotas, Window},
+};
 use remit_upstreams::{
     Fault,
     issuer::{Issuer as StandIn, JWKS, METADATA, Signer, signed_with_secret, unsigned},
@@ -56,6 +59,7 @@ impl World {
             tenants: [tenant.clone()].into(),
             scopes: [("remit:agent".to_owned(), Role::Agent), ("remit:see".to_owned(), Role::Viewer)].into(),
             algorithms: [Signing::Rs256, Signing::Ps256, Signing::Es256, Signing::EdDsa].into(),
+            quotas: Quotas::NONE.with(Meter::Calls, Window::Minute, 7),
         };
         let issuers = Issuers::new(ORIGIN.to_owned(), vec![known], TIMES, &http()?, Arc::new(Fixed));
         Ok(Self { issuer, issuers, tenant, agent })
@@ -93,6 +97,7 @@ async fn a_good_token_lets_in_at_one_agent_of_one_tenant() -> Result<()> {
         assert_eq!((principal.tenant(), principal.role()), (Some(&world.tenant), Role::Agent));
         assert_eq!(principal.agents(), Some(&[world.agent.clone()].into()));
         assert_eq!(principal.name(), format!("oauth:{}#ada", world.issuer.name()));
+        assert_eq!(principal.quotas().written(), [("callsPerMinute", 7)].into());
     }
     let now = NOW.unix_timestamp();
     for (changes, role) in [
@@ -303,6 +308,7 @@ fn an_agent_s_door_says_whose_tokens_it_takes() -> Result<()> {
             tenants: [TenantId::new(tenant)?].into(),
             scopes: [(scope.to_owned(), Role::Agent), ("see".to_owned(), Role::Viewer)].into(),
             algorithms: [Signing::Es256].into(),
+            quotas: Quotas::NONE,
         })
     };
     let all = vec![issuer("https://a.example", "techstart", "x")?, issuer("https://b.example", "other", "y")?];

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{Algorithm, Refusal, Signing};
+use super::{Algorithm, Refusal, Signing, signing};
 
 /// The longest name of a key.
 const MAX_KEY_ID: usize = 256;
@@ -30,7 +30,7 @@ impl<'a> Token<'a> {
             iss: String,
         }
         let header = decode_header(text).map_err(|_| Refusal::Invalid("it is no JWT, or of an unknown algorithm"))?;
-        let signing = Signing::of(header.alg).ok_or(Refusal::Invalid("its algorithm is not taken"))?;
+        let signing = signing(header.alg).ok_or(Refusal::Invalid("its algorithm is not taken"))?;
         // RFC 7515, 4.1.11: what is critical and not understood spoils the token, and nothing is understood.
         if header.crit.is_some() || header.enc.is_some() || header.zip.is_some() {
             return Err(Refusal::Invalid("it demands what this host does not know"));

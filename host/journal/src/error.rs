@@ -90,9 +90,18 @@ pub enum Error {
     /// A record can't be turned to JSON, or isn't what this host writes.
     #[error("a record of the journal is not what it should be")]
     Record(#[source] serde_json::Error),
-    /// A segment of the audit log that is to be removed does not fit its seal.
+    /// A segment of the audit log is not sealed with this host's key.
     #[error(
-        "segment {segment} of the audit log is not as it was sealed, and stays: `remit audit verify` says what was changed"
+        "the seal of segment {segment} of the audit log is not signed with this host's key, and nothing is built on it: \
+         `remit audit verify` says more"
+    )]
+    Unsealed {
+        /// Its number.
+        segment: i64,
+    },
+    /// A segment of the audit log that is to be sealed or removed is not as it was written.
+    #[error(
+        "segment {segment} of the audit log is not as it was written, and stays: `remit audit verify` says what was changed"
     )]
     Altered {
         /// Its number.

@@ -16,7 +16,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_versions.sql"),
     include_str!("../migrations/0004_chain.sql"),
     include_str!("../migrations/0005_usage.sql"),
-    include_str!("../migrations/0006_executions.sql"),
+    include_str!("../migrations/0006_seals.sql"),
+    include_str!("../migrations/0008_executions.sql"),
 ];
 
 /// The version that chains the audit log: its rows get their hashes from the host, as SQL has none.

@@ -1,11 +1,13 @@
 //! Segments of the audit log: closed stretches, of which the oldest may be removed whole.
 //!
-//! A seal says where a segment begins and ends and between which hashes it lies. It stays when the rows
-//! are removed, with the host's signature over the removal: without one, rows that are gone are a fault
-//! to `verify`. Deliberately absent: when to seal and what is old, which the caller decides.
+//! A seal says where a segment begins and ends and between which hashes it lies, with the host's signature.
+//! It stays when the rows are removed, with a signature over that too: without it, rows that are gone are a
+//! fault to `verify`. The host signs nothing that it has not read: neither on a seal that it has not signed,
+//! nor over rows that do not fit it. Deliberately absent: when to seal and what is old, which the caller
+//! decides.
 
 use futures::TryStreamExt as _;
-use remit_domain::signature::{Purpose, SecretKey};
+use remit_domain::signature::{PublicKey, Purpose, SecretKey, Signature};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use time::OffsetDateTime;
 
@@ -42,6 +44,8 @@ pub struct Segment {
     pub until: String,
     /// When it was closed.
     pub sealed: String,
+    /// The host's signature over all of this. None: it has none, or what stands there is no signature.
+    pub seal: Option<Signature>,
     /// When its rows were removed, with the host's signature over that.
     pub removed: Option<(String, String)>,
 }
@@ -50,6 +54,7 @@ impl Segment {
     pub(crate) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         let removed: Option<String> = row.try_get("removed")?;
         let signature: Option<String> = row.try_get("signature")?;
+        let seal: Option<String> = row.try_get("seal")?;
         Ok(Self {
             number: row.try_get("number")?,
             first: row.try_get("first")?,
@@ -59,16 +64,40 @@ impl Segment {
             since: row.try_get("since")?,
             until: row.try_get("until")?,
             sealed: row.try_get("sealed")?,
+            seal: seal.and_then(|text| text.parse().ok()),
             removed: removed.zip(Some(signature.unwrap_or_default())),
         })
     }
 
-    /// What the host signs when it removes the rows.
-    pub(crate) fn removal(&self, journal: &str, removed: &str) -> [u8; 32] {
+    /// The same with this key's signature.
+    pub(crate) fn signed(self, journal: &str, key: &SecretKey) -> Self {
+        let seal = Some(key.sign_for(Purpose::Seal, &self.digest(journal, None)));
+        Self { seal, ..self }
+    }
+
+    /// Whether this key has signed the seal, in this journal.
+    pub(crate) fn is_sealed(&self, journal: &str, key: PublicKey) -> bool {
+        self.seal.is_some_and(|seal| {
+            seal.key() == key && seal.verify_for(Purpose::Seal, &self.digest(journal, None)).is_ok()
+        })
+    }
+
+    /// Whether this key has signed the removal of the rows, in this journal.
+    pub(crate) fn is_removed_by(&self, journal: &str, key: PublicKey) -> bool {
+        let Some((removed, signature)) = &self.removed else { return false };
+        signature.parse().is_ok_and(|signature: Signature| {
+            let digest = self.digest(journal, Some(removed));
+            signature.key() == key && signature.verify_for(Purpose::Removal, &digest).is_ok()
+        })
+    }
+
+    /// What the host signs when it closes a segment, or when it removes its rows.
+    fn digest(&self, journal: &str, removed: Option<&str>) -> [u8; 32] {
         let (number, first, last) = (self.number.to_string(), self.first.to_string(), self.last.to_string());
         let (previous, head) = (self.previous.to_string(), self.head.to_string());
         let (since, until, sealed) = (&self.since, &self.until, &self.sealed);
-        digest_of(&["1", journal, &number, &first, &last, &previous, &head, since, until, sealed, removed])
+        let seal = ["1", journal, &number, &first, &last, &previous, &head, since, until, sealed];
+        digest_of(&[&seal, removed.as_slice()].concat())
     }
 }
 
@@ -89,57 +118,78 @@ const ROWS_AT_ONCE: i64 = 500;
 impl Journal {
     /// Closes what is full, oldest first, and gives the segments that makes.
     ///
-    /// Errors: [`Error::Write`].
-    pub async fn seal(&self, full: Fullness, now: OffsetDateTime) -> Result<Vec<Segment>, Error> {
+    /// Errors: [`Error::Unsealed`] if the newest seal is not signed with this key; [`Error::Altered`] for
+    /// rows that do not fit the chain; [`Error::Read`]; [`Error::Write`].
+    pub async fn seal(&self, full: Fullness, key: &SecretKey, now: OffsetDateTime) -> Result<Vec<Segment>, Error> {
         let mut sealed = Vec::new();
-        while let Some(segment) = self.seal_one(full, now).await.map_err(Error::Write)? {
+        while let Some(segment) = self.full(full, key, now).await? {
+            if !self.insert(&segment).await.map_err(Error::Write)? {
+                break;
+            }
             sealed.push(segment);
         }
         Ok(sealed)
     }
 
-    async fn seal_one(&self, full: Fullness, now: OffsetDateTime) -> Result<Option<Segment>, sqlx::Error> {
-        let mut change = self.lasting.begin_with("BEGIN IMMEDIATE").await?;
-        let before = sqlx::query("SELECT number, last, head FROM segments ORDER BY number DESC LIMIT 1")
-            .fetch_optional(&mut *change)
-            .await?;
-        let (number, before) = match before {
-            Some(row) => (row.try_get("number")?, Head { seq: row.try_get("last")?, hash: audit::hash(&row, "head")? }),
-            None => (0_i64, Head { seq: 0, hash: genesis(&audit::identity(&mut change).await?) }),
+    /// The next segment, signed, if there is enough for one.
+    async fn full(&self, full: Fullness, key: &SecretKey, now: OffsetDateTime) -> Result<Option<Segment>, Error> {
+        let mut snapshot = self.readers.begin().await.map_err(Error::Read)?;
+        let journal = audit::identity(&mut snapshot).await.map_err(Error::Read)?;
+        let newest = sqlx::query("SELECT * FROM segments ORDER BY number DESC LIMIT 1")
+            .fetch_optional(&mut *snapshot)
+            .await
+            .map_err(Error::Read)?;
+        let (number, before) = match newest.as_ref().map(Segment::read).transpose().map_err(Error::Read)? {
+            Some(seal) if !seal.is_sealed(&journal, key.public()) => {
+                return Err(Error::Unsealed { segment: seal.number });
+            }
+            Some(seal) => (seal.number + 1, Head { seq: seal.last, hash: seal.head }),
+            None => (1, Head { seq: 0, hash: genesis(&journal) }),
         };
-        let end = audit::head(&mut change).await?;
-        let rows = i64::from(full.rows.max(1));
-        let first = before.seq + 1;
+        let end = audit::head(&mut snapshot).await.map_err(Error::Read)?;
+        let (rows, first) = (i64::from(full.rows.max(1)), before.seq + 1);
         let last = if end.seq - before.seq >= rows {
             before.seq + rows
-        } else if end.seq > before.seq && is_old(&mut change, first, &instant(now - full.age)).await? {
+        } else if end.seq > before.seq
+            && is_old(&mut snapshot, first, &instant(now - full.age)).await.map_err(Error::Read)?
+        {
             end.seq
         } else {
             return Ok(None);
         };
-        // Nothing is inserted for a stretch whose last row is not there: `verify` says what is wrong.
-        let sealed = sqlx::query(
-            "INSERT INTO segments (number, first, last, previous, head, since, until, sealed)
-             SELECT ?1, ?2, ?3, ?4, (SELECT hash FROM audit WHERE seq = ?3), min(at), max(at), ?5
-             FROM audit WHERE seq BETWEEN ?2 AND ?3
-             HAVING EXISTS (SELECT 1 FROM audit WHERE seq = ?3) RETURNING *",
+        let stretch = Stretch::read(&mut snapshot, before, last).await.map_err(Error::Read)?;
+        let Stretch { end, since, until } = stretch.ok_or(Error::Altered { segment: number })?;
+        let (previous, sealed) = (before.hash, instant(now));
+        let (seal, removed) = (None, None);
+        let segment = Segment { number, first, last, previous, head: end.hash, since, until, sealed, seal, removed };
+        Ok(Some(segment.signed(&journal, key)))
+    }
+
+    /// False if another process has closed a segment of that number.
+    async fn insert(&self, segment: &Segment) -> Result<bool, sqlx::Error> {
+        let inserted = sqlx::query(
+            "INSERT INTO segments (number, first, last, previous, head, since, until, sealed, seal)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
         )
-        .bind(number + 1)
-        .bind(first)
-        .bind(last)
-        .bind(before.hash.as_bytes().as_slice())
-        .bind(instant(now))
-        .fetch_optional(&mut *change)
+        .bind(segment.number)
+        .bind(segment.first)
+        .bind(segment.last)
+        .bind(segment.previous.as_bytes().as_slice())
+        .bind(segment.head.as_bytes().as_slice())
+        .bind(segment.since.as_str())
+        .bind(segment.until.as_str())
+        .bind(segment.sealed.as_str())
+        .bind(segment.seal.map(|seal| seal.to_string()))
+        .execute(&self.lasting)
         .await?;
-        change.commit().await?;
-        sealed.as_ref().map(Segment::read).transpose()
+        Ok(inserted.rows_affected() == 1)
     }
 
     /// Removes the rows of the oldest segments, those whose newest row is from before an instant. The seals
     /// stay, signed. What an earlier removal did not get to the end of is finished.
     ///
-    /// Errors: [`Error::Altered`] for a segment that is not as it was sealed, which stays;
-    /// [`Error::Read`]; [`Error::Write`].
+    /// Errors: [`Error::Unsealed`] for a segment that was not sealed with this key, and [`Error::Altered`] for
+    /// one that is not as it was sealed, which both stay; [`Error::Read`]; [`Error::Write`].
     pub async fn prune(&self, before: OffsetDateTime, key: &SecretKey, now: OffsetDateTime) -> Result<Pruned, Error> {
         let (before, now) = (instant(before), instant(now));
         let mut pruned = Pruned { segments: 0, events: 0, through: 0 };
@@ -148,9 +198,7 @@ impl Journal {
                 break;
             }
             // What this host signs away, it has seen: neither dates nor hashes are taken from the seal alone.
-            if !self.is_intact(&segment).await.map_err(Error::Read)? {
-                return Err(Error::Altered { segment: segment.number });
-            }
+            self.is_intact(&segment, key.public()).await?;
             self.mark_removed(&segment, key, &now).await.map_err(Error::Write)?;
             pruned.segments += 1;
             pruned.events += segment.last - segment.first + 1;
@@ -167,30 +215,24 @@ impl Journal {
         row.as_ref().map(Segment::read).transpose()
     }
 
-    /// Whether the rows of a segment are those that were sealed.
-    async fn is_intact(&self, segment: &Segment) -> Result<bool, sqlx::Error> {
-        let mut rows = sqlx::query("SELECT * FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq")
-            .bind(segment.first)
-            .bind(segment.last)
-            .fetch(&self.readers);
-        let (mut end, mut until) = (Head { seq: segment.first - 1, hash: segment.previous }, String::new());
-        while let Some(row) = rows.try_next().await? {
-            let (seq, entry): (i64, Entry) = (row.try_get("seq")?, Entry::read(&row)?);
-            let hash = entry.hash(&end.hash, seq);
-            if seq != end.seq + 1 || hash != audit::hash(&row, "hash")? {
-                return Ok(false);
-            }
-            end = Head { seq, hash };
-            until = until.max(entry.at);
+    /// Errors: [`Error::Unsealed`]; [`Error::Altered`] if the rows are not those that were sealed.
+    async fn is_intact(&self, segment: &Segment, key: PublicKey) -> Result<(), Error> {
+        let mut snapshot = self.readers.begin().await.map_err(Error::Read)?;
+        let journal = audit::identity(&mut snapshot).await.map_err(Error::Read)?;
+        if !segment.is_sealed(&journal, key) {
+            return Err(Error::Unsealed { segment: segment.number });
         }
-        Ok(end == Head { seq: segment.last, hash: segment.head } && until == segment.until)
+        let before = Head { seq: segment.first - 1, hash: segment.previous };
+        let found = Stretch::read(&mut snapshot, before, segment.last).await.map_err(Error::Read)?;
+        let intact = found.is_some_and(|found| found.end.hash == segment.head && found.until == segment.until);
+        if intact { Ok(()) } else { Err(Error::Altered { segment: segment.number }) }
     }
 
     /// Marks a segment as removed, unless another process has.
     async fn mark_removed(&self, segment: &Segment, key: &SecretKey, now: &str) -> Result<(), sqlx::Error> {
         let mut change = self.lasting.begin_with("BEGIN IMMEDIATE").await?;
         let journal = audit::identity(&mut change).await?;
-        let signature = key.sign_for(Purpose::Removal, &segment.removal(&journal, now));
+        let signature = key.sign_for(Purpose::Removal, &segment.digest(&journal, Some(now)));
         sqlx::query("UPDATE segments SET removed = ?, signature = ? WHERE number = ? AND removed IS NULL")
             .bind(now)
             .bind(signature.to_string())
@@ -215,6 +257,34 @@ impl Journal {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Rows that follow one on the other, each with the hash that fits.
+struct Stretch {
+    end: Head,
+    since: String,
+    until: String,
+}
+
+impl Stretch {
+    /// Reads the rows after a head, up to a place. None: one is missing, or does not fit.
+    async fn read(connection: &mut SqliteConnection, before: Head, last: i64) -> Result<Option<Self>, sqlx::Error> {
+        let mut rows = sqlx::query("SELECT * FROM audit WHERE seq > ? AND seq <= ? ORDER BY seq")
+            .bind(before.seq)
+            .bind(last)
+            .fetch(connection);
+        let mut stretch = Self { end: before, since: String::new(), until: String::new() };
+        while let Some(row) = rows.try_next().await? {
+            let (seq, entry): (i64, Entry) = (row.try_get("seq")?, Entry::read(&row)?);
+            let hash = entry.hash(&stretch.end.hash, seq);
+            if seq != stretch.end.seq + 1 || hash != audit::hash(&row, "hash")? {
+                return Ok(None);
+            }
+            let since = if stretch.since.is_empty() { entry.at.clone() } else { stretch.since.min(entry.at.clone()) };
+            stretch = Self { end: Head { seq, hash }, since, until: stretch.until.max(entry.at) };
+        }
+        Ok((stretch.end.seq == last).then_some(stretch))
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) async fn upsert(connection: &mut SqliteConnection, tallies: &[Tally])
         let owner = match &tally.owner {
             Owner::Tenant(tenant) => tenant.as_str(),
             Owner::Key(key) => key.as_str(),
+            // Counted in memory alone.
+            Owner::Subject(..) => continue,
         };
         sqlx::query(
             "INSERT INTO usage (day, kind, owner, meter, used) VALUES (?, ?, ?, ?, ?)

@@ -1,15 +1,17 @@
 //! Is the audit log as it was written? The whole chain is made again from the rows, and held against
 //! seals, removals and checkpoints.
 //!
-//! What each finds: the chain, a row that was changed, moved or taken out of the middle; seals, a tail
-//! that was cut behind them; removals' signatures, rows that somebody else than this host removed;
-//! checkpoints, everything else: a log that was cut at its end or made anew from some row on.
+//! What each finds: the chain, a row that was changed, moved or taken out of the middle; seals, which are
+//! signed, a row that was made anew or cut before one; removals' signatures, rows that somebody else than this
+//! host removed; checkpoints, everything else: a log that lost its end, with the seals that are in it, or had
+//! it made anew. A seal without a signature is a fault, whatever wrote it: a host from before seals were signed
+//! can't be told from a forger.
 //! Deliberately absent: repair.
 
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
-use remit_domain::signature::{PublicKey, Purpose, Signature};
+use remit_domain::signature::PublicKey;
 use serde::Serialize;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -44,6 +46,8 @@ pub struct Verified {
     pub head: Hash,
     /// How many seals there are.
     pub segments: usize,
+    /// The last place that a seal speaks for; 0 without one.
+    pub sealed: i64,
     /// Of these, whose rows were removed by this host.
     pub removed_segments: usize,
     /// How many checkpoints a row was held against.
@@ -103,6 +107,15 @@ pub enum Fault {
         /// Which.
         number: i64,
     },
+    /// A seal is not this host's.
+    #[error(
+        "the seal of segment {number} is not signed with this host's key: it was changed or made by somebody else, or \
+         is from before seals were signed, which can't be told apart"
+    )]
+    Unsealed {
+        /// Which.
+        number: i64,
+    },
     /// Rows were removed, and not by this host.
     #[error("the rows up to {seq} were removed, and this host has not signed the removal of segment {number}")]
     Unsigned {
@@ -111,8 +124,8 @@ pub enum Fault {
         /// Its last place.
         seq: i64,
     },
-    /// There are removed rows and no key to check that with.
-    #[error("rows were removed, and there is no key to verify the removal with: give --key")]
+    /// There are seals and no key to check them with.
+    #[error("there are seals, and no key to verify them with: give --key")]
     NoKey,
     /// A checkpoint is not this host's.
     #[error("the checkpoint in line {line} is not signed by this host's key")]
@@ -150,6 +163,7 @@ impl Fault {
             Self::Cut { .. } => "cut",
             Self::Rewritten { .. } => "rewritten",
             Self::Seal { .. } => "seal",
+            Self::Unsealed { .. } => "seal_unsigned",
             Self::Unsigned { .. } => "removal_unsigned",
             Self::NoKey => "no_key",
             Self::Forged { .. } => "checkpoint_forged",
@@ -168,7 +182,9 @@ impl Fault {
             | Self::Rewritten { seq, .. }
             | Self::Unsigned { seq, .. }
             | Self::Unknown { seq, .. } => Some(*seq),
-            Self::Seal { .. } | Self::NoKey | Self::Forged { .. } | Self::Foreign { .. } => None,
+            Self::Seal { .. } | Self::Unsealed { .. } | Self::NoKey | Self::Forged { .. } | Self::Foreign { .. } => {
+                None
+            }
         }
     }
 }
@@ -236,6 +252,7 @@ async fn verify(connection: &mut SqliteConnection, expected: &Expected) -> Resul
         last: end.seq,
         head: end.hash,
         segments: segments.len(),
+        sealed: segments.last().map_or(0, |segment| segment.last),
         removed_segments: segments.iter().filter(|segment| segment.removed.is_some()).count(),
         checkpoints: 0,
         checkpoints_of_removed: 0,
@@ -312,30 +329,29 @@ fn checkpoints(journal: &str, expected: &Expected) -> Result<BTreeMap<i64, Vec<K
     Ok(known)
 }
 
-/// Reads the seals: one follows on the other, and what is removed is at the beginning, and signed.
+/// Reads the seals: each is signed and follows on the one before, and what is removed is at the beginning, and
+/// signed too.
 async fn seals(connection: &mut SqliteConnection, journal: &str, key: Option<PublicKey>) -> Result<Vec<Segment>, Stop> {
     let mut segments: Vec<Segment> = Vec::new();
     let mut rows = sqlx::query("SELECT * FROM segments ORDER BY number").fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let segment = Segment::read(&row)?;
-        let (number, last, hash, all_removed) = match segments.last() {
+        // What can't be read in these types was not written by a host.
+        let number: i64 = row.try_get("number")?;
+        let segment = Segment::read(&row).map_err(|_| Fault::Unsealed { number })?;
+        let (before, last, hash, all_removed) = match segments.last() {
             Some(before) => (before.number, before.last, before.head, before.removed.is_some()),
             None => (0, 0, genesis(journal), true),
         };
-        let follows = segment.number == number + 1 && segment.first == last + 1 && segment.previous == hash;
+        let follows = number == before + 1 && segment.first == last + 1 && segment.previous == hash;
         if !follows || segment.last < segment.first {
-            return Err(Fault::Seal { number: segment.number }.into());
+            return Err(Fault::Seal { number }.into());
         }
-        if let Some((removed, signature)) = &segment.removed {
-            let key = key.ok_or(Fault::NoKey)?;
-            let signature: Option<Signature> = signature.parse().ok();
-            let signed = signature.is_some_and(|signature| {
-                signature.key() == key
-                    && signature.verify_for(Purpose::Removal, &segment.removal(journal, removed)).is_ok()
-            });
-            if !signed || !all_removed {
-                return Err(Fault::Unsigned { number: segment.number, seq: segment.last }.into());
-            }
+        let key = key.ok_or(Fault::NoKey)?;
+        if !segment.is_sealed(journal, key) {
+            return Err(Fault::Unsealed { number }.into());
+        }
+        if segment.removed.is_some() && !(all_removed && segment.is_removed_by(journal, key)) {
+            return Err(Fault::Unsigned { number, seq: segment.last }.into());
         }
         segments.push(segment);
     }

@@ -8,7 +8,7 @@ use remit_domain::{
     Error, PluginName, TenantId,
     audit::{Action, Deed},
     library::{Digest, Switch, Upload, Version},
-    plugin::Plugin,
+    plugin::{Computed, Plugin},
     signature::PublicKey,
     tenant::Context,
 };
@@ -48,7 +48,8 @@ impl Inner {
         if there.is_some_and(|there| there.description().digest == digest.as_str()) {
             return Ok(());
         }
-        let made = self.make(&context, version).await?;
+        // At the start of the host, which no tenant asked for.
+        let made = self.make(&context, version, &Computed::default()).await?;
         let _changing = self.changing.lock(tenant).await;
         // Somebody may have switched meanwhile, and has put that on the shelf.
         let versions = self.ports.versions.list(Some(tenant), Some(plugin)).await?;
@@ -133,10 +134,15 @@ impl Inner {
     }
 
     /// A kept version as a plugin that can be called.
-    pub(crate) async fn make(&self, context: &Arc<Context>, version: &Version) -> Result<Arc<dyn Plugin>, Error> {
+    pub(crate) async fn make(
+        &self,
+        context: &Arc<Context>,
+        version: &Version,
+        computed: &Computed,
+    ) -> Result<Arc<dyn Plugin>, Error> {
         let wasm = self.ports.artifacts.get(&version.upload.digest).await?;
         let lost = || Error::Internal(format!("the bytes of {} are not there", version.upload.digest).into());
-        self.ports.workshop.examine(context, wasm.ok_or_else(lost)?).await
+        self.ports.workshop.examine(context, Arc::new(wasm.ok_or_else(lost)?), computed).await
     }
 
     pub(crate) async fn switch(

@@ -20,7 +20,7 @@ use remit_domain::{
     audit::{Action, Actor, AuditLog},
     clock::Clock,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
-    plugin::{Plugin, Shelf, Workshop},
+    plugin::{Computed, Plugin, Shelf, Workshop},
     tenant::{Context, Tenants},
 };
 use serde_json::json;
@@ -65,6 +65,8 @@ pub struct By {
     pub request: RequestId,
     /// What the change holds for as long as it lasts, though whoever asked may have gone: a turn.
     pub turn: Option<Box<dyn Send + Sync>>,
+    /// Is told what examining a component computes.
+    pub computed: Computed,
 }
 
 /// Tenants' own plugins. A clone is the same library.
@@ -74,7 +76,7 @@ pub struct Library(Arc<Inner>);
 /// A component as it comes.
 pub struct Arrival {
     /// Its bytes.
-    pub wasm: Vec<u8>,
+    pub wasm: Arc<Vec<u8>>,
     /// The signature that came with it, as [`remit_domain::signature`] writes it.
     pub signature: Option<String>,
     /// Who brings it.
@@ -176,7 +178,8 @@ impl Library {
         let digest = Digest::of(&arrival.wasm);
         let examined = async {
             let signer = trust::signer(context, &digest, arrival.signature.as_deref())?;
-            Ok::<_, Error>((signer, self.0.ports.workshop.examine(context, arrival.wasm.clone()).await?))
+            let (workshop, computed) = (&self.0.ports.workshop, &arrival.by.computed);
+            Ok::<_, Error>((signer, workshop.examine(context, arrival.wasm.clone(), computed).await?))
         };
         let (signer, made) = match examined.await {
             Ok(examined) => examined,
@@ -231,7 +234,7 @@ impl Library {
         by: By,
         action: Action,
     ) -> Result<Activated, Error> {
-        match self.examine_kept(context, plugin, number).await {
+        match self.examine_kept(context, plugin, number, &by.computed).await {
             Ok((wanted, made)) => {
                 let inner = self.0.clone();
                 to_its_end(async move { inner.switch(&wanted, made, &by, action).await }).await
@@ -250,12 +253,13 @@ impl Library {
         context: &Arc<Context>,
         plugin: &str,
         number: Option<u32>,
+        computed: &Computed,
     ) -> Result<(Version, Arc<dyn Plugin>), Error> {
         let mut versions = self.0.versions(&context.tenant, plugin).await?;
         let at = versions.iter().position(|version| number.is_none_or(|number| number == version.number));
         let wanted = versions.swap_remove(at.ok_or_else(|| missing(plugin, number))?);
         trust::trusted(context, wanted.upload.signer.as_deref())?;
-        let made = self.0.make(context, &wanted).await?;
+        let made = self.0.make(context, &wanted, computed).await?;
         Ok((wanted, made))
     }
 

@@ -1,7 +1,7 @@
 //! Models against a local server that answers what a test tells it to.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -21,7 +21,7 @@ use axum::{
 use remit_domain::{
     Error, TenantId,
     model::{Completion, Message, Model, Models, Request, ToolCall, ToolOffer, Usage},
-    tenant::{Company, Context, ModelChoice},
+    tenant::{Context, ModelChoice},
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -106,24 +106,7 @@ fn settings(base_url: Option<&str>, key: Option<&str>) -> Settings {
 }
 
 fn context(model: Option<ModelChoice>) -> Result<Context> {
-    Ok(Context {
-        tenant: TenantId::new("techstart")?,
-        company: Company {
-            name: "TechStart Inc".to_owned(),
-            industry: None,
-            website: None,
-            timezone: "UTC".to_owned(),
-        },
-        agents: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        ceilings: BTreeMap::new(),
-        settings: BTreeMap::new(),
-        limits: remit_domain::limits::Limits::default(),
-        uploads: remit_domain::limits::Tier::Small,
-        trusted_keys: Vec::new(),
-        model,
-        authored: Value::Null,
-    })
+    Ok(Context { model, ..Context::of(TenantId::new("techstart")?, "TechStart Inc") })
 }
 
 fn choice(name: Option<&str>, base_url: Option<&str>, key: Option<&str>) -> Option<ModelChoice> {

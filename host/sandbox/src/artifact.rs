@@ -1,6 +1,6 @@
 //! A component that is compiled, before anything of it runs.
 
-use sha2::{Digest, Sha256};
+use remit_domain::library::Digest;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) struct Artifact {
 
 /// The SHA-256 of a component, in hex.
 pub(crate) fn digest(wasm: &[u8]) -> String {
-    Sha256::digest(wasm).iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest::of(wasm).hex().to_owned()
 }
 
 impl Artifact {

@@ -12,10 +12,10 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitCode, ExitStatus, Stdio},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use remit_domain::{TenantId, limits::Upload};
+use remit_domain::{TenantId, limits::Upload, plugin::Computed};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -104,11 +104,18 @@ impl Compiler {
         Self::at("")
     }
 
-    /// Compiles a tenant's component. Cancel: the process is killed.
+    /// Compiles a tenant's component, and says what that computed, however it ends. Cancel: the process is
+    /// killed.
     ///
     /// Errors: [`Error::NotAComponent`]; [`Error::Limit`] where compiling took more than the tier allows;
     /// [`Error::Uncompilable`] where the compiler broke; [`Error::Busy`]; [`Error::Io`].
-    pub(crate) async fn compile(&self, tenant: &TenantId, tier: &Upload, wasm: Arc<Vec<u8>>) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn compile(
+        &self,
+        tenant: &TenantId,
+        tier: &Upload,
+        wasm: Arc<Vec<u8>>,
+        computed: &Computed,
+    ) -> Result<Vec<u8>, Error> {
         let terms = Terms { share: 1, queue: QUEUE, wait: WAIT };
         let _place = self.places.take(tenant, terms).await.map_err(|full| {
             let (limit, allowed, unit) = match full {
@@ -125,7 +132,7 @@ impl Compiler {
         let child = self.command(tier.into()).spawn().map_err(failed)?;
         // On a busy machine a second of computing takes longer, and this is not the tenant's fault.
         let patience = Duration::from_secs(tier.compile_cpu_seconds.saturating_mul(4).saturating_add(10));
-        match tokio::time::timeout(patience, converse(child, wasm, tier)).await {
+        match tokio::time::timeout(patience, converse(child, wasm, tier, computed)).await {
             Ok(Ok(ended)) => ended.judge(tier),
             Ok(Err(cause)) => Err(Error::Io { what: "the compiler was lost".to_owned(), cause }),
             Err(_) => Err(late(tier)),
@@ -155,7 +162,9 @@ struct Ended {
 }
 
 /// Gives the process its component and takes what it makes of it. It may end at any moment.
-async fn converse(mut child: Child, wasm: Arc<Vec<u8>>, tier: &Upload) -> std::io::Result<Ended> {
+async fn converse(mut child: Child, wasm: Arc<Vec<u8>>, tier: &Upload, computed: &Computed) -> std::io::Result<Ended> {
+    // Before the process is forgotten: at its end, or where all of this is dropped.
+    let spent = Spent { process: child.id(), began: Instant::now(), most: tier.compile_cpu_seconds, to: computed };
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feeding = async move {
         if let Some(mut stdin) = stdin {
@@ -179,7 +188,36 @@ async fn converse(mut child: Child, wasm: Arc<Vec<u8>>, tier: &Upload) -> std::i
         std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
     };
     let ((), code, said) = tokio::join!(feeding, making, saying);
+    drop(spent);
     Ok(Ended { code: code?, said: said?, status: child.wait().await? })
+}
+
+/// Says what a process has computed when it is dropped, which has to be before the process is waited for.
+struct Spent<'a> {
+    process: Option<u32>,
+    began: Instant,
+    /// In seconds.
+    most: u64,
+    to: &'a Computed,
+}
+
+impl Drop for Spent<'_> {
+    fn drop(&mut self) {
+        let told = self.process.and_then(|id| std::fs::read_to_string(format!("/proc/{id}/stat")).ok());
+        // Where the kernel does not say it: no more than has passed.
+        let passed = || self.began.elapsed().min(Duration::from_secs(self.most));
+        self.to.add(told.as_deref().and_then(computed).unwrap_or_else(passed));
+    }
+}
+
+/// What `/proc/<pid>/stat` says that a process has computed: its fields `utime` and `stime`, the 14th and 15th,
+/// in hundredths of a second. Its name, the second, is in parentheses and may have any in it.
+fn computed(stat: &str) -> Option<Duration> {
+    let (_, after) = stat.rsplit_once(')')?;
+    let mut fields = after.split_ascii_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    let ticks = next()?.checked_add(next()?)?;
+    Some(Duration::from_millis(ticks.saturating_mul(10)))
 }
 
 fn most_code(tier: &Upload) -> u64 {
@@ -318,17 +356,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_kernel_says_what_a_process_has_computed() {
+        let stat = "7 (a) b (c) R 1 2 3 4 -1 4194560 100 0 0 0 123 45 0 0 30 10 1 0 99 1000 50";
+        assert_eq!(computed(stat), Some(Duration::from_millis(1_680)));
+        for none in ["", "7 (a", "7 (a) R 1 2", "7 (a) R 1 2 3 4 -1 4194560 100 0 0 0 x 45"] {
+            assert_eq!(computed(none), None, "{none}");
+        }
+        // What computes is counted, whether or not it has ended.
+        let spent = Computed::default();
+        let began = Instant::now();
+        while spent.time().is_zero() {
+            assert!(began.elapsed() < Duration::from_secs(60), "this process computes nothing");
+            drop(Spent { process: Some(std::process::id()), began, most: 0, to: &spent });
+        }
+        // Of one that is not there, what has passed, up to what it might have had.
+        let spent = Computed::default();
+        drop(Spent { process: None, began, most: 0, to: &spent });
+        assert!(spent.time().is_zero());
+    }
+
     #[tokio::test]
     async fn a_program_that_is_not_there_or_none_of_ours_compiles_nothing() -> Result<(), Box<dyn std::error::Error>> {
         let tenant = TenantId::new("a")?;
-        let (tier, wasm) = (Upload::SMALL, Arc::new(vec![0; 1 << 20]));
-        let missing = Compiler::at("/nonexistent/remit").compile(&tenant, &tier, wasm.clone()).await;
+        let (tier, wasm, none) = (Upload::SMALL, Arc::new(vec![0; 1 << 20]), Computed::default());
+        let missing = Compiler::at("/nonexistent/remit").compile(&tenant, &tier, wasm.clone(), &none).await;
         assert!(matches!(missing, Err(Error::Io { .. })), "{missing:?}");
         // It ends at once, reads nothing and says nothing.
-        let silent = Compiler::at("/bin/true").compile(&tenant, &tier, wasm.clone()).await;
+        let silent = Compiler::at("/bin/true").compile(&tenant, &tier, wasm.clone(), &none).await;
         assert!(matches!(silent, Err(Error::Uncompilable(_))), "{silent:?}");
         // It repeats its arguments: code that the engine would not take, so that loading it is what fails.
-        let echo = Compiler::at("/bin/echo").compile(&tenant, &tier, wasm).await;
+        let echo = Compiler::at("/bin/echo").compile(&tenant, &tier, wasm, &none).await;
         assert_eq!(echo.map_err(|error| error.to_string()), Ok(b"compile-component 5 1073741824 8388608\n".to_vec()));
         Ok(())
     }

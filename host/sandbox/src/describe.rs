@@ -27,8 +27,11 @@ const MAX_INSTRUCTIONS_BYTES: usize = 16 << 10;
 const MAX_TITLE_BYTES: usize = 256;
 const MAX_URI_BYTES: usize = 1 << 10;
 const MAX_SCHEMA_BYTES: usize = 64 << 10;
-/// Of all schemas together. Each pattern is compiled, and kept for as long as the plugin is there.
-const MAX_PATTERNS: usize = 256;
+/// Of all schemas together. Searches in them take memory for each thread that searches: 288 KiB for a pattern,
+/// if its author is hostile.
+const MAX_PATTERNS: usize = 128;
+/// What these take, compiled, for as long as the plugin is there.
+const MAX_PATTERN_BYTES: usize = 4 << 20;
 
 /// Checks a description. Errors: [`Error::BadDescription`] naming the first thing that is wrong.
 pub(crate) fn check(
@@ -42,11 +45,15 @@ pub(crate) fn check(
         return Err(bad("its version is not one".to_owned()));
     }
     at_most("tools", tools.tools.len(), MAX_TOOLS)?;
-    let (mut names, mut patterns) = (BTreeSet::new(), 0);
+    let (mut names, mut patterns, mut pattern_bytes) = (BTreeSet::new(), 0, 0);
     let checked = tools.tools.into_iter().map(|it| {
         let tool = tool(it)?;
-        patterns += tool.input.patterns() + tool.output.as_ref().map_or(0, Schema::patterns);
+        for schema in [Some(&tool.input), tool.output.as_ref()].into_iter().flatten() {
+            patterns += schema.patterns();
+            pattern_bytes += schema.pattern_bytes();
+        }
         at_most("patterns in its schemas", patterns, MAX_PATTERNS)?;
+        at_most("bytes of patterns in its schemas", pattern_bytes, MAX_PATTERN_BYTES)?;
         if names.insert(tool.name.clone()) {
             Ok(tool)
         } else {

@@ -1,12 +1,12 @@
 //! From a component's bytes to a plugin: of the operator, whose word is taken, and of a tenant, whose is
 //! not.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use remit_domain::{
     limits::Limit,
-    plugin::{Plugin, Workshop},
+    plugin::{Computed, Plugin, Workshop},
     tenant::Context,
 };
 use tokio::task::spawn_blocking;
@@ -46,17 +46,22 @@ impl Loaded {
         let limits = sandbox.limits.clone();
         let describing = sandbox.clone();
         let _alone = describing.describing.lock().await;
-        Self::describe(sandbox, artifact, &limits).await
+        Self::describe(sandbox, artifact, &limits, &Computed::default()).await
     }
 
-    /// Makes a plugin of what a tenant uploaded. It runs in one of the tenant's own places.
+    /// Makes a plugin of what a tenant uploaded. It runs in one of the tenant's own places, and all that is
+    /// computed for it is said.
     ///
     /// Errors: [`Error`] at whatever the component is not; [`Error::Busy`]. Cancel: nothing is left running.
-    async fn of_tenant(sandbox: Arc<Sandbox>, context: &Context, wasm: Vec<u8>) -> Result<Self, Error> {
+    async fn of_tenant(
+        sandbox: Arc<Sandbox>,
+        context: &Context,
+        wasm: Arc<Vec<u8>>,
+        computed: &Computed,
+    ) -> Result<Self, Error> {
         let tier = *context.limits.uploads.of(context.uploads);
-        let wasm = Arc::new(wasm);
         let (scanning, scanned, limits) = (sandbox.clone(), wasm.clone(), context.limits.clone());
-        let (digest, known) = blocking(move || {
+        let (digest, known) = counted(computed, move || {
             // First: what a smaller tier forbids is not let in by another tenant's having uploaded it.
             scan(&scanned, &tier, &limits)?;
             let digest = digest(&scanned);
@@ -66,10 +71,10 @@ impl Loaded {
         .await?;
         let code = match known {
             Some(component) => Compiled::Known(component),
-            None => Compiled::New(sandbox.compiler.compile(&context.tenant, &tier, wasm).await?),
+            None => Compiled::New(sandbox.compiler.compile(&context.tenant, &tier, wasm, computed).await?),
         };
         let linking = sandbox.clone();
-        let artifact = blocking(move || {
+        let artifact = counted(computed, move || {
             let component = match code {
                 Compiled::Known(component) => component,
                 Compiled::New(code) => linking.cache.adopt(&linking.engine, &digest, &code)?,
@@ -79,7 +84,8 @@ impl Loaded {
         let artifact = artifact.await?;
         let _place = sandbox.place(&context.tenant, &context.limits).await.map_err(Error::Busy)?;
         let most = context.limits.get(Limit::WallTime).min(DESCRIBING_MS);
-        Self::describe(sandbox.clone(), artifact, &context.limits.clone().with(Limit::WallTime, most)).await
+        let limits = context.limits.clone().with(Limit::WallTime, most);
+        Self::describe(sandbox.clone(), artifact, &limits, computed).await
     }
 }
 
@@ -101,9 +107,29 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// The same, counted.
+pub(crate) async fn counted<T: Send + 'static>(
+    to: &Computed,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let to = to.clone();
+    blocking(move || {
+        let began = Instant::now();
+        let done = work();
+        to.add(began.elapsed());
+        done
+    })
+    .await
+}
+
 #[async_trait]
 impl Workshop for Registry {
-    async fn examine(&self, context: &Arc<Context>, wasm: Vec<u8>) -> Result<Arc<dyn Plugin>, remit_domain::Error> {
-        Ok(Arc::new(Loaded::of_tenant(self.sandbox().clone(), context, wasm).await?))
+    async fn examine(
+        &self,
+        context: &Arc<Context>,
+        wasm: Arc<Vec<u8>>,
+        computed: &Computed,
+    ) -> Result<Arc<dyn Plugin>, remit_domain::Error> {
+        Ok(Arc::new(Loaded::of_tenant(self.sandbox().clone(), context, wasm, computed).await?))
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     describe,
     end::End,
     engine::Sandbox,
-    examine::blocking,
+    examine::counted,
     state::{Purpose, State},
 };
 
@@ -43,9 +43,11 @@ impl Loaded {
         sandbox: Arc<Sandbox>,
         artifact: Artifact,
         limits: &Limits,
+        computed: &Computed,
     ) -> Result<Self, crate::Error> {
         let mut store = sandbox.store(limits);
         let meter = store.data().meter.clone();
+        let _charge = Charge { meter: meter.clone(), to: computed.clone() };
         let misfit = |error: wasmtime::Error| crate::Error::Misfit(error.root_cause().to_string());
         let described: Option<wasmtime::Result<Result<_, crate::Error>>> = meter
             .drive(async {
@@ -75,7 +77,7 @@ impl Loaded {
         };
         // Its schemas are compiled, as many as it has: not on a thread that serves.
         let digest = artifact.digest.clone();
-        let description = Arc::new(blocking(move || describe::check(tools, resources, &digest)).await?);
+        let description = Arc::new(counted(computed, move || describe::check(tools, resources, &digest)).await?);
         Ok(Self { sandbox, artifact, description })
     }
 

@@ -5,15 +5,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use remit_artifacts::{Access, Bucket, Folder};
-use remit_config::{
-    Contexts, Environment, Host, Store,
-    host::{Algorithm, OAuth},
-};
+use remit_config::{Contexts, Environment, Host, Store, host::OAuth};
 use remit_domain::{
     Catalogue, access::Keys, agents::Agents, clock::SystemClock, data::Sources, library::Artifacts, model::Models,
     tenant::Tenants,
 };
-use remit_issuers::{Issuer, Issuers, Signing, Times};
+use remit_issuers::{Issuers, Times};
 use remit_journal::Journal;
 use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
@@ -283,15 +280,16 @@ fn network_rules(host: &Host) -> anyhow::Result<NetworkRules> {
 
 fn models(host: &Host, guard: &Guard) -> anyhow::Result<Arc<dyn Models>> {
     /// A model may think for minutes; it must begin to be reached within seconds.
-    const ANSWER: Duration = Duration::from_secs(300);
     const CONNECT: Duration = Duration::from_secs(10);
-    let http = guard.client(Timeouts { connect: CONNECT, read: ANSWER })?;
+    let limits = remit_models::Limits::default();
+    // It may be silent for as long as an attempt may take in all.
+    let http = guard.client(Timeouts { connect: CONNECT, read: limits.attempt_time })?;
     let settings = remit_models::Settings {
         name: host.model.name.clone().unwrap_or_else(|| "gpt-4o".to_owned()),
         base_url: host.model.base_url.clone(),
         key: host.model.key.clone(),
         offline: host.offline_model,
-        limits: remit_models::Limits::default(),
+        limits,
     };
     Ok(Arc::new(remit_models::Providers::new(settings, http)))
 }
@@ -300,23 +298,9 @@ fn issuers(oauth: &OAuth, guard: &Guard) -> anyhow::Result<Arc<Issuers>> {
     /// Whoever waits is a client with a token in its hand.
     const PATIENCE: Duration = Duration::from_secs(4);
     let http = guard.client(Timeouts { connect: PATIENCE, read: PATIENCE })?;
-    let signing = |algorithm: &Algorithm| match algorithm {
-        Algorithm::Rs256 => Signing::Rs256,
-        Algorithm::Ps256 => Signing::Ps256,
-        Algorithm::Es256 => Signing::Es256,
-        Algorithm::EdDsa => Signing::EdDsa,
-    };
-    let issuers = oauth.issuers.iter().map(|issuer| Issuer {
-        name: issuer.name.clone(),
-        url: issuer.url.clone(),
-        jwks_url: issuer.jwks_url.clone(),
-        tenants: issuer.tenants.clone(),
-        scopes: issuer.scopes.clone(),
-        algorithms: issuer.algorithms.iter().map(signing).collect(),
-    });
     let times = Times { leeway: oauth.leeway, keys: oauth.keys, retry: oauth.retry, keep: oauth.keep };
     let clock = Arc::new(SystemClock);
-    Ok(Arc::new(Issuers::new(oauth.origin.clone(), issuers.collect(), times, &http, clock)))
+    Ok(Arc::new(Issuers::new(oauth.origin.clone(), oauth.issuers.clone(), times, &http, clock)))
 }
 
 fn gate(host: &Host) -> Gate {

@@ -19,9 +19,9 @@ use std::{
 use futures::{StreamExt as _, stream};
 use remit_domain::{
     Error, PluginName, TenantId,
-    limits::{Limit, Limits, Tier, Upload},
-    plugin::Workshop as _,
-    tenant::{Company, Context},
+    limits::{Limit, Limits, Upload},
+    plugin::{Computed, Workshop as _},
+    tenant::Context,
 };
 use remit_sandbox::{Compiler, Registry, Sandbox, VERB};
 use tempfile::TempDir;
@@ -64,6 +64,8 @@ fn forged(kind: &str) -> Vec<String> {
 struct Workshop {
     registry: Registry,
     limits: Limits,
+    /// By all that was examined.
+    computed: Computed,
     _folder: TempDir,
 }
 
@@ -74,14 +76,14 @@ impl Workshop {
         let (cache, secrets) = (folder.path().join("cache"), folder.path().join("secrets"));
         let sandbox =
             Sandbox::new(limits.clone(), Compiler::at(env!("CARGO_BIN_EXE_remit")), &cache, &secrets).unwrap();
-        Self { registry: Registry::new(Arc::new(sandbox)), limits, _folder: folder }
+        Self { registry: Registry::new(Arc::new(sandbox)), limits, computed: Computed::default(), _folder: folder }
     }
 
     /// What comes of an upload: the name that it gives itself, or why it is not fit. Anything else is a
     /// fault of the host.
     async fn examine(&self, tenant: &str, what: &str, wasm: Vec<u8>) -> Result<String, String> {
         let context = self.context(tenant);
-        let examined = timeout(PATIENCE, self.registry.examine(&context, wasm)).await;
+        let examined = timeout(PATIENCE, self.registry.examine(&context, Arc::new(wasm), &self.computed)).await;
         let examined = examined.unwrap_or_else(|_| panic!("{what}: no end within {PATIENCE:?}"));
         let told = match &examined {
             Ok(plugin) => format!("{:?}", plugin.description()),
@@ -100,23 +102,11 @@ impl Workshop {
     }
 
     fn context(&self, tenant: &str) -> Arc<Context> {
-        let company = Company { name: "A".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() };
         // Of the sets that both upload.
         let theirs = ["hostile-handle-forged", "techstart-crm"].into_iter().filter(|_| tenant == OTHER);
         let settings = theirs.map(|set| (PluginName::new(set).unwrap(), serde_json::json!({"secret": CANARY})));
-        Arc::new(Context {
-            tenant: TenantId::new(tenant).unwrap(),
-            company,
-            agents: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            ceilings: BTreeMap::new(),
-            settings: settings.collect(),
-            limits: self.limits.clone(),
-            uploads: Tier::Small,
-            trusted_keys: Vec::new(),
-            model: None,
-            authored: serde_json::Value::Null,
-        })
+        let blank = Context::of(TenantId::new(tenant).unwrap(), "A");
+        Arc::new(Context { settings: settings.collect(), limits: self.limits.clone(), ..blank })
     }
 
     /// Nothing of what was examined is left: no place, no process, no more open files than before.
@@ -246,7 +236,7 @@ async fn each_limit_of_uploads_is_named_with_its_value() {
         ),
         (
             "functions-by-the-hundred-thousand",
-            Upload { compile_memory_bytes: 256 << 20, ..wide },
+            Upload { compile_memory_bytes: 256 << 20, compile_cpu_seconds: 60, ..wide },
             "compileMemoryBytes allows 268435456 bytes, and it takes more to compile",
         ),
     ] {
@@ -256,6 +246,9 @@ async fn each_limit_of_uploads_is_named_with_its_value() {
         let before = open_files();
         let told = workshop.file("damaged", name).await;
         assert!(told.as_ref().is_err_and(|told| told.contains(said)), "{name}: {said}: {told:?}");
+        // The process was stopped, and what it had computed is said all the same.
+        let counted = workshop.computed.time();
+        assert!(counted.as_millis() >= if said.starts_with("compileCpu") { 900 } else { 0 }, "{name}: {counted:?}");
         // Whose turn is next counts what is left.
         workshop.leaves_nothing(before).await;
     }

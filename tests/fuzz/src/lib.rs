@@ -12,9 +12,9 @@ use std::{
 use remit_domain::{
     AgentName, SourceName, TenantId,
     grant::Permission,
-    limits::{Limits, Tier},
+    limits::Limits,
     source::Definition,
-    tenant::{Agent, Company, Context, Mapping, State, Tenants},
+    tenant::{Agent, Context, Mapping, State, Tenants},
 };
 
 pub fn agent() -> AgentName {
@@ -38,17 +38,10 @@ pub fn context(limits: Limits, sources: Vec<(Arc<Definition>, Permission)>) -> A
         workflows: Vec::new(),
     };
     Arc::new(Context {
-        tenant: TenantId::new("fuzzed").unwrap(),
-        company: Company { name: "F".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() },
         agents: BTreeMap::from([(agent(), of_agent)]),
         sources: names.into_iter().zip(sources.into_iter().map(|(source, _)| source)).collect(),
-        ceilings: BTreeMap::new(),
-        settings: BTreeMap::new(),
         limits,
-        uploads: Tier::Small,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
+        ..Context::of(TenantId::new("fuzzed").unwrap(), "F")
     })
 }
 

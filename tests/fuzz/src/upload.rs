@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use remit_domain::{
     Error,
     limits::{Limit, Limits},
-    plugin::Workshop as _,
+    plugin::{Computed, Workshop as _},
     tenant::Context,
 };
 use remit_fuzz::context;
@@ -57,7 +57,8 @@ fuzz_target!(|wasm: &[u8]| {
             *workshop = Workshop::new();
         }
         workshop.left -= 1;
-        let examining = workshop.registry.examine(&workshop.context, wasm.to_vec());
+        let uncounted = Computed::default();
+        let examining = workshop.registry.examine(&workshop.context, Arc::new(wasm.to_vec()), &uncounted);
         match workshop.runtime.block_on(examining) {
             Ok(plugin) => assert!(!plugin.description().name.as_str().is_empty()),
             Err(Error::Unfit { reason, .. }) => assert!(!reason.contains("can't be read"), "its reader panicked"),

@@ -20,9 +20,8 @@ use remit_domain::{
     clock::SystemClock,
     grant::Grants,
     library::{Artifacts, Digest, Switch, Upload, Version, Versions},
-    limits::{Limits, Tier},
-    plugin::{Description, Invocation, Outcome, Plugin, Plugins, ResourceContents, Shelf, Workshop},
-    tenant::{Company, Context, State, Tenants},
+    plugin::{Computed, Description, Invocation, Outcome, Plugin, Plugins, ResourceContents, Shelf, Workshop},
+    tenant::{Context, State, Tenants},
 };
 use remit_journal::Journal;
 use remit_library::{Arrival, By, Library, Ports, Settings};
@@ -179,7 +178,7 @@ impl Shelf for Around {
 
 #[async_trait]
 impl Workshop for Around {
-    async fn examine(&self, _: &Arc<Context>, wasm: Vec<u8>) -> Result<Arc<dyn Plugin>, Error> {
+    async fn examine(&self, _: &Arc<Context>, wasm: Arc<Vec<u8>>, _: &Computed) -> Result<Arc<dyn Plugin>, Error> {
         Ok(Arc::new(Named(Description {
             name: plugin(),
             version: "1.0.0".to_owned(),
@@ -208,23 +207,11 @@ fn plugin() -> PluginName {
 }
 
 fn by() -> By {
-    By { actor: Actor::Anyone, request: RequestId::random(), turn: None }
+    By { actor: Actor::Anyone, request: RequestId::random(), turn: None, computed: Computed::default() }
 }
 
 fn context() -> Arc<Context> {
-    Arc::new(Context {
-        tenant: TenantId::new("techstart").unwrap(),
-        company: Company { name: "T".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() },
-        agents: Default::default(),
-        sources: Default::default(),
-        ceilings: Default::default(),
-        settings: Default::default(),
-        limits: Limits::default(),
-        uploads: Tier::Small,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
-    })
+    Arc::new(Context::of(TenantId::new("techstart").unwrap(), "T"))
 }
 
 /// A library that lives for so many steps.
@@ -257,7 +244,7 @@ impl Alive {
     }
 
     async fn upload(&self, bytes: &[u8], activate: bool) {
-        let arrival = Arrival { wasm: bytes.to_vec(), signature: None, by: by(), activate };
+        let arrival = Arrival { wasm: Arc::new(bytes.to_vec()), signature: None, by: by(), activate };
         self.library.upload(&context(), arrival).await.unwrap();
     }
 

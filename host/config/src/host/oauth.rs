@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use remit_domain::{TenantId, access::Role};
+use remit_domain::{TenantId, access::Role, usage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::{Checker, http_url};
-use crate::located::join;
+use crate::{located::join, quotas::Quotas};
 
 /// Authorization servers whose tokens let MCP clients in.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -59,6 +59,9 @@ pub(crate) struct AuthoredIssuer {
     #[schemars(length(min = 1))]
     #[serde(default = "Algorithm::all")]
     pub algorithms: Vec<Algorithm>,
+    /// How much each of its subjects may use at a tenant, beside what the tenant may. Counted in memory alone.
+    #[serde(default, skip_serializing_if = "Quotas::is_empty")]
+    pub quotas: Quotas,
 }
 
 /// What a scope lets do. Tokens make no administrators.
@@ -69,7 +72,8 @@ pub(crate) enum Scope {
     Agent,
 }
 
-/// A way to sign with a key of which the public half verifies.
+/// A way to sign with a key of which the public half verifies. There is no other kind: a secret that both sides
+/// share would let this host make tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 pub enum Algorithm {
     /// RSA, PKCS #1 1.5, SHA-256.
@@ -110,7 +114,7 @@ pub struct OAuth {
 }
 
 /// An authorization server, and what its tokens let do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Issuer {
     /// What `iss` says in its tokens, as it was written.
     pub name: String,
@@ -124,6 +128,8 @@ pub struct Issuer {
     pub scopes: BTreeMap<String, Role>,
     /// The algorithms that it signs with.
     pub algorithms: BTreeSet<Algorithm>,
+    /// How much each of its subjects may use.
+    pub quotas: usage::Quotas,
 }
 
 impl Checker<'_> {
@@ -206,7 +212,8 @@ impl Checker<'_> {
             Some(Some(url)) => Some(url),
             None => None,
         };
-        Some(Issuer { name: authored.issuer, url: url?, jwks_url, tenants, scopes, algorithms })
+        let quotas = authored.quotas.over(usage::Quotas::NONE);
+        Some(Issuer { name: authored.issuer, url: url?, jwks_url, tenants, scopes, algorithms, quotas })
     }
 
     fn address(&mut self, pointer: &str, text: &str) -> Option<Url> {

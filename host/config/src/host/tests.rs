@@ -201,9 +201,10 @@ fn quotas_have_a_default_and_a_tenant_its_own() -> Outcome {
 
 #[test]
 fn issuers_are_read_with_what_their_tokens_let_do() -> Outcome {
+    use remit_domain::usage::{Meter, Quotas, Window};
     assert!(host()?.oauth.is_none());
     let text = "publicUrl: https://remit.example.com\noauth:\n  keysSeconds: 60\n  issuers:\n    - issuer: https://a.example/x/\n\
-        \x20     tenants: [techstart]\n      scopes: {\"remit:agent\": agent, see: viewer}\n      algorithms: [ES256]\n\
+        \x20     tenants: [techstart]\n      scopes: {\"remit:agent\": agent, see: viewer}\n      algorithms: [ES256]\n      quotas: {callsPerDay: 7}\n\
         \x20   - {issuer: \"http://127.0.0.1:9\", jwksUrl: \"https://keys.example/set\", tenants: [a, b], scopes: {mcp: agent}}\n";
     let oauth = load(text, None, &[])?.oauth.ok_or("no issuers")?;
     assert_eq!(
@@ -215,7 +216,8 @@ fn issuers_are_read_with_what_their_tokens_let_do() -> Outcome {
     assert_eq!(first.tenants, BTreeSet::from([TenantId::new("techstart")?]));
     assert_eq!(first.scopes.get("remit:agent"), Some(&remit_domain::access::Role::Agent));
     assert_eq!(first.algorithms, BTreeSet::from([Algorithm::Es256]));
-    assert_eq!((second.algorithms.len(), second.tenants.len()), (4, 2));
+    assert_eq!(first.quotas, Quotas::NONE.with(Meter::Calls, Window::Day, 7));
+    assert_eq!((second.algorithms.len(), second.tenants.len(), second.quotas), (4, 2, Quotas::NONE));
     assert_eq!(second.jwks_url.as_ref().map(Url::as_str), Some("https://keys.example/set"));
     Ok(())
 }

@@ -198,17 +198,11 @@ impl Principal {
         }
     }
 
-    /// Whoever holds a token for one agent of one tenant: it is never more than that.
-    pub fn vouched(subject: Subject, tenant: TenantId, agent: AgentName, role: Role) -> Self {
+    /// Whoever holds a token for one agent of one tenant: it is never more than that. Each subject may use as
+    /// much as its issuer's quotas say.
+    pub fn vouched(subject: Subject, tenant: TenantId, agent: AgentName, role: Role, quotas: Quotas) -> Self {
         let agents = Some(BTreeSet::from([agent]));
-        Self {
-            identity: Identity::Subject(subject),
-            tenant: Some(tenant),
-            role,
-            agents,
-            quotas: Quotas::NONE,
-            expires: None,
-        }
+        Self { identity: Identity::Subject(subject), tenant: Some(tenant), role, agents, quotas, expires: None }
     }
 
     /// A run of a workflow of one tenant, on behalf of who began it: it speaks for no agent that they did
@@ -257,7 +251,7 @@ impl Principal {
         self.expires
     }
 
-    /// How much may be used with its key.
+    /// How much may be used with its key, or by its subject.
     pub fn quotas(&self) -> &Quotas {
         &self.quotas
     }

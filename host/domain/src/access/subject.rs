@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 /// Who a token speaks of: an issuer and its own name for somebody.
 ///
 /// Two issuers may use one name for two people, so neither half means anything without the other.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject {
     text: Arc<str>,
     issuer: usize,

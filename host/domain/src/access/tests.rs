@@ -125,7 +125,7 @@ fn a_key_speaks_for_the_agents_it_names() {
 fn a_token_s_holder_is_of_one_tenant_and_one_agent() {
     let (tenant, sales) = (TenantId::new("techstart").unwrap(), AgentName::new("sales").unwrap());
     let subject = Subject::new("https://login.example.com", "ada").unwrap();
-    let holder = Principal::vouched(subject.clone(), tenant.clone(), sales.clone(), Role::Agent);
+    let holder = Principal::vouched(subject.clone(), tenant.clone(), sales.clone(), Role::Agent, Quotas::NONE);
     assert_eq!((holder.tenant(), holder.key()), (Some(&tenant), None));
     assert_eq!((holder.name(), holder.identity()), (subject.as_str(), &Identity::Subject(subject.clone())));
     assert!(holder.speak_for(&sales).is_ok() && holder.require(Role::Agent).is_ok());

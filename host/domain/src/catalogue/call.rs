@@ -285,8 +285,7 @@ impl Recording {
 
     fn finished(&mut self) -> Option<Event> {
         let mut event = self.event.take()?;
-        let computed = self.computed.time().as_micros().div_ceil(1_000);
-        self.usage.note(&self.payer, Meter::CpuMs, u64::try_from(computed).unwrap_or(u64::MAX));
+        self.usage.note_computing(&self.payer, &self.computed);
         event.duration = self.began.elapsed();
         event.sources = self.touched.take().map(|touched| touched.uses()).unwrap_or_default();
         Some(event)

@@ -21,7 +21,7 @@ use crate::{
     plugin::{Annotations, Description, Invocation, Outcome, ResourceContents},
     schema::Schema,
     source::{Definition, Kind},
-    tenant::{Agent, Company, State},
+    tenant::{Agent, State},
 };
 
 /// What the fake tool does when it is called.
@@ -210,22 +210,10 @@ fn context(mapped: &[(&str, Permission)]) -> Context {
         workflows: Vec::new(),
     };
     Context {
-        tenant: TenantId::new("techstart").unwrap(),
-        company: Company {
-            name: "TechStart Inc".to_owned(),
-            industry: None,
-            website: None,
-            timezone: "UTC".to_owned(),
-        },
         agents: BTreeMap::from([(AgentName::new("sales").unwrap(), agent)]),
         sources: ["primary", "crm"].into_iter().map(source).collect(),
         ceilings: BTreeMap::from([(name("crm"), Read)]),
-        settings: BTreeMap::new(),
-        limits: crate::limits::Limits::default(),
-        uploads: crate::limits::Tier::Small,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: Value::Null,
+        ..Context::of(TenantId::new("techstart").unwrap(), "TechStart Inc")
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Minutes are counted here alone. Days are handed to [`Tallies`] from time to time ([`Ledger::flush`]), never
 //! on the way of a request: what was counted since the last time is lost to a kill. It holds an account for
-//! each tenant and key that asked today, and these are known ones: a stranger makes none.
+//! each tenant and key that asked today, and these are known ones: a stranger makes none. Of a tenant's subjects,
+//! whom its issuer names and nobody here, it holds the [`MAX_SUBJECTS`] that asked last.
 
 use std::{
     collections::HashMap,
@@ -12,9 +13,13 @@ use std::{
 use time::{Date, OffsetDateTime};
 
 use super::{Figure, Meter, Owner, Payer, Quotas, Tallies, Tally, Window};
-use crate::{Error, clock::Clock};
+use crate::{Error, TenantId, access::Subject, clock::Clock, plugin::Computed};
 
-/// The counts of all tenants and keys.
+/// The subjects of one tenant that are counted at once. Of more, whoever was idle for longest is forgotten, and
+/// begins anew.
+pub(super) const MAX_SUBJECTS: usize = 10_000;
+
+/// The counts of all tenants, keys and subjects.
 pub struct Ledger {
     clock: Arc<dyn Clock>,
     accounts: Mutex<Accounts>,
@@ -23,6 +28,8 @@ pub struct Ledger {
 #[derive(Default)]
 struct Accounts {
     open: HashMap<Owner, Account>,
+    /// Of each tenant, apart: they are bounded, and not kept.
+    subjects: HashMap<TenantId, HashMap<Subject, Account>>,
     /// Counts of days that were over before they were kept.
     closed: Vec<Tally>,
 }
@@ -72,11 +79,17 @@ impl Ledger {
         }
     }
 
+    /// Counts what was computed, each millisecond that began.
+    pub fn note_computing(&self, payer: &Payer, computed: &Computed) {
+        let milliseconds = computed.time().as_micros().div_ceil(1_000);
+        self.note(payer, Meter::CpuMs, u64::try_from(milliseconds).unwrap_or(u64::MAX));
+    }
+
     /// What an owner has used, in the order of meters and windows.
     pub fn figures(&self, owner: &Owner, quotas: &Quotas) -> Vec<Figure> {
         let now = self.clock.now();
         let accounts = self.accounts();
-        let account = accounts.open.get(owner);
+        let account = accounts.get(owner);
         let all = Meter::ALL.into_iter().flat_map(|meter| Window::ALL.map(|window| (meter, window)));
         all.map(|(meter, window)| Figure {
             meter,
@@ -121,7 +134,8 @@ impl Ledger {
 
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {
-        self.accounts().open.len()
+        let accounts = self.accounts();
+        accounts.open.len() + accounts.subjects.values().map(HashMap::len).sum::<usize>()
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
@@ -134,7 +148,7 @@ impl Accounts {
         let mut refusal = None;
         let mut longest = 0;
         for (owner, quotas) in payer.accounts() {
-            let account = self.open.get(owner);
+            let account = self.get(owner);
             for window in Window::ALL {
                 let Some(allowed) = quotas.get(meter, window) else { continue };
                 let used = account.map_or(0, |account| account.used(meter, window, now));
@@ -158,19 +172,48 @@ impl Accounts {
     #[expect(clippy::indexing_slicing, reason = "there is a span for each window, in their order")]
     fn add(&mut self, payer: &Payer, meter: Meter, amount: u64, now: OffsetDateTime) {
         for (owner, _) in payer.accounts() {
-            if !self.open.contains_key(owner) {
-                self.open.insert(owner.clone(), Account::default());
-            }
-            let Some(account) = self.open.get_mut(owner) else { continue };
-            if let Some(over) = account.turn(now) {
-                self.closed.extend(over.tallies(owner));
-            }
+            let (account, lasting) = match owner {
+                Owner::Subject(tenant, subject) => (self.of_subject(tenant, subject), false),
+                owner => {
+                    if !self.open.contains_key(owner) {
+                        self.open.insert(owner.clone(), Account::default());
+                    }
+                    (self.open.get_mut(owner), true)
+                }
+            };
+            let Some(account) = account else { continue };
+            let over = account.turn(now);
             for window in Window::ALL {
                 let used = account.spans[window as usize].slot(meter);
                 *used = used.saturating_add(amount);
             }
-            account.unsaved = true;
+            account.unsaved = lasting;
+            if let Some(over) = over {
+                self.closed.extend(over.tallies(owner));
+            }
         }
+    }
+
+    fn get(&self, owner: &Owner) -> Option<&Account> {
+        match owner {
+            Owner::Subject(tenant, subject) => self.subjects.get(tenant)?.get(subject),
+            owner => self.open.get(owner),
+        }
+    }
+
+    fn of_subject(&mut self, tenant: &TenantId, subject: &Subject) -> Option<&mut Account> {
+        if !self.subjects.contains_key(tenant) {
+            self.subjects.insert(tenant.clone(), HashMap::new());
+        }
+        let of = self.subjects.get_mut(tenant)?;
+        if !of.contains_key(subject) {
+            if of.len() >= MAX_SUBJECTS {
+                let idle = of.iter().min_by_key(|(_, account)| account.minute()).map(|(subject, _)| subject.clone());
+                idle.and_then(|idle| of.remove(&idle));
+            }
+            of.insert(subject.clone(), Account::default());
+        }
+        of.get_mut(subject)
     }
 
     fn changed(&mut self, today: i64) -> Vec<Tally> {
@@ -180,6 +223,10 @@ impl Accounts {
             account.unsaved = false;
         }
         self.open.retain(|_, account| account.day().window == today);
+        self.subjects.retain(|_, of| {
+            of.retain(|_, account| account.day().window == today);
+            !of.is_empty()
+        });
         changed
     }
 
@@ -214,6 +261,12 @@ impl Account {
     fn used(&self, meter: Meter, window: Window, now: OffsetDateTime) -> u64 {
         let mut span = self.spans[window as usize];
         if span.window == window.at(now) { *span.slot(meter) } else { 0 }
+    }
+
+    /// In which minute it was last used.
+    #[expect(clippy::indexing_slicing, reason = "there is a span for each window, in their order")]
+    fn minute(&self) -> i64 {
+        self.spans[Window::Minute as usize].window
     }
 
     #[expect(clippy::indexing_slicing, reason = "there is a span for each window, in their order")]

@@ -1,7 +1,7 @@
 //! What tenants and keys use, and how much of it they may: meters, windows, quotas, and the one [`Ledger`]
 //! that counts.
 //!
-//! A quota bounds one meter in one window, of a tenant or of a key. Windows are fixed and in UTC: a minute or
+//! A quota bounds one meter in one window, of a tenant, of a key or of somebody whom an issuer vouches for. Windows are fixed and in UTC: a minute or
 //! a day, whose count begins anew with the next. Whoever counts asks the ledger, so that all doors share one
 //! count. Deliberately absent: how quotas are written (`remit-config`), and where a day's counts outlast the
 //! process, which is behind the port [`Tallies`].
@@ -18,7 +18,7 @@ pub use ledger::Ledger;
 
 use crate::{
     Error, TenantId,
-    access::{KeyId, Principal},
+    access::{Identity, KeyId, Principal, Subject},
     tenant::Context,
 };
 
@@ -186,6 +186,9 @@ pub enum Owner {
     Tenant(TenantId),
     /// All that is done with a key.
     Key(KeyId),
+    /// All that somebody does at a tenant's door with tokens. Counted in memory alone: who there is, the issuer
+    /// knows.
+    Subject(TenantId, Subject),
 }
 
 impl Owner {
@@ -194,11 +197,12 @@ impl Owner {
         match self {
             Self::Tenant(_) => "tenant",
             Self::Key(_) => "key",
+            Self::Subject(..) => "subject",
         }
     }
 }
 
-/// Who is charged: the tenant that something is done for, and the key with which it is asked for.
+/// Who is charged: the tenant that something is done for, and the key or the subject that asks for it.
 #[derive(Debug, Clone)]
 pub struct Payer([Option<(Owner, Quotas)>; 2]);
 
@@ -206,8 +210,15 @@ impl Payer {
     /// Whoever asks, for a tenant or for none.
     pub fn new(principal: &Principal, context: Option<&Context>) -> Self {
         let tenant = context.map(|context| (Owner::Tenant(context.tenant.clone()), context.limits.quotas));
-        let key = principal.key().map(|key| (Owner::Key(key.clone()), *principal.quotas()));
-        Self([tenant, key])
+        let asks = match principal.identity() {
+            Identity::Key(key) => Some(Owner::Key(key.clone())),
+            // Whom nothing bounds is not counted: there may be any number of them.
+            Identity::Subject(subject) if *principal.quotas() != Quotas::NONE => {
+                principal.tenant().map(|tenant| Owner::Subject(tenant.clone(), subject.clone()))
+            }
+            Identity::Subject(_) | Identity::Anyone => None,
+        };
+        Self([tenant, asks.map(|asks| (asks, *principal.quotas()))])
     }
 
     fn accounts(&self) -> impl Iterator<Item = (&Owner, &Quotas)> {

@@ -8,6 +8,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::{
+    AgentName,
     access::{Key, Role, Token},
     clock::Clock,
 };
@@ -189,4 +190,52 @@ fn a_payer_is_a_tenant_a_key_or_nobody() {
     let payer = Payer::new(&Principal::of(key), None);
     assert_eq!(payer.accounts().collect::<Vec<_>>(), [(&owner, &quotas)]);
     assert_eq!(Payer::new(&Principal::anyone(), None).accounts().count(), 0);
+}
+
+fn vouched(name: &str, quotas: Quotas) -> Payer {
+    let subject = Subject::new("https://a.example", name).unwrap();
+    let (tenant, agent) = (TenantId::new("a").unwrap(), AgentName::new("sales").unwrap());
+    Payer::new(&Principal::vouched(subject, tenant, agent, Role::Agent, quotas), None)
+}
+
+#[tokio::test]
+async fn each_subject_has_what_its_issuer_says_and_is_counted_here_alone() {
+    let (hands, ledger) = at(NOON);
+    let two = Quotas::NONE.with(Meter::Calls, Window::Day, 2);
+    let (ada, bob) = (vouched("ada", two), vouched("bob", two));
+    for _ in 0..2 {
+        ledger.take(&ada, Meter::Calls, 1).unwrap();
+    }
+    let (said, _) = refusal(ledger.take(&ada, Meter::Calls, 1));
+    assert!(said.contains("subject"), "{said}");
+    ledger.take(&bob, Meter::Calls, 1).unwrap();
+    // Nothing is kept of them, and whom nothing bounds is not counted at all.
+    let kept = Kept::default();
+    ledger.flush(&kept).await.unwrap();
+    assert_eq!(kept.tallies.lock().unwrap().as_slice(), []);
+    assert_eq!(ledger.open(), 2);
+    ledger.note(&vouched("anybody", Quotas::NONE), Meter::Calls, 1);
+    assert_eq!(ledger.open(), 2);
+    hands.set(NOON + time::Duration::DAY);
+    ledger.take(&ada, Meter::Calls, 2).unwrap();
+    ledger.flush(&kept).await.unwrap();
+    assert_eq!((ledger.open(), kept.tallies.lock().unwrap().len()), (1, 0), "the other did not ask today");
+}
+
+#[test]
+fn an_issuer_with_many_subjects_takes_no_more_memory_than_it_may() {
+    let (hands, ledger) = at(NOON);
+    let one = Quotas::NONE.with(Meter::Calls, Window::Day, 1);
+    ledger.take(&vouched("first", one), Meter::Calls, 1).unwrap();
+    hands.set(NOON + time::Duration::MINUTE);
+    ledger.take(&vouched("second", one), Meter::Calls, 1).unwrap();
+    hands.set(NOON + time::Duration::MINUTE * 2);
+    for at in 0..ledger::MAX_SUBJECTS - 1 {
+        ledger.take(&vouched(&format!("more {at}"), one), Meter::Calls, 1).unwrap();
+    }
+    assert_eq!(ledger.open(), ledger::MAX_SUBJECTS);
+    // Who was idle for longest begins anew; the next did not have to.
+    refusal(ledger.take(&vouched("second", one), Meter::Calls, 1));
+    ledger.take(&vouched("first", one), Meter::Calls, 1).unwrap();
+    assert_eq!(ledger.open(), ledger::MAX_SUBJECTS);
 }

@@ -4,9 +4,9 @@ use futures::FutureExt;
 use remit_domain::{
     Error as Failure,
     grant::Grants,
-    limits::{Limit, Limits, Tier, Upload},
-    plugin::{Invocation, Outcome as Answer, ResourceContents, Workshop},
-    tenant::{Company, Context},
+    limits::{Limit, Limits, Upload},
+    plugin::{Computed, Invocation, Outcome as Answer, ResourceContents, Workshop},
+    tenant::Context,
 };
 
 use super::*;
@@ -55,20 +55,7 @@ fn registry(folder: &Path) -> Result<Registry, Error> {
 }
 
 fn context(limits: Limits) -> Result<Arc<Context>, remit_domain::InvalidName> {
-    let company = Company { name: "A".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() };
-    Ok(Arc::new(Context {
-        tenant: TenantId::new("a")?,
-        company,
-        agents: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        ceilings: BTreeMap::new(),
-        settings: BTreeMap::new(),
-        limits,
-        uploads: Tier::Small,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
-    }))
+    Ok(Arc::new(Context { limits, ..Context::of(TenantId::new("a")?, "A") }))
 }
 
 #[tokio::test]
@@ -136,14 +123,20 @@ async fn what_is_no_plugin_is_refused_with_the_reason() -> Outcome {
         (vec![0; (8 << 20) + 1], "componentBytes allows 8388608 bytes, and it has 8388609 or more"),
         (Vec::new(), "not a component"),
     ] {
-        let refused = registry.examine(&context, wasm).await.map(|plugin| plugin.description().clone());
+        let refused = registry
+            .examine(&context, Arc::new(wasm), &Computed::default())
+            .await
+            .map(|plugin| plugin.description().clone());
         let text = refused.as_ref().map_err(ToString::to_string);
         assert!(matches!(refused, Err(Failure::Unfit { .. })), "{said}: {text:?}");
         assert!(text.is_err_and(|text| text.contains(said)), "{said}");
     }
     // One that is sound so far goes to the compiler, which is not there: nothing of that is the uploader's.
     let unknown = [EMPTY, &[0, 1, 0]].concat();
-    let refused = registry.examine(&context, unknown).await.map(|plugin| plugin.description().clone());
+    let refused = registry
+        .examine(&context, Arc::new(unknown), &Computed::default())
+        .await
+        .map(|plugin| plugin.description().clone());
     assert!(matches!(&refused, Err(Failure::Internal(_))), "{refused:?}");
     Ok(())
 }
@@ -156,7 +149,7 @@ async fn a_known_component_is_still_held_to_the_tenants_own_tier() -> Outcome {
     sandbox.cache.adopt(&sandbox.engine, &digest(EMPTY), &compile(&sandbox.engine, EMPTY)?)?;
     let mut limits = Limits::default();
     limits.uploads.small = Upload { component_bytes: 7, ..Upload::SMALL };
-    let refused = registry.examine(&context(limits)?, EMPTY.to_vec()).await.map(|_| ());
+    let refused = registry.examine(&context(limits)?, Arc::new(EMPTY.to_vec()), &Computed::default()).await.map(|_| ());
     assert!(matches!(refused, Err(Failure::Unfit { limit: Some(("componentBytes", 7, "bytes")), .. })), "{refused:?}");
     Ok(())
 }

@@ -62,59 +62,74 @@ pub enum Verb {
 pub async fn run(at: Where, verb: Verb) -> anyhow::Result<bool> {
     let (host, _) = at.host()?;
     let _held = state::share(&host)?;
-    if let Verb::Key = verb {
-        say(&key::keep(&host.state_dir)?.public().to_string())?;
-        return Ok(true);
+    match verb {
+        Verb::Key => {
+            say(&key::keep(&host.state_dir)?.public().to_string())?;
+            Ok(true)
+        }
+        Verb::Verify { checkpoints, key, json } => {
+            with_journal(&host, async |journal| verify(journal, &host, checkpoints, key, json).await).await
+        }
+        Verb::Checkpoint => with_journal(&host, async |journal| checkpoint(journal, &host).await).await,
+        Verb::Prune { keep_days } => {
+            with_journal(&host, async |journal| prune_for(journal, &host, keep_days).await).await
+        }
     }
+}
+
+async fn with_journal(host: &Host, work: impl AsyncFnOnce(&Journal) -> anyhow::Result<bool>) -> anyhow::Result<bool> {
     ensure!(host.journal.exists(), "there is no journal {}", host.journal.display());
     let journal =
         Journal::open(&host.journal.display().to_string()).await.context("the journal could not be opened")?;
-    let done = carry_out(&journal, &host, verb).await;
+    let done = work(&journal).await;
     journal.close().await;
     done
 }
 
-async fn carry_out(journal: &Journal, host: &Host, verb: Verb) -> anyhow::Result<bool> {
-    let now = SystemClock.now();
-    match verb {
-        Verb::Verify { checkpoints, key, json } => {
-            let given = checkpoints.is_some();
-            let file = checkpoints.or_else(|| host.audit.checkpoint_file.clone());
-            let (checkpoints, unreadable) = match file {
-                Some(file) if given || file.exists() => read_checkpoints(&file)?,
-                _ => (Vec::new(), 0),
-            };
-            let key: Option<PublicKey> = match key {
-                Some(text) => Some(text.parse().context("--key")?),
-                None => key::find(&host.state_dir)?.map(|key| key.public()),
-            };
-            ensure!(key.is_some() || checkpoints.is_empty(), "there is no key to verify checkpoints with: give --key");
-            let found = journal.verify(&Expected { key, checkpoints }).await?;
-            if json {
-                say_json(&found, unreadable)?
-            } else {
-                tell(&found, unreadable)?
-            }
-            Ok(found.is_ok())
-        }
-        Verb::Checkpoint => {
-            let key = key::keep(&host.state_dir)?;
-            let checkpoint = journal.checkpoint(&key, now).await?.context("there is nothing in the log yet")?;
-            say(&checkpoint.to_line())?;
-            Ok(true)
-        }
-        Verb::Prune { keep_days } => {
-            let days = keep_days.map(|days| Duration::days(days.into()));
-            let settings = || host.audit.keep.and_then(|keep| Duration::try_from(keep).ok());
-            let Some(keep) = days.or_else(settings) else {
-                bail!("nothing says for how long rows are kept: give --keep-days, or set `audit.keepDays` in host.yaml")
-            };
-            let pruned = prune(journal, journal, keep, &key::keep(&host.state_dir)?, Actor::Console, now).await?;
-            say(&format!("{} segments with {} rows were removed", pruned.segments, pruned.events))?;
-            Ok(true)
-        }
-        Verb::Key => Ok(true),
+async fn verify(
+    journal: &Journal,
+    host: &Host,
+    checkpoints: Option<PathBuf>,
+    key: Option<String>,
+    json: bool,
+) -> anyhow::Result<bool> {
+    let given = checkpoints.is_some();
+    let file = checkpoints.or_else(|| host.audit.checkpoint_file.clone());
+    let (checkpoints, unreadable) = match file {
+        Some(file) if given || file.exists() => read_checkpoints(&file)?,
+        _ => (Vec::new(), 0),
+    };
+    let key: Option<PublicKey> = match key {
+        Some(text) => Some(text.parse().context("--key")?),
+        None => key::find(&host.state_dir)?.map(|key| key.public()),
+    };
+    ensure!(key.is_some() || checkpoints.is_empty(), "there is no key to verify checkpoints with: give --key");
+    let found = journal.verify(&Expected { key, checkpoints }).await?;
+    if json {
+        say_json(&found, unreadable)?
+    } else {
+        tell(&found, unreadable)?
     }
+    Ok(found.is_ok())
+}
+
+async fn checkpoint(journal: &Journal, host: &Host) -> anyhow::Result<bool> {
+    let key = key::keep(&host.state_dir)?;
+    let checkpoint = journal.checkpoint(&key, SystemClock.now()).await?.context("there is nothing in the log yet")?;
+    say(&checkpoint.to_line())?;
+    Ok(true)
+}
+
+async fn prune_for(journal: &Journal, host: &Host, keep_days: Option<u32>) -> anyhow::Result<bool> {
+    let days = keep_days.map(|days| Duration::days(days.into()));
+    let settings = || host.audit.keep.and_then(|keep| Duration::try_from(keep).ok());
+    let Some(keep) = days.or_else(settings) else {
+        bail!("nothing says for how long rows are kept: give --keep-days, or set `audit.keepDays` in host.yaml")
+    };
+    let key = key::keep(&host.state_dir)?;
+    let pruned = prune(journal, journal, keep, &key, Actor::Console, SystemClock.now()).await?;
+    say(&format!("{} segments with {} rows were removed", pruned.segments, pruned.events))?;
+    Ok(true)
 }
 
 /// Removes what is old, and puts that on record.
@@ -168,7 +183,10 @@ fn tell(found: &Result<Verified, Fault>, unreadable: usize) -> std::io::Result<(
         Ok(log) => {
             say("the audit log is as it was written")?;
             say(&format!("rows: {} to {}, {} in all; {}", log.first, log.last, log.events, log.head))?;
-            say(&format!("segments: {}, of which {} were removed", log.segments, log.removed_segments))?;
+            say(&format!(
+                "segments: {}, of which {} were removed; signed seals speak for all rows up to {}",
+                log.segments, log.removed_segments, log.sealed
+            ))?;
             say(&format!(
                 "checkpoints: {}, and {} of removed rows; they speak for all rows up to {}",
                 log.checkpoints, log.checkpoints_of_removed, log.attested

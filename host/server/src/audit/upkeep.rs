@@ -80,7 +80,7 @@ impl Upkeep {
         let age = time::Duration::try_from(self.settings.segment_age).unwrap_or(time::Duration::DAY);
         let full = Fullness { rows: self.settings.segment_rows, age };
         let now = SystemClock.now();
-        let segments = match self.journal.seal(full, now).await {
+        let segments = match self.journal.seal(full, &self.key, now).await {
             Ok(segments) => segments,
             Err(error) => return complain(error.into(), "a segment of the audit log could not be closed"),
         };

@@ -31,7 +31,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-pub(crate) use self::body::Slow;
+pub(crate) use self::{body::Slow, seats::network};
 use self::{
     body::{Held, Paced},
     pulse::{Limits, Pulse, Verdict},

@@ -37,7 +37,7 @@ impl Seats {
     /// Errors: which of the two numbers was reached.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Seat, &'static str> {
         let address = address.to_canonical();
-        let by = (!self.proxies.iter().any(|net| net.contains(&address))).then(|| counted(address));
+        let by = (!self.proxies.iter().any(|net| net.contains(&address))).then(|| network(address));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.total {
             return Err("total");
@@ -71,11 +71,11 @@ impl Drop for Seat {
     }
 }
 
-/// Whoever has one address of IPv6 has a network of 64 bits of them.
-fn counted(address: IpAddr) -> IpAddr {
+/// An address as it is counted: whoever has one of IPv6 has a network of 64 bits of them.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

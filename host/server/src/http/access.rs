@@ -197,6 +197,36 @@ impl Doorkeeper {
     }
 }
 
+/// What a request was let in with, to be looked at again while its answer goes on.
+#[derive(Clone)]
+pub(crate) struct Standing {
+    doorkeeper: Arc<Doorkeeper>,
+    method: Method,
+    route: &'static str,
+    path: String,
+    shown: HeaderMap,
+}
+
+impl Standing {
+    /// Of a request that was let in.
+    pub(super) fn of(
+        doorkeeper: Arc<Doorkeeper>,
+        method: Method,
+        route: &'static str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Self {
+        let shown = headers.get_all(header::AUTHORIZATION).iter();
+        let shown = shown.map(|value| (header::AUTHORIZATION, value.clone())).collect();
+        Self { doorkeeper, method, route, path: path.to_owned(), shown }
+    }
+
+    /// Who asks, if they would still be let in. Errors: as [`Doorkeeper::admit`].
+    pub(crate) async fn again(&self) -> Result<Principal, Failure> {
+        self.doorkeeper.admit(&self.method, self.route, &self.path, &self.shown).await
+    }
+}
+
 /// The token of `Authorization: Bearer <token>`, if the header is there once; the scheme's name is of any case.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    access::Doorkeeper,
+    access::{Doorkeeper, Standing},
     error::Failure,
     strangers::{self, Strangers},
     usage,
@@ -125,9 +125,12 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let known_route = matched.as_ref().map(MatchedPath::as_str);
     let from = strangers::address(request.extensions(), request.headers(), &gate.proxies);
     let asked = Asked { headers: request.headers(), uri: request.uri(), method: &method, route: known_route, from };
+    let standing = gate.doorkeeper.clone().filter(|_| route == mcp::ROUTE).map(|doorkeeper| {
+        Standing::of(doorkeeper, method.clone(), mcp::ROUTE, request.uri().path(), request.headers())
+    });
     let mut response = match gate.let_in(asked).instrument(span.clone()).await {
         Ok(principal) => tokio::select! {
-            response = next.run(known_as(request, principal)).instrument(span.clone()) => response,
+            response = next.run(known_as(request, principal, standing)).instrument(span.clone()) => response,
             // Dropped where it is: its guest stops, and its call is recorded as cancelled.
             () = gate.ends.cancelled() => ending().into_response(),
         },
@@ -148,9 +151,12 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     response
 }
 
-fn known_as(mut request: Request, principal: Option<Principal>) -> Request {
+fn known_as(mut request: Request, principal: Option<Principal>, standing: Option<Standing>) -> Request {
     if let Some(principal) = principal {
         request.extensions_mut().insert(principal);
+    }
+    if let Some(standing) = standing {
+        request.extensions_mut().insert(standing);
     }
     request
 }

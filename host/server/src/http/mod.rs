@@ -34,7 +34,7 @@ use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use access::Doorkeeper;
+pub(crate) use access::{Doorkeeper, Standing};
 pub(crate) use gate::Gate;
 pub(crate) use operations::Operations;
 

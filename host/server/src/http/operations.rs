@@ -61,12 +61,9 @@ impl Operations {
 
     async fn check(&self) -> Readiness {
         let journal = self.journal.ready().await.is_ok();
-        let plugins = self.registry.all().len();
-        let tenants = self.catalogue.tenants().all();
-        let quarantined = tenants.iter().filter(|(_, state)| matches!(state, tenant::State::Quarantined(_))).count();
         let mut asked = Vec::new();
-        for (id, _) in &tenants {
-            if let Ok(context) = self.catalogue.context(id) {
+        for (id, _) in self.catalogue.tenants().all() {
+            if let Ok(context) = self.catalogue.context(&id) {
                 let mapped = |source: &remit_domain::SourceName| {
                     let mappings = context.agents.values().filter_map(|agent| agent.mapping.as_ref());
                     mappings.into_iter().any(|mapping| mapping.permissions.contains_key(source))
@@ -85,40 +82,68 @@ impl Operations {
             .filter(|well| std::future::ready(*well))
             .count()
             .await;
+        gauge("remit_sources", "healthy", healthy);
+        gauge("remit_sources", "failing", total - healthy);
+        let TenantCounts { stale, quarantined, .. } = self.tenants();
+        let plugins = self.registry.loaded();
         Readiness {
-            ready: journal && self.registry.loaded(),
-            journal: if journal { "ok" } else { "error" },
-            plugins,
-            sources: Counted { healthy, total },
-            tenants: Counted { healthy: tenants.len() - quarantined, total: tenants.len() },
-            stale_tenants: tenants.iter().filter(|(_, state)| matches!(state, tenant::State::Stale(_))).count(),
+            ready: journal && plugins,
+            journal: Part::of(journal),
+            plugins: Part::of(plugins),
+            sources: Part::of(healthy == total),
+            tenants: Part::of(stale + quarantined == 0),
         }
+    }
+
+    fn tenants(&self) -> TenantCounts {
+        let mut counts = TenantCounts::default();
+        for (_, state) in self.catalogue.tenants().all() {
+            match state {
+                tenant::State::Current => counts.current += 1,
+                tenant::State::Stale(_) => counts.stale += 1,
+                tenant::State::Quarantined(_) => counts.quarantined += 1,
+            }
+        }
+        counts
     }
 }
 
-/// Whether the host can serve.
+/// How many tenants stand how.
+#[derive(Default)]
+struct TenantCounts {
+    current: usize,
+    stale: usize,
+    quarantined: usize,
+}
+
+/// Whether the host can serve. How many of what are well is in `/metrics`, which not everybody may ask.
 #[derive(Clone, Serialize, utoipa::ToSchema)]
 pub(crate) struct Readiness {
     /// Whether it can: the journal takes records, and the folder of plugins was read. A tenant's dead
     /// source or faulty file does not stop the others.
     ready: bool,
-    /// `ok` or `error`: without the journal nothing is answered.
-    journal: &'static str,
-    /// Plugins loaded.
-    plugins: usize,
-    /// Sources that answer, of all that agents are mapped to.
-    sources: Counted,
-    /// Tenants that are served, of all.
-    tenants: Counted,
-    /// Tenants whose changed files are faulty, so that an earlier version serves.
-    stale_tenants: usize,
+    /// Whether records can be written: without the journal nothing is answered.
+    journal: Part,
+    /// Whether the folder of plugins was read.
+    plugins: Part,
+    /// Whether every source answers that an agent is mapped to.
+    sources: Part,
+    /// Whether every tenant is served, with its files as they are now.
+    tenants: Part,
 }
 
-/// So many of so many.
-#[derive(Clone, Serialize, utoipa::ToSchema)]
-struct Counted {
-    healthy: usize,
-    total: usize,
+/// How a part of the host stands.
+#[derive(Clone, Copy, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Part {
+    Ok,
+    Failing,
+}
+
+impl Part {
+    fn of(well: bool) -> Self {
+        if well { Self::Ok } else { Self::Failing }
+    }
 }
 
 /// Whether the process is alive.
@@ -152,6 +177,10 @@ pub(crate) async fn readyz(State(operations): State<Operations>) -> Response {
 )]
 pub(crate) async fn metrics(State(operations): State<Operations>) -> Response {
     let (taken, places) = operations.registry.sandbox().occupancy();
+    let TenantCounts { current, stale, quarantined } = operations.tenants();
+    gauge("remit_tenants", "current", current);
+    gauge("remit_tenants", "stale", stale);
+    gauge("remit_tenants", "quarantined", quarantined);
     #[expect(clippy::cast_precision_loss, reason = "counts of at most thousands")]
     {
         metrics::gauge!("remit_sandbox_places_taken").set(taken as f64);
@@ -160,6 +189,11 @@ pub(crate) async fn metrics(State(operations): State<Operations>) -> Response {
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, operations.figures.render()).into_response()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of at most thousands")]
+fn gauge(name: &'static str, state: &'static str, count: usize) {
+    metrics::gauge!(name, "state" => state).set(count as f64);
 }
 
 /// The description of all routes, made when they were.

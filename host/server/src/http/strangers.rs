@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -21,6 +21,7 @@ use ipnet::IpNet;
 use remit_domain::clock::{Clock, SystemClock};
 
 use super::error::Failure;
+use crate::connections::network;
 
 /// How many wrong keys an address may present in a minute.
 const ALLOWED: u32 = 30;
@@ -89,16 +90,10 @@ pub(super) fn address(extensions: &Extensions, headers: &HeaderMap, proxies: &[I
     named.rsplit(',').next()?.trim().parse().ok().map(|ip: IpAddr| network(ip.to_canonical()))
 }
 
-/// A person with IPv6 has a whole network of addresses: it counts as one.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use axum::http::HeaderValue;
 
     use super::*;

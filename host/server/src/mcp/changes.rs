@@ -20,21 +20,27 @@ use axum::{
 };
 use futures::stream;
 use remit_domain::{Catalogue, RequestId, catalogue::Caller, plugin::Shelf};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Door, INVALID_REQUEST, failed, rpc_error};
 use crate::{
-    http::extract::{self, Path},
+    http::{
+        Standing,
+        error::Failure,
+        extract::{self, Path},
+    },
     mcp::convert,
     shares::{Bounds, Shares, Turn},
 };
 
 /// Who listens holds a connection and little more.
 const LISTENERS: Bounds = Bounds { what: "listeners", of_one: 64, of_all: 512 };
-/// Who still listens after this begins again, and shows its key again.
+/// Who still listens after this begins again.
 const LISTENING: Duration = Duration::from_secs(900);
+/// How often it is asked whether who listens would still be let in; before each notice it is asked too.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often a proxy between is shown that the connection lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -52,9 +58,11 @@ pub(super) struct Changes {
 pub(super) struct Listener {
     changes: Changes,
     caller: Caller,
+    standing: Standing,
     generation: u64,
     seen: Seen,
     until: Instant,
+    ended: bool,
     _turn: Turn,
 }
 
@@ -78,12 +86,13 @@ impl Changes {
     }
 
     /// Begins to listen. Errors: `Busy`.
-    pub(super) fn listen(&self, caller: Caller) -> Result<Listener, remit_domain::Error> {
+    pub(super) fn listen(&self, caller: Caller, standing: Standing) -> Result<Listener, remit_domain::Error> {
         let turn = self.listeners.take(&caller.context.tenant)?;
         // Looked at first, so that a change right after it is noticed.
         let generation = self.shelf.generation(&caller.context.tenant);
         let seen = self.see(&caller);
-        Ok(Listener { changes: self.clone(), generation, seen, caller, until: Instant::now() + LISTENING, _turn: turn })
+        let (changes, until) = (self.clone(), Instant::now() + LISTENING);
+        Ok(Listener { changes, caller, standing, generation, seen, until, ended: false, _turn: turn })
     }
 
     fn see(&self, caller: &Caller) -> Seen {
@@ -95,35 +104,46 @@ impl Changes {
     }
 }
 
-fn hash(listed: impl Iterator<Item = serde_json::Value>) -> u64 {
+fn hash(listed: impl Iterator<Item = Value>) -> u64 {
     let mut hasher = DefaultHasher::new();
     listed.for_each(|item| item.to_string().hash(&mut hasher));
     hasher.finish()
 }
 
 impl Listener {
-    /// Waits for the next change. `None` once there is nothing more to hear: the tenant or the agent is
-    /// gone, the host is ending, or it is time to begin again.
-    pub(super) async fn next(&mut self) -> Option<Changed> {
+    /// Waits for the next change. `None` once there is nothing more to hear: the host is ending, or it is time
+    /// to begin again.
+    ///
+    /// Errors: why who listens would not be let in any more; it is the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Changed>, Failure> {
         loop {
             let tenant = self.caller.context.tenant.clone();
             self.generation = tokio::select! {
                 generation = self.changes.shelf.changed(&tenant, self.generation) => generation,
-                () = self.changes.stopping.cancelled() => return None,
-                () = tokio::time::sleep_until(self.until) => return None,
+                () = tokio::time::sleep(LOOK_AGAIN) => self.generation,
+                () = self.changes.stopping.cancelled() => return Ok(None),
+                () = tokio::time::sleep_until(self.until) => return Ok(None),
             };
-            let Caller { principal, agent, door, request, .. } = self.caller.clone();
-            let context = self.changes.catalogue.context(&tenant).ok()?;
-            self.caller = Caller::new(principal, context, agent.as_str(), door, request).ok()?;
+            let principal = self.standing.again().await?;
+            let Caller { agent, door, request, .. } = self.caller.clone();
+            let context = self.changes.catalogue.context(&tenant)?;
+            self.caller = Caller::new(principal, context, agent.as_str(), door, request)?;
             let now = self.changes.see(&self.caller);
             let changed =
                 Changed { tools: now.tools != self.seen.tools, resources: now.resources != self.seen.resources };
             self.seen = now;
             if changed.tools || changed.resources {
-                return Some(changed);
+                return Ok(Some(changed));
             }
         }
     }
+}
+
+/// One for each list that has changed.
+fn notices(changed: Changed) -> Vec<Value> {
+    let notices = [(changed.tools, "tools"), (changed.resources, "resources")].into_iter();
+    let notice = |list| json!({ "jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed") });
+    notices.filter(|(changed, _)| *changed).map(|(_, list)| notice(list)).collect()
 }
 
 /// Streams notices to clients of the older protocol era, who ask for them so.
@@ -148,21 +168,33 @@ pub(crate) async fn stream(
         return rpc_error(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, said, data);
     }
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::random);
+    let Some(standing) = request.extensions().get::<Standing>().cloned() else {
+        return failed(&remit_domain::Error::Internal("a request that no gate has let in".into()));
+    };
     let caller = extract::principal(request.extensions());
     let caller = caller.and_then(|principal| door.caller(principal, &tenant, &agent, id));
-    let listener = match caller.and_then(|caller| door.changes.listen(caller)) {
+    let listener = match caller.and_then(|caller| door.changes.listen(caller, standing)) {
         Ok(listener) => listener,
         Err(error) => return failed(&error),
     };
-    let notices = stream::unfold(listener, async |mut listener| {
-        let changed = listener.next().await?;
-        let notices = [(changed.tools, "tools"), (changed.resources, "resources")].into_iter();
-        let notices = notices.filter(|(changed, _)| *changed).map(|(_, list)| {
-            let notice = json!({ "jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed") });
-            Ok::<_, Infallible>(Event::default().event("message").data(notice.to_string()))
-        });
-        Some((stream::iter(notices.collect::<Vec<_>>()), listener))
+    let told = stream::unfold(listener, async |mut listener| {
+        if listener.ended {
+            return None;
+        }
+        let told = match listener.next().await {
+            Ok(None) => return None,
+            Ok(Some(changed)) => notices(changed),
+            // Of all that may be said in such a stream, an error is what a client hands on.
+            Err(refused) => {
+                listener.ended = true;
+                let error =
+                    json!({ "code": INVALID_REQUEST, "message": refused.error(), "data": { "code": refused.code() } });
+                vec![json!({ "jsonrpc": "2.0", "id": null, "error": error })]
+            }
+        };
+        let told = told.into_iter().map(|said| Event::default().event("message").data(said.to_string()));
+        Some((stream::iter(told.map(Ok::<_, Infallible>).collect::<Vec<_>>()), listener))
     });
-    let notices = futures::StreamExt::flatten(notices);
-    Sse::new(notices).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    let told = futures::StreamExt::flatten(told);
+    Sse::new(told).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }

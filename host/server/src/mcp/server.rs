@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{changes::Changes, convert};
-use crate::http::error;
+use crate::http::{Standing, error};
 
 /// How long a client may take a list to be fresh. A grant that is revoked meanwhile is refused when
 /// it is used.
@@ -59,9 +59,14 @@ impl Server {
 
 /// Who asks: put into the request by the route, before this server sees it.
 fn caller(context: &Context) -> Result<Caller, ErrorData> {
+    put(context)
+}
+
+/// What was put into the request on its way here.
+fn put<T: Clone + Send + Sync + 'static>(context: &Context) -> Result<T, ErrorData> {
     let parts = context.extensions.get::<http::request::Parts>();
-    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).cloned();
-    caller.ok_or_else(|| ErrorData::internal_error("internal error", None))
+    let put = parts.and_then(|parts| parts.extensions.get::<T>()).cloned();
+    put.ok_or_else(|| ErrorData::internal_error("internal error", None))
 }
 
 impl ServerHandler for Server {
@@ -183,14 +188,18 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let caller = caller(context.request_context())?;
-        let mut listener = self.changes.listen(caller).map_err(|error| protocol_error(&error))?;
+        let (caller, standing) = (caller(context.request_context())?, put::<Standing>(context.request_context())?);
+        let mut listener = self.changes.listen(caller, standing).map_err(|error| protocol_error(&error))?;
         let accepted = context.accepted().clone();
         loop {
             let changed = tokio::select! {
                 () = context.cancelled() => return Ok(()),
                 changed = listener.next() => changed,
             };
+            let changed = changed.map_err(|refused| {
+                let data = Some(json!({ "code": refused.code() }));
+                ErrorData::new(ErrorCode::INVALID_REQUEST, refused.error().to_owned(), data)
+            })?;
             let Some(changed) = changed else { return Ok(()) };
             let sink = context.sink();
             let told = async {

@@ -12,15 +12,15 @@ mod sources;
 mod trial;
 mod watched;
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use remit_author::{Arguments, Described, Home, Test};
 use remit_domain::{
     Error, TenantId, grant,
     limits::{Limit, Limits, Tier},
-    plugin::{Description, Plugin, Workshop as _},
-    tenant::{Company, Context},
+    plugin::{Computed, Description, Plugin, Workshop as _},
+    tenant::Context,
 };
 use remit_sandbox::{Compiler, Registry, Sandbox};
 use tempfile::TempDir;
@@ -84,10 +84,11 @@ impl Bench {
 
     /// Examines a component as an upload: of the smaller tier, or else of the larger.
     async fn examine(&self, wasm: Vec<u8>) -> anyhow::Result<(Tier, Arc<dyn Plugin>)> {
-        let examined = self.registry.examine(&Arc::new(blank(Tier::Small)?), wasm.clone()).await;
+        let (wasm, uncounted) = (Arc::new(wasm), Computed::default());
+        let examined = self.registry.examine(&Arc::new(blank(Tier::Small)?), wasm.clone(), &uncounted).await;
         let examined = match examined {
             Err(Error::Unfit { limit: Some(_), .. }) => {
-                let large = self.registry.examine(&Arc::new(blank(Tier::Large)?), wasm).await;
+                let large = self.registry.examine(&Arc::new(blank(Tier::Large)?), wasm, &uncounted).await;
                 large.map(|plugin| (Tier::Large, plugin))
             }
             examined => examined.map(|plugin| (Tier::Small, plugin)),
@@ -106,17 +107,9 @@ impl Bench {
 /// The context of a tenant that has nothing.
 fn blank(uploads: Tier) -> anyhow::Result<Context> {
     Ok(Context {
-        tenant: TenantId::new("test")?,
-        company: Company { name: "Test Inc".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() },
-        agents: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        ceilings: BTreeMap::new(),
-        settings: BTreeMap::new(),
         limits: Limits::default().of_one_tenant(),
         uploads,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
+        ..Context::of(TenantId::new("test")?, "Test Inc")
     })
 }
 

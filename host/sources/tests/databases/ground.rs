@@ -15,7 +15,7 @@ use remit_domain::{
     grant::{Grant, Grants, Permission, Permit},
     scope::Scope,
     source::{Credentials, DatabaseServer, Definition, Kind},
-    tenant::{Agent, Company, Context, Mapping, State, Tenants},
+    tenant::{Agent, Context, Mapping, State, Tenants},
 };
 use remit_sources::{
     Pools, Settings,
@@ -228,16 +228,8 @@ fn context(tenant: &TenantId, agent: &AgentName, definition: &Arc<Definition>, s
         workflows: Vec::new(),
     };
     Arc::new(Context {
-        tenant: tenant.clone(),
-        company: Company { name: "Test".to_owned(), industry: None, website: None, timezone: "UTC".to_owned() },
         agents: BTreeMap::from([(agent.clone(), agent_of)]),
         sources: BTreeMap::from([(name, definition.clone())]),
-        ceilings: BTreeMap::new(),
-        settings: BTreeMap::new(),
-        limits: remit_domain::limits::Limits::default(),
-        uploads: remit_domain::limits::Tier::Small,
-        trusted_keys: Vec::new(),
-        model: None,
-        authored: serde_json::Value::Null,
+        ..Context::of(tenant.clone(), "Test")
     })
 }

@@ -54,6 +54,10 @@ pub fn description(lie: &str) -> Description {
             told.tools =
                 (0..64).map(|at| Tool { input_schema: schemas::patterns(64), ..tool(&format!("tool_{at}")) }).collect();
         }
+        "patterns-that-add-up" => {
+            let schema = || schemas::large_patterns(12);
+            told.tools = (0..10).map(|at| Tool { input_schema: schema(), ..tool(&format!("tool_{at}")) }).collect();
+        }
         "a-megabyte-of-text" => first(&mut told).description = "x".repeat(MIB),
         "a-megabyte-of-name" => first(&mut told).name = "x".repeat(MIB),
         "a-megabyte-of-title" => told.title = Some("x".repeat(MIB)),

@@ -21,6 +21,7 @@ pub(crate) fn of(lie: &str) -> Option<String> {
         }
         "schema-of-a-megabyte" => format!(r#"{{"type":"object","title":"{}"}}"#, "x".repeat(1 << 20)),
         "schema-of-patterns" => patterns(200),
+        "schema-of-large-patterns" => large_patterns(60),
         "schema-of-a-huge-pattern" => {
             r#"{"type":"object","properties":{"a":{"pattern":"((a{1,1000}){1,1000}){1,1000}"}}}"#.to_owned()
         }
@@ -37,6 +38,13 @@ pub(crate) fn of(lie: &str) -> Option<String> {
 /// So many patterns, each of which takes memory when it is compiled.
 pub(crate) fn patterns(count: usize) -> String {
     let patterns: Vec<String> = (0..count).map(|at| format!(r#""^a{{100}}{at}$":{{}}"#)).collect();
+    format!(r#"{{"type":"object","patternProperties":{{{}}}}}"#, patterns.join(","))
+}
+
+/// Each is one that may be by itself.
+pub(crate) fn large_patterns(count: usize) -> String {
+    let patterns: Vec<String> =
+        (0..count).map(|at| format!(r#""^(x{at}[a-z]{{1,99}}|y[0-9]{{1,99}}z)*$":{{}}"#)).collect();
     format!(r#"{{"type":"object","patternProperties":{{{}}}}}"#, patterns.join(","))
 }
 

@@ -6,6 +6,8 @@
 pub(super) mod arrival;
 mod shown;
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{FromRef, Request, State as FromState},
@@ -14,7 +16,8 @@ use axum::{
 use remit_domain::{
     Catalogue,
     library::Switch,
-    usage::{Meter, Payer},
+    plugin::Computed,
+    usage::{Ledger, Meter, Payer},
 };
 use remit_library::{Arrival, By, Library};
 use serde::Deserialize;
@@ -80,16 +83,12 @@ pub(crate) async fn upload(
     Query(wanted): Query<Wanted>,
     request: Request,
 ) -> Result<(StatusCode, Json<Taken>), Failure> {
-    let by = in_turn(&state, &tenant)?;
-    let payer = Payer::new(&tenant.principal, Some(&tenant.context));
+    let (by, charge) = in_turn(&state, &tenant)?;
     let context = tenant.context;
     let tier = context.limits.uploads.of(context.uploads);
     let (wasm, signature) = arrival::receive(request, tier.component_bytes).await?;
-    let usage = state.catalogue.usage();
-    // It computes while it describes itself.
-    usage.check(&payer, Meter::CpuMs)?;
-    usage.take(&payer, Meter::UploadBytes, u64::try_from(wasm.len()).unwrap_or(u64::MAX))?;
-    let arrival = Arrival { wasm, signature, by, activate: wanted.activate };
+    charge.usage.take(&charge.payer, Meter::UploadBytes, u64::try_from(wasm.len()).unwrap_or(u64::MAX))?;
+    let arrival = Arrival { wasm: Arc::new(wasm), signature, by, activate: wanted.activate };
     let stored = state.library.upload(&context, arrival).await?;
     let (plugin, number) = (&stored.version.upload.plugin, stored.version.number);
     let digest = stored.version.upload.digest.as_str();
@@ -139,7 +138,8 @@ pub(crate) async fn activate(
     Path(name): Path<String>,
     OptionalJson(which): OptionalJson<Which>,
 ) -> Result<Json<Changed>, Failure> {
-    let activated = state.library.activate(&tenant.context, &name, which.version, in_turn(&state, &tenant)?).await?;
+    let (by, _charge) = in_turn(&state, &tenant)?;
+    let activated = state.library.activate(&tenant.context, &name, which.version, by).await?;
     Ok(changed(&tenant, name, activated.switch, activated.changes))
 }
 
@@ -157,7 +157,8 @@ pub(crate) async fn roll_back(
     tenant: Tenant,
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, Failure> {
-    let activated = state.library.roll_back(&tenant.context, &name, in_turn(&state, &tenant)?).await?;
+    let (by, _charge) = in_turn(&state, &tenant)?;
+    let activated = state.library.roll_back(&tenant.context, &name, by).await?;
     Ok(changed(&tenant, name, activated.switch, activated.changes))
 }
 
@@ -201,14 +202,33 @@ pub(crate) async fn remove(
     Ok(Json(Removed { success: true, plugin: name, removed }))
 }
 
-/// Who asks, with a turn: what comes in, or is read to be activated, is held in memory. Errors: `Busy`.
-fn in_turn(state: &State, tenant: &Tenant) -> Result<By, Failure> {
-    Ok(by(tenant, Some(state.receiving.take(&tenant.context.tenant)?)))
+/// Who asks, with a turn: what comes in, or is read to be activated, is held in memory. What it computes, while
+/// it is compiled and describes itself, is charged. Errors: `Busy`, `Quota`.
+fn in_turn(state: &State, tenant: &Tenant) -> Result<(By, Charge), Failure> {
+    let payer = Payer::new(&tenant.principal, Some(&tenant.context));
+    let usage = state.catalogue.usage().clone();
+    usage.check(&payer, Meter::CpuMs)?;
+    let by = by(tenant, Some(state.receiving.take(&tenant.context.tenant)?));
+    let computed = by.computed.clone();
+    Ok((by, Charge { usage, payer, computed }))
+}
+
+/// Charges what examining a component computed when it is dropped: its client may go away in the middle.
+struct Charge {
+    usage: Arc<Ledger>,
+    payer: Payer,
+    computed: Computed,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.usage.note_computing(&self.payer, &self.computed);
+    }
 }
 
 fn by(tenant: &Tenant, turn: Option<Turn>) -> By {
     let turn = turn.map(|turn| Box::new(turn) as Box<dyn Send + Sync>);
-    By { actor: (&tenant.principal).into(), request: tenant.request.clone(), turn }
+    By { actor: (&tenant.principal).into(), request: tenant.request.clone(), turn, computed: Computed::default() }
 }
 
 fn changed(tenant: &Tenant, plugin: String, switch: Switch, changes: Vec<remit_library::Change>) -> Json<Changed> {

@@ -39,4 +39,4 @@ CREATE TABLE entries (
 
 CREATE INDEX entries_of ON entries (run, place);
 
-PRAGMA user_version = 6;
+PRAGMA user_version = 8;

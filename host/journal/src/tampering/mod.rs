@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod seals;
+
 use std::collections::BTreeMap;
 
 use remit_domain::{
@@ -72,7 +74,7 @@ impl Log {
 
     async fn seal(&self, rows: u32) -> usize {
         let full = Fullness { rows, age: Duration::days(10_000) };
-        self.journal.seal(full, NOW).await.unwrap().len()
+        self.journal.seal(full, &key(), NOW).await.unwrap().len()
     }
 
     async fn checkpoint(&mut self) {
@@ -95,7 +97,15 @@ impl Log {
     async fn rechain(&self) {
         let mut outside = self.outside().await;
         let id = audit::identity(&mut outside).await.unwrap();
-        let mut end = Head { seq: 0, hash: genesis(&id) };
+        let removed =
+            sqlx::query("SELECT last, head FROM segments WHERE removed IS NOT NULL ORDER BY last DESC LIMIT 1")
+                .fetch_optional(&mut outside)
+                .await
+                .unwrap();
+        let mut end = match removed {
+            Some(row) => Head { seq: row.get("last"), hash: audit::hash(&row, "head").unwrap() },
+            None => Head { seq: 0, hash: genesis(&id) },
+        };
         for row in sqlx::query("SELECT * FROM audit ORDER BY seq").fetch_all(&mut outside).await.unwrap() {
             let (seq, entry): (i64, _) = (row.get("seq"), Entry::read(&row).unwrap());
             end = Head { seq, hash: entry.hash(&end.hash, seq) };
@@ -130,7 +140,7 @@ async fn what_nobody_touched_is_without_fault() {
     log.journal.administer(deed).await.unwrap();
     let found = log.verify().await.unwrap();
     assert_eq!((found.events, found.first, found.last), (11, 1, 11));
-    assert_eq!((found.segments, found.checkpoints, found.attested), (2, 1, 10));
+    assert_eq!((found.segments, found.sealed, found.checkpoints, found.attested), (2, 8, 1, 10));
     assert_eq!(found.head, log.journal.head().await.unwrap().hash);
 }
 
@@ -144,6 +154,8 @@ async fn the_file_itself_refuses_changes() {
         "DELETE FROM audit WHERE seq = 5",
         "UPDATE segments SET until = '1970'",
         "UPDATE segments SET head = zeroblob(32)",
+        "UPDATE segments SET seal = 'x'",
+        "UPDATE segments SET seal = NULL",
         "DELETE FROM segments",
     ] {
         let refused = sqlx::query(statement).execute(&mut log.outside().await).await;
@@ -281,87 +293,6 @@ async fn a_log_made_anew_shows_by_a_checkpoint_alone() {
 }
 
 #[tokio::test]
-async fn retention_removes_whole_old_segments_and_the_rest_still_verifies() {
-    let mut log = Log::of(10).await;
-    for segment in log.journal.seal(Fullness { rows: 3, age: Duration::days(1_000) }, NOW).await.unwrap() {
-        let checkpoint = log.journal.checkpoint_of(&segment, &key(), NOW).await.unwrap();
-        log.checkpoints.push((log.checkpoints.len() + 1, checkpoint));
-    }
-    log.checkpoint().await;
-    // The newest row of the second segment is row 6, of five hours after the beginning.
-    let old = |hours| NOW + Duration::hours(hours) + Duration::seconds(1);
-    let pruned = log.journal.prune(old(4), &key(), NOW).await.unwrap();
-    assert_eq!((pruned.segments, pruned.events, pruned.through), (1, 3, 3));
-    let pruned = log.journal.prune(old(5), &key(), NOW).await.unwrap();
-    assert_eq!((pruned.segments, pruned.through), (1, 6));
-    assert_eq!(log.journal.events(&crate::Filter::default(), 100).await.unwrap().len(), 4);
-    let found = log.verify().await.unwrap();
-    assert_eq!((found.first, found.last, found.events, found.removed_segments), (7, 10, 4, 2));
-    assert_eq!((found.checkpoints, found.checkpoints_of_removed), (2, 2));
-
-    // All of it, and the log goes on where it was.
-    assert_eq!(log.seal(1).await, 1);
-    assert_eq!(log.journal.prune(old(100), &key(), NOW).await.unwrap().through, 10);
-    assert_eq!(log.verify().await.map(|it| (it.events, it.last)), Ok((0, 10)));
-    log.grow(2).await;
-    log.checkpoint().await;
-    let found = log.verify().await.unwrap();
-    assert_eq!((found.first, found.last, found.events), (11, 12, 2));
-    assert_eq!(log.checkpoints.last().unwrap().1.count, 2);
-
-    let keyless = Expected { key: None, checkpoints: Vec::new() };
-    assert_eq!(log.journal.verify(&keyless).await.unwrap(), Err(Fault::NoKey));
-    let stranger = Expected { key: Some(SecretKey::from_seed(&[9; 32]).public()), checkpoints: Vec::new() };
-    assert_eq!(log.journal.verify(&stranger).await.unwrap(), Err(Fault::Unsigned { number: 1, seq: 3 }));
-}
-
-#[tokio::test]
-async fn a_removal_that_this_host_did_not_sign_shows() {
-    let log = Log::of(6).await;
-    assert_eq!(log.seal(2).await, 3);
-    log.tamper(
-        "UPDATE segments SET removed = sealed, signature = 'x' WHERE number = 1; DELETE FROM audit WHERE seq <= 2",
-    )
-    .await;
-    assert_eq!(log.fault().await, Fault::Unsigned { number: 1, seq: 2 });
-
-    // A signature that was made for another segment fits none but that.
-    let log = Log::of(6).await;
-    assert_eq!(log.seal(2).await, 3);
-    log.journal.prune(NOW + Duration::hours(2), &key(), NOW).await.unwrap();
-    log.tamper(
-        "UPDATE segments SET (removed, signature) = (SELECT removed, signature FROM segments WHERE number = 1)
-         WHERE number = 2; DELETE FROM audit WHERE seq <= 4",
-    )
-    .await;
-    assert_eq!(log.fault().await, Fault::Unsigned { number: 2, seq: 4 });
-
-    // A seal that says that its rows are old does not make this host remove them.
-    let log = Log::of(6).await;
-    assert_eq!(log.seal(2).await, 3);
-    log.tamper("UPDATE segments SET until = '1970-01-01T00:00:00.000000Z'").await;
-    let refused = log.journal.prune(NOW - Duration::days(1), &key(), NOW).await;
-    assert!(matches!(refused, Err(Error::Altered { segment: 1 })), "{refused:?}");
-    assert_eq!(log.verify().await.map(|it| it.events), Ok(6));
-}
-
-#[tokio::test]
-async fn a_segment_is_full_by_rows_or_by_age() {
-    let log = Log::of(5).await;
-    let full = |rows, hours| Fullness { rows, age: Duration::hours(hours) };
-    let seal = async |rows, hours, now| {
-        let sealed = log.journal.seal(full(rows, hours), now).await.unwrap();
-        sealed.iter().map(|segment| (segment.first, segment.last)).collect::<Vec<_>>()
-    };
-    assert_eq!(seal(10, 24, NOW).await, []);
-    assert_eq!(seal(2, 24, NOW).await, [(1, 2), (3, 4)]);
-    // The fifth row is of four hours after the beginning.
-    assert_eq!(seal(2, 24, NOW + Duration::hours(27)).await, []);
-    assert_eq!(seal(2, 24, NOW + Duration::hours(28)).await, [(5, 5)]);
-    assert_eq!(seal(1, 0, NOW + Duration::hours(100)).await, []);
-}
-
-#[tokio::test]
 async fn two_processes_append_to_one_chain() {
     let log = Log::of(1).await;
     let other = Journal::open(&log.folder.path().join("j.db").display().to_string()).await.unwrap();
@@ -381,9 +312,9 @@ async fn a_journal_from_before_the_chain_is_adopted() {
     let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
     let mut old = SqliteConnection::connect_with(&options).await.unwrap();
     for migration in [
-        include_str!("../migrations/0001_first.sql"),
-        include_str!("../migrations/0002_keys.sql"),
-        include_str!("../migrations/0003_versions.sql"),
+        include_str!("../../migrations/0001_first.sql"),
+        include_str!("../../migrations/0002_keys.sql"),
+        include_str!("../../migrations/0003_versions.sql"),
     ] {
         sqlx::raw_sql(migration).execute(&mut old).await.unwrap();
     }
