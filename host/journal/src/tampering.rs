@@ -40,6 +40,7 @@ fn event(name: &str, at: OffsetDateTime) -> Event {
         name: name.to_owned(),
         plugin: None,
         sources: BTreeMap::new(),
+        operations: Vec::new(),
         arguments: BTreeMap::new(),
         duration: std::time::Duration::from_millis(1),
         outcome: Outcome::Ok,
@@ -172,6 +173,8 @@ async fn every_field_of_every_row_is_covered() {
         ("duration_us", "1"),
         ("outcome", "'denied'"),
         ("code", "''"),
+        ("operations", "NULL"),
+        ("form", "1"),
         ("hash", "zeroblob(32)"),
     ] {
         let log = Log::of(4).await;
@@ -179,8 +182,11 @@ async fn every_field_of_every_row_is_covered() {
         assert_eq!(log.fault().await, Fault::Changed { seq: 3 }, "{column}");
     }
     let log = Log::of(4).await;
-    log.tamper("UPDATE audit SET form = 2 WHERE seq = 2").await;
-    assert_eq!(log.fault().await, Fault::Unknown { seq: 2, form: 2 });
+    log.tamper("UPDATE audit SET form = 1, operations = NULL WHERE seq = 3").await;
+    assert_eq!(log.fault().await, Fault::Changed { seq: 3 });
+    let log = Log::of(4).await;
+    log.tamper("UPDATE audit SET form = 3 WHERE seq = 2").await;
+    assert_eq!(log.fault().await, Fault::Unknown { seq: 2, form: 3 });
 }
 
 #[tokio::test]

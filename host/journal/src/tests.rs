@@ -10,12 +10,13 @@ use remit_domain::{
     conversation::{Conversations, Key},
     grant::Use,
     model::{Message, ToolCall},
+    operation::{Digest, Operation},
 };
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use time::macros::datetime;
 
-use crate::{Error, Filter, Journal};
+use crate::{Error, Expected, Filter, Journal};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -60,10 +61,25 @@ fn event(tenant: &str, name: &str) -> Result<Event> {
         name: name.to_owned(),
         plugin: Some("techstart-crm@sha256:00".to_owned()),
         sources: BTreeMap::from([(SourceName::new("primary")?, Use { reads: 2, writes: 1, denied: 0 })]),
+        operations: vec![operation()?],
         arguments: BTreeMap::from([("query".to_owned(), 6)]),
         duration: Duration::from_micros(1_234),
         outcome: Outcome::Failed,
         code: Some("source_unavailable"),
+    })
+}
+
+fn operation() -> Result<Operation> {
+    Ok(Operation {
+        source: Some(SourceName::new("primary")?),
+        name: "query",
+        digest: Some(Digest::of(&["SELECT 1"])),
+        outcome: Some("ok"),
+        count: 1,
+        cached: 0,
+        rows: 2,
+        bytes: 40,
+        duration: Duration::from_micros(90),
     })
 }
 
@@ -95,6 +111,10 @@ async fn an_event_comes_back_as_it_went_in() -> Result<()> {
             "tenant": "techstart", "actor": "anyone", "agent": "sales", "door": "mcp", "action": "tool.call", "subject": "tool",
             "name": "search_customers", "plugin": "techstart-crm@sha256:00",
             "sources": {"primary": {"reads": 2, "writes": 1, "denied": 0}}, "arguments": {"query": 6},
+            "operations": [{
+                "source": "primary", "operation": "query", "digest": Digest::of(&["SELECT 1"]), "outcome": "ok",
+                "count": 1, "rows": 2, "bytes": 40, "durationUs": 90,
+            }],
             "durationUs": 1234, "outcome": "failed", "code": "source_unavailable", "hash": hash,
         }])
     );
@@ -338,6 +358,41 @@ async fn a_newer_schema_is_refused_and_left_alone() -> Result<()> {
     ensure!(matches!(error, Error::Newer { found: 99, known, .. } if known == crate::schema::VERSION), "{error:?}");
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut fixture.outside().await?).await?;
     assert_eq!(version, 99);
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_from_before_operations_were_recorded_are_verified_as_they_are() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let options = SqliteConnectOptions::new().filename(file(folder.path())).create_if_missing(true);
+    let mut old = SqliteConnection::connect_with(&options).await?;
+    for migration in [
+        include_str!("../migrations/0001_first.sql"),
+        include_str!("../migrations/0002_keys.sql"),
+        include_str!("../migrations/0003_versions.sql"),
+        include_str!("../migrations/0004_chain.sql"),
+        include_str!("../migrations/0005_usage.sql"),
+        "DROP TABLE unchained; UPDATE identity SET id = 'j'",
+        // The hash is the one of `chain.rs`'s own test.
+        "INSERT INTO audit (seq, at, request, call, tenant, actor, agent, door, action, subject, name, sources,
+             arguments, duration_us, outcome, hash)
+         VALUES (1, '2026-11-23T12:00:00.000000Z', 'r', 'c', 'techstart', 'anyone', 'sales', 'chat', 'tool.call',
+             'tool', 'n', '{}', '{\"query\":6}', 5, 'ok',
+             X'00d1124ef30546a8c335af918a31bc56ab689d1fce6416ceec08257a58eedf85')",
+    ] {
+        sqlx::raw_sql(migration).execute(&mut old).await?;
+    }
+    old.close().await?;
+    let journal = Journal::open(&url(folder.path())).await?;
+    journal.record(event("techstart", "search_customers")?).await?;
+    let verified = journal.verify(&Expected { key: None, checkpoints: Vec::new() }).await?;
+    assert_eq!(verified.map(|it| (it.events, it.last)), Ok((2, 2)));
+    let rows = journal.events(&Filter::default(), 10).await?;
+    let told: Vec<_> = rows.iter().map(|row| row.operations.is_some()).collect();
+    assert_eq!(told, [true, false]);
+    let of = |source| Filter { source: SourceName::new(source).ok(), ..Filter::default() };
+    assert_eq!(journal.events(&of("primary"), 10).await?.len(), 1);
+    assert_eq!(journal.events(&of("other"), 10).await?.len(), 0);
     Ok(())
 }
 

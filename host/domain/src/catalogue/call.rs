@@ -255,6 +255,7 @@ impl Recording {
             name: cut(name),
             plugin: None,
             sources: Default::default(),
+            operations: Vec::new(),
             arguments,
             duration: Default::default(),
             outcome: Became::Cancelled,
@@ -288,7 +289,8 @@ impl Recording {
         let computed = self.computed.time().as_micros().div_ceil(1_000);
         self.usage.note(&self.payer, Meter::CpuMs, u64::try_from(computed).unwrap_or(u64::MAX));
         event.duration = self.began.elapsed();
-        event.sources = self.touched.take().map(|touched| touched.uses()).unwrap_or_default();
+        let touched = self.touched.take().map(|touched| touched.close()).unwrap_or_default();
+        (event.sources, event.operations) = (touched.uses, touched.operations);
         Some(event)
     }
 

@@ -16,6 +16,7 @@ fn definition(name: &str, revision: &str, kind: Kind) -> Arc<Definition> {
         authored_kind: "test".to_owned(),
         kind,
         revision: revision.to_owned(),
+        cache: None,
     })
 }
 

@@ -99,6 +99,7 @@ impl Ground {
             authored_kind: "mysql".to_owned(),
             kind,
             revision: "1".to_owned(),
+            cache: None,
         });
         let context = context(&tenant, &agent, &definition);
         let tenants: Arc<dyn Tenants> = Arc::new(One(context.clone()));
