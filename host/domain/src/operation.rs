@@ -25,13 +25,22 @@ pub const MAX_DISTINCT: usize = 64;
 pub struct Digest([u8; 16]);
 
 impl Digest {
-    /// Of texts, each with its length.
+    /// Of one text, as `sha256sum` makes it.
+    pub fn of_text(text: &str) -> Self {
+        Self::cut(Sha256::new().chain_update(text))
+    }
+
+    /// Of texts, each with its length before it.
     pub fn of(texts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for text in texts {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
         }
+        Self::cut(hash)
+    }
+
+    fn cut(hash: Sha256) -> Self {
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(hash.finalize()).for_each(|(byte, hashed)| *byte = hashed);
         Self(bytes)
@@ -350,6 +359,7 @@ mod tests {
     #[test]
     fn texts_next_to_each_other_are_told_apart() {
         assert_ne!(Digest::of(&["ab", "c"]), Digest::of(&["a", "bc"]));
-        assert_eq!(Digest::of(&["abc"]).to_string().len(), 32);
+        // The first half of what `printf abc | sha256sum` prints.
+        assert_eq!(Digest::of_text("abc").to_string(), "ba7816bf8f01cfea414140de5dae2223");
     }
 }

@@ -364,7 +364,9 @@ async fn a_newer_schema_is_refused_and_left_alone() -> Result<()> {
 #[tokio::test]
 async fn rows_from_before_operations_were_recorded_are_verified_as_they_are() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let options = SqliteConnectOptions::new().filename(file(folder.path())).create_if_missing(true);
+    let path = file(folder.path());
+    std::fs::create_dir_all(path.parent().context("a folder")?)?;
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut old = SqliteConnection::connect_with(&options).await?;
     for migration in [
         include_str!("../migrations/0001_first.sql"),
