@@ -343,7 +343,8 @@ mod tests {
         assert!(one.get(key("a")).is_err(), "a newer definition of the source was written through");
         assert_eq!((read(&newer, "a", 7, 10), read(&newer, "a", 8, 10)), (7, 8));
         drop((one, two, newer));
-        assert_eq!((store.inner().bytes, store.inner().tenants.len()), (0, 0));
+        let inner = store.inner();
+        assert_eq!((inner.bytes, inner.tenants.len()), (0, 0));
     }
 
     #[test]

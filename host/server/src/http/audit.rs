@@ -195,7 +195,8 @@ pub(crate) async fn list(
 impl Wanted {
     fn filter(self) -> Result<Filter, Error> {
         let agent = self.agent.map(|name| AgentName::new(&name).map_err(|error| invalid("/agent", &error.to_string())));
-        let source = self.source.map(|name| SourceName::new(&name).map_err(|error| invalid("/source", &error.to_string())));
+        let source =
+            self.source.map(|name| SourceName::new(&name).map_err(|error| invalid("/source", &error.to_string())));
         let outcome = self.outcome.map(|name| {
             Outcome::of(&name).ok_or_else(|| invalid("/outcome", "one of ok, denied, failed and cancelled"))
         });
