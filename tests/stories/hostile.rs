@@ -28,7 +28,7 @@ const LIMITS: &str =
 const PLACES_TAKEN: &str = "remit_sandbox_places_taken";
 
 /// The tools of these sets beside the sales agent's own, with reading what attacks need and writing one.
-fn setup(sets: &'static [&'static str]) -> Setup {
+pub(super) fn setup(sets: &'static [&'static str]) -> Setup {
     Setup::demo()
         .patch("configs/contexts/techstart.json", move |context| {
             let sets: Vec<&str> = ["techstart-crm"].iter().chain(sets).copied().collect();
@@ -86,7 +86,7 @@ async fn places_are_free(host: &Host) {
 }
 
 /// A figure of `/metrics`.
-async fn figure(host: &Host, name: &str) -> f64 {
+pub(super) async fn figure(host: &Host, name: &str) -> f64 {
     let (_, figures) = answer(host.http.get(format!("{}/metrics", host.url))).await;
     let lines = figures.as_str().unwrap().lines();
     let value = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).next();

@@ -93,7 +93,8 @@ async fn all(subject: &Subject, proxy: &Proxy) {
 /// The source answers, by all of its connections at once, sooner or later.
 async fn recovered(subject: &Subject) {
     let began = Instant::now();
-    while let Err(error) = subject.all_places(CONNECTIONS).await {
+    // One at first: of several callers, one tries, and the others are told to wait.
+    while let Err(error) = async { subject.read().await.and(subject.all_places(CONNECTIONS).await) }.await {
         assert!(began.elapsed() < PATIENCE, "it does not recover: {error}");
         tokio::task::yield_now().await;
     }
