@@ -7,6 +7,12 @@ use serde_json::{Value, json};
 use super::hostile::{figure, setup};
 use crate::host::{Host, Setup, answer, eventually, run};
 
+/// What the shop has.
+fn product() -> Value {
+    let catalogue = remit_upstreams::data::catalogue::catalogue();
+    json!({"product_id": catalogue.first().unwrap().id.to_string()})
+}
+
 /// What the newest call of a tool did.
 async fn operations(host: &Host, tool: &str) -> Vec<Value> {
     let rows = host.audit().await;
@@ -31,7 +37,7 @@ async fn every_operation_is_in_its_calls_record_without_values() {
     assert_eq!((&query["count"], query["digest"].as_str().map(str::len)), (&json!(1), Some(32)), "{query:#}");
     assert!(query["durationUs"].as_u64().is_some() && query["rows"].as_u64().is_some());
 
-    host.result("check_inventory", json!({"product_id": "1"})).await;
+    host.result("check_inventory", product()).await;
     let asked = operations(&host, "check_inventory").await;
     assert!(told(&asked).contains(&("ecommerce", "send", "ok")), "{asked:#?}");
     assert!(asked.iter().all(|it| it["bytes"].as_u64().unwrap() > 0), "{asked:#?}");
@@ -76,7 +82,7 @@ async fn every_operation_is_in_its_calls_record_without_values() {
 async fn a_source_that_is_down_is_answered_for_at_once_and_is_back_by_itself() {
     let host = Setup::demo().settings("sources:\n  breakerFailures: 2\n  breakerMs: 50\n  breakerLongestMs: 100\n");
     let host = host.start().await;
-    let ask = async || host.tool("check_inventory", json!({"product_id": "1"})).await;
+    let ask = async || host.tool("check_inventory", product()).await;
     host.shopify.faults().always(Fault::status(503));
     let mut last = (0, Value::Null);
     eventually("the breaker opens", async || {
@@ -92,11 +98,11 @@ async fn a_source_that_is_down_is_answered_for_at_once_and_is_back_by_itself() {
     let shop = &health["data_sources"]["ecommerce"];
     assert_eq!(shop["status"], "error", "{health:#}");
     assert!(["open", "half-open"].contains(&shop["breaker"].as_str().unwrap()), "{shop:#}");
-    assert!(shop["last_error"]["at"].is_string() && shop["last_error"]["code"].is_string(), "{shop:#}");
+    assert!(shop["lastError"]["at"].is_string() && shop["lastError"]["code"].is_string(), "{shop:#}");
     assert!(!shop.to_string().contains("127.0.0.1"), "no host names: {shop:#}");
     let primary = &health["data_sources"]["primary"];
     assert_eq!((&primary["status"], &primary["breaker"]), (&json!("healthy"), &json!("closed")), "{primary:#}");
-    assert!(primary["latencyMs"].is_number() && primary.get("last_error").is_none(), "{primary:#}");
+    assert!(primary["latencyMs"].is_number() && primary.get("lastError").is_none(), "{primary:#}");
 
     host.shopify.faults().clear();
     eventually("it is used again", async || ask().await.0 == 200).await;
@@ -114,7 +120,7 @@ async fn an_answer_that_may_be_given_again_is_until_something_is_written() {
         })
         .start()
         .await;
-    let stock = async || host.result("check_inventory", json!({"product_id": "1"})).await;
+    let stock = async || host.result("check_inventory", product()).await;
     let first = stock().await;
     let requests = host.shopify.received().len();
     assert_eq!(stock().await, first);
@@ -148,7 +154,7 @@ async fn what_is_kept_is_not_given_to_who_may_not_read_any_more() {
         })
         .start()
         .await;
-    host.result("check_inventory", json!({"product_id": "1"})).await;
+    host.result("check_inventory", product()).await;
     crate::host::patch_json(&host.root.path().join("configs/contexts/techstart.json"), |context| {
         let sales = &mut context["agentMappings"]["sales"];
         sales["dataSources"] = json!(["primary"]);
@@ -156,7 +162,7 @@ async fn what_is_kept_is_not_given_to_who_may_not_read_any_more() {
         sales.as_object_mut().unwrap().remove("only");
     });
     host.signal("HUP");
-    let ask = async || host.tool("check_inventory", json!({"product_id": "1"})).await;
+    let ask = async || host.tool("check_inventory", product()).await;
     eventually("the revocation is in force", async || ask().await.0 == 403).await;
     assert_eq!(ask().await.1["code"], "permission_denied");
 }
@@ -170,7 +176,7 @@ async fn a_bad_wire_leaves_no_place_taken() {
         .settings("sources:\n  apiTimeoutMs: 500\n  breakerMs: 20\n  breakerLongestMs: 50\n")
         .start()
         .await;
-    let ask = async || host.tool("check_inventory", json!({"product_id": "1"})).await;
+    let ask = async || host.tool("check_inventory", product()).await;
     assert_eq!(ask().await.0, 200);
     for trouble in [Trouble::Reset, Trouble::BlackHole, Trouble::HalfClose] {
         proxy.set(trouble);

@@ -158,10 +158,12 @@ async fn doors(host: &Host, seen: &mut Seen) {
     ] {
         seen.take(host.get(path)).await;
     }
+    let product = remit_upstreams::data::catalogue::catalogue().first().unwrap().id.to_string();
     for (tool, parameters) in [
         ("search_customers", json!({"query": "ACME Corp"})),
         ("search_customers", json!({"query": 5})),
-        ("check_inventory", json!({"product_id": "1"})),
+        ("check_inventory", json!({"product_id": product})),
+        ("check_inventory", json!({"product_id": "nobody has it"})),
         ("update_customer_notes", json!({"customer_id": "cust_123", "notes": "x"})),
         ("no_such_tool", json!({})),
     ] {

@@ -82,9 +82,10 @@ fn what_sources_may_take_is_read_and_checked() -> Outcome {
         "sources:\n  connections: 20\n",
         None,
         &[],
-        "host.yaml:1:1: `connectionsPerTenant` is 50, and `connections` only 20\n  lower the one or raise the other",
+        "host.yaml:2:3: `connectionsPerTenant` is 50, and `connections` only 20 (lower the one or raise the other)",
     );
-    faults("sources:\n  idleMinutes: 0\n", None, &[], "?");
+    let shown = load("sources:\n  idleMinutes: 0\n", None, &[]).map(|_| String::new());
+    assert!(shown.is_err_and(|error| error.to_string().starts_with("host.yaml:2:16")));
     Ok(())
 }
 
