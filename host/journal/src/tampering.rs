@@ -415,6 +415,38 @@ async fn a_journal_from_before_the_chain_is_adopted() {
     assert_eq!((last.call.as_str(), last.action.as_str(), last.seq), ("call 199", "resource.read", 200));
 }
 
+#[tokio::test]
+async fn rows_from_before_operations_were_recorded_are_verified_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut old = SqliteConnection::connect_with(&options).await.unwrap();
+    for migration in [
+        include_str!("../migrations/0001_first.sql"),
+        include_str!("../migrations/0002_keys.sql"),
+        include_str!("../migrations/0003_versions.sql"),
+        include_str!("../migrations/0004_chain.sql"),
+        include_str!("../migrations/0005_usage.sql"),
+        "DROP TABLE unchained; UPDATE identity SET id = 'j'",
+        // The hash is the one of `chain.rs`'s own test.
+        "INSERT INTO audit (seq, at, request, call, tenant, actor, agent, door, action, subject, name, sources,
+             arguments, duration_us, outcome, hash)
+         VALUES (1, '2026-11-23T12:00:00.000000Z', 'r', 'c', 'techstart', 'anyone', 'sales', 'chat', 'tool.call',
+             'tool', 'n', '{}', '{\"query\":6}', 5, 'ok',
+             X'00d1124ef30546a8c335af918a31bc56ab689d1fce6416ceec08257a58eedf85')",
+    ] {
+        sqlx::raw_sql(migration).execute(&mut old).await.unwrap();
+    }
+    old.close().await.unwrap();
+    let journal = Journal::open(&path.display().to_string()).await.unwrap();
+    journal.record(event("newer", NOW)).await.unwrap();
+    let verified = journal.verify(&Expected { key: None, checkpoints: Vec::new() }).await.unwrap();
+    assert_eq!(verified.map(|it| (it.events, it.last)), Ok((2, 2)));
+    let rows = journal.events(&crate::Filter::default(), 10).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| row.operations.is_some()).collect();
+    assert_eq!(told, [true, false]);
+}
+
 #[test]
 fn lines_that_are_no_checkpoints_are_told_apart() {
     let head = Head { seq: 3, hash: genesis("j") };
