@@ -8,6 +8,8 @@ mod documents;
 mod http_api;
 mod shape;
 mod sql;
+#[cfg(test)]
+mod tests;
 
 use std::{future::Future, sync::Arc};
 
