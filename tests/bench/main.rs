@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 mod neighbours;
+mod sources;
 
 use std::{
     fs,
@@ -55,6 +56,15 @@ async fn measure() -> Result<()> {
     in_process(&app, &caller).await?;
     parts(&app, &caller).await?;
     over_http(app.router.clone()).await?;
+
+    let reading = tempfile::tempdir()?;
+    prepare(reading.path(), 0)?;
+    sources::prepare(reading.path())?;
+    demo::prepare(&reading.path().join("var"), false).await?;
+    let read = wire::build(Arc::new(load(reading.path().to_owned())?), environment(), figures.clone(), true).await?;
+    let database = reading.path().join("var/demo/techstart/primary.db");
+    sources::measure(&read, &self::caller(&read)?, &database).await?;
+    drop(read);
 
     let shared = tempfile::tempdir()?;
     prepare(shared.path(), 1)?;

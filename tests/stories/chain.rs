@@ -370,6 +370,7 @@ fn old(at: usize) -> Event {
         name: format!("old_{at}"),
         plugin: None,
         sources: BTreeMap::new(),
+        operations: Vec::new(),
         arguments: BTreeMap::new(),
         duration: std::time::Duration::from_millis(1),
         outcome: Outcome::Ok,

@@ -86,7 +86,7 @@ async fn places_are_free(host: &Host) {
 }
 
 /// A figure of `/metrics`.
-async fn figure(host: &Host, name: &str) -> f64 {
+pub(super) async fn figure(host: &Host, name: &str) -> f64 {
     let (_, figures) = answer(host.http.get(format!("{}/metrics", host.url))).await;
     let lines = figures.as_str().unwrap().lines();
     let value = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).next();

@@ -117,6 +117,7 @@ impl World {
             authored_kind: "mysql".to_owned(),
             kind: remit_domain::source::Kind::Unconnected { kind: "mysql".to_owned() },
             revision: String::new(),
+            cache: None,
         };
         let mut limits = remit_domain::limits::Limits::default();
         limits.quotas = self.quotas;

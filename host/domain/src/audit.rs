@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 pub use deed::{Action, Actor, Deed};
 
-use crate::{AgentName, CallId, Error, RequestId, SourceName, TenantId, grant::Use};
+use crate::{AgentName, CallId, Error, RequestId, SourceName, TenantId, grant::Use, operation::Operation};
 
 /// Through which door a call came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -123,6 +123,8 @@ pub struct Event {
     pub plugin: Option<String>,
     /// The sources used, with how often.
     pub sources: BTreeMap<SourceName, Use>,
+    /// What was done with them: up to [`MAX_DISTINCT`](crate::operation::MAX_DISTINCT), and the rest together.
+    pub operations: Vec<Operation>,
     /// The arguments' names and the bytes of each as JSON, up to 64 of them.
     pub arguments: BTreeMap<String, usize>,
     /// How long it took.
@@ -174,6 +176,6 @@ fn text<S: Serializer>(id: &impl ToString, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(&id.to_string())
 }
 
-fn microseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn microseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }

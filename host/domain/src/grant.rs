@@ -3,18 +3,15 @@
 //! Effective grant = operator's ceiling ∩ the agent's mapping ∩ the tool's declared need. Nothing
 //! else in the project decides a permission; listings, calls, chat, workflows and health ask here.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
+pub use crate::operation::Touched;
 use crate::{
     AgentName, SourceName, TenantId,
     data::{self, Sources},
+    operation::Recorder,
     scope::Scope,
     source,
     tenant::{Context, Tenants},
@@ -155,14 +152,14 @@ pub struct Permit {
 #[derive(Debug, Clone)]
 pub struct Reading<'a> {
     scope: Scope,
-    permit: PhantomData<&'a Permit>,
+    permit: &'a Permit,
 }
 
 /// Proof that a changing operation was admitted, within a scope.
 #[derive(Debug, Clone)]
 pub struct Writing<'a> {
     scope: Scope,
-    permit: PhantomData<&'a Permit>,
+    permit: &'a Permit,
 }
 
 impl Reading<'_> {
@@ -170,12 +167,22 @@ impl Reading<'_> {
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
+
+    /// Where the operation is recorded.
+    pub fn recorder(&self) -> Recorder {
+        self.permit.recorder()
+    }
 }
 
 impl Writing<'_> {
     /// What of the source the operation may touch: the connector's to hold.
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// Where the operation is recorded.
+    pub fn recorder(&self) -> Recorder {
+        self.permit.recorder()
     }
 }
 
@@ -185,6 +192,14 @@ impl Access<'_> {
         match self {
             Self::Reading(reading) => reading.scope(),
             Self::Writing(writing) => writing.scope(),
+        }
+    }
+
+    /// Where the operation is recorded.
+    pub fn recorder(&self) -> Recorder {
+        match self {
+            Self::Reading(reading) => reading.recorder(),
+            Self::Writing(writing) => writing.recorder(),
         }
     }
 }
@@ -206,12 +221,12 @@ impl Permit {
 
     /// Admits a reading operation. Errors: `denied` if the grant was revoked.
     pub fn read(&self) -> Result<Reading<'_>, data::Error> {
-        self.admit(Permission::Read).map(|scope| Reading { scope, permit: PhantomData })
+        self.admit(Permission::Read).map(|scope| Reading { scope, permit: self })
     }
 
     /// Admits a changing operation. Errors: `denied` on a read grant, or if it was revoked.
     pub fn write(&self) -> Result<Writing<'_>, data::Error> {
-        self.admit(Permission::Write).map(|scope| Writing { scope, permit: PhantomData })
+        self.admit(Permission::Write).map(|scope| Writing { scope, permit: self })
     }
 
     /// Admits an operation of the given kind. Errors as [`Self::read`] and [`Self::write`].
@@ -230,8 +245,16 @@ impl Permit {
         Ok(Self { noted: true, ..self.clone() })
     }
 
+    fn recorder(&self) -> Recorder {
+        Recorder::new(&self.touched, &self.grant.source)
+    }
+
     fn admit(&self, wanted: Permission) -> Result<Scope, data::Error> {
         let admitted = self.in_force(wanted);
+        if admitted.is_err() {
+            let name = if wanted == Permission::Read { "read" } else { "write" };
+            self.touched.refused(&self.grant.source, name);
+        }
         if self.noted {
             return admitted;
         }
@@ -259,6 +282,12 @@ impl Permit {
     }
 }
 
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("grant", &self.grant).finish_non_exhaustive()
+    }
+}
+
 /// How often a call used a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Use {
@@ -268,25 +297,6 @@ pub struct Use {
     pub writes: u32,
     /// Operations refused.
     pub denied: u32,
-}
-
-/// The sources that a call touched, for its audit event.
-#[derive(Debug, Default)]
-pub struct Touched(Mutex<BTreeMap<SourceName, Use>>);
-
-impl Touched {
-    /// What was touched so far.
-    pub fn uses(&self) -> BTreeMap<SourceName, Use> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, source: &SourceName, more: Use) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = uses.entry(source.clone()).or_default();
-        used.reads = used.reads.saturating_add(more.reads);
-        used.writes = used.writes.saturating_add(more.writes);
-        used.denied = used.denied.saturating_add(more.denied);
-    }
 }
 
 /// What one call was granted: permits and the way to the sources behind them. This is what stands

@@ -21,6 +21,8 @@ pub struct Definition {
     /// Whether the connection carries a secret that differs, in bytes: changes when any field does,
     /// so that a pool made from an older definition is not used for a newer one.
     pub revision: String,
+    /// For how long an answer to a read may be given again. None: never.
+    pub cache: Option<Duration>,
 }
 
 /// How to reach a source, by connector.

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, sync::LazyLock};
 
 use async_trait::async_trait;
 use remit_domain::{
-    AgentName, CallId, RequestId, TenantId,
+    AgentName, CallId, RequestId, SourceName, TenantId,
     audit::{AuditLog, Deed, Event, Outcome},
 };
 use serde::Serialize;
@@ -35,6 +35,8 @@ pub struct Filter {
     pub action: Option<String>,
     /// Of the tool, resource, key or plugin of this name.
     pub name: Option<String>,
+    /// That used this source.
+    pub source: Option<SourceName>,
     /// With this outcome.
     pub outcome: Option<Outcome>,
     /// Older than this one: the last row's `seq` of the page before.
@@ -76,6 +78,11 @@ pub struct Row {
     pub plugin: Option<String>,
     /// The sources used: `{"primary": {"reads": 1, "writes": 0, "denied": 0}}`.
     pub sources: Value,
+    /// What was done with them: `[{"source": "primary", "operation": "query", "digest": "…", "outcome": "ok",
+    /// "count": 1, "rows": 2, "bytes": 40, "durationUs": 90}]`. None of acts of administration, and of calls
+    /// from before this was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<Value>,
     /// The arguments' names and their bytes: `{"query": 6}`.
     pub arguments: Value,
     /// What else is known of an act of administration.
@@ -122,6 +129,12 @@ impl Journal {
         if let Some(name) = &filter.name {
             query.push(" AND name = ").push_bind(name.as_str());
         }
+        if let Some(source) = &filter.source {
+            query
+                .push(" AND EXISTS (SELECT 1 FROM json_each(audit.sources) WHERE key = ")
+                .push_bind(source.as_str())
+                .push(")");
+        }
         if let Some(outcome) = filter.outcome {
             query.push(" AND outcome = ").push_bind(outcome.as_str());
         }
@@ -143,6 +156,7 @@ impl Row {
             sources: json(&entry.sources)?,
             arguments: json(&entry.arguments)?,
             details: entry.details.as_deref().map(json).transpose()?,
+            operations: entry.operations.as_deref().map(json).transpose()?,
             hash: hash(row, "hash").map_err(Error::Read)?,
             at: entry.at,
             request: entry.request,
@@ -182,9 +196,9 @@ impl AuditLog for Journal {
 }
 
 /// The columns that are written, in the order in which [`append`] binds them.
-const COLUMNS: usize = 19;
+const COLUMNS: usize = 21;
 const INSERT: &str = "INSERT INTO audit (seq, at, request, call, tenant, actor, agent, door, action, subject, name, \
-                      plugin, sources, arguments, details, duration_us, outcome, code, hash) VALUES ";
+                      plugin, sources, arguments, details, duration_us, outcome, code, operations, form, hash) VALUES ";
 /// The most rows of one statement.
 pub(crate) const MAX_ROWS: usize = 64;
 
@@ -246,6 +260,8 @@ pub(crate) async fn append(
             .bind(entry.duration_us)
             .bind(entry.outcome.as_str())
             .bind(entry.code.as_deref())
+            .bind(entry.operations.as_deref())
+            .bind(entry.form)
             .bind(end.hash.as_bytes().as_slice());
     }
     query.execute(connection).await.map(|_| end)
@@ -272,9 +288,9 @@ pub(crate) async fn adopt(connection: &mut SqliteConnection) -> Result<(), sqlx:
     let (mut end, mut after) = (head(connection).await?, 0_i64);
     loop {
         let rows = sqlx::query(
-            "SELECT seq, at, request, call, tenant, '' AS actor, agent, door,
+            "SELECT seq, 1 AS form, at, request, call, tenant, '' AS actor, agent, door,
                     iif(subject = 'tool', 'tool.call', 'resource.read') AS action, subject, name, plugin, sources,
-                    arguments, NULL AS details, duration_us, outcome, code
+                    arguments, NULL AS details, duration_us, outcome, code, NULL AS operations
              FROM unchained WHERE seq > ? ORDER BY seq LIMIT ?",
         )
         .bind(after)

@@ -1,10 +1,11 @@
 //! The chain of the audit log: what a row consists of, and how its hash is made.
 //!
-//! A row's hash, in form 1, is the SHA-256 of, one after the other: the text `remit audit row 1` and a
+//! A row's hash, in form 2, is the SHA-256 of, one after the other: the text `remit audit row 2` and a
 //! zero byte; the hash of the row before (of the first row: [`genesis`]); the row's `seq` as 8 bytes,
 //! the most significant first; and its fields in the order of [`Entry`]. A text is a byte 1, its length
 //! in bytes as 8 bytes, and its UTF-8; a text that is absent is a byte 0; a number is a byte 2 and 8
-//! bytes. No two rows have the same bytes.
+//! bytes. No two rows have the same bytes. In form 1, that of rows from before operations were recorded, the
+//! text says 1, and the last field is not there.
 //!
 //! Deliberately absent: keys. Whoever can write the file can make a chain that fits; what such a rewrite
 //! can't make is a [`crate::Checkpoint`].
@@ -20,7 +21,9 @@ use time::{OffsetDateTime, UtcOffset, macros::format_description};
 use crate::Error;
 
 /// How this host makes hashes.
-pub(crate) const FORM: i64 = 1;
+const FORM: i64 = 2;
+/// How hashes were made before operations were recorded.
+const WITHOUT_OPERATIONS: i64 = 1;
 
 /// A SHA-256; hexadecimal as text.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,8 @@ pub(crate) fn genesis(journal: &str) -> Hash {
 /// One row, less its place and hash: what its hash covers, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Entry {
+    /// How its hash is made.
+    pub(crate) form: i64,
     pub(crate) at: String,
     pub(crate) request: String,
     pub(crate) call: String,
@@ -100,12 +105,14 @@ pub(crate) struct Entry {
     pub(crate) duration_us: i64,
     pub(crate) outcome: String,
     pub(crate) code: Option<String>,
+    pub(crate) operations: Option<String>,
 }
 
 impl Entry {
     /// A call's row. Errors: [`Error::Record`].
     pub(crate) fn of_event(event: &Event) -> Result<Self, Error> {
         Ok(Self {
+            form: FORM,
             at: instant(event.at),
             request: event.request.to_string(),
             call: event.call.to_string(),
@@ -123,12 +130,14 @@ impl Entry {
             duration_us: i64::try_from(event.duration.as_micros()).unwrap_or(i64::MAX),
             outcome: event.outcome.as_str().to_owned(),
             code: event.code.map(str::to_owned),
+            operations: Some(serde_json::to_string(&event.operations).map_err(Error::Record)?),
         })
     }
 
     /// The row of an act of administration.
     pub(crate) fn of_deed(deed: &Deed) -> Self {
         Self {
+            form: FORM,
             at: instant(deed.at),
             request: deed.request.as_ref().map(ToString::to_string).unwrap_or_default(),
             call: deed.id.to_string(),
@@ -146,12 +155,14 @@ impl Entry {
             duration_us: 0,
             outcome: deed.outcome.as_str().to_owned(),
             code: deed.code.map(str::to_owned),
+            operations: None,
         }
     }
 
     /// A row as the file has it. Errors: a column that is not what this host writes.
     pub(crate) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
+            form: row.try_get("form")?,
             at: row.try_get("at")?,
             request: row.try_get("request")?,
             call: row.try_get("call")?,
@@ -169,13 +180,20 @@ impl Entry {
             duration_us: row.try_get("duration_us")?,
             outcome: row.try_get("outcome")?,
             code: row.try_get("code")?,
+            operations: row.try_get("operations")?,
         })
     }
 
-    /// Its hash in [`FORM`], at a place after a hash.
+    /// Whether this host can make its hash.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self.form, WITHOUT_OPERATIONS | FORM)
+    }
+
+    /// Its hash in its form, at a place after a hash.
     pub(crate) fn hash(&self, previous: &Hash, seq: i64) -> Hash {
+        let older = self.form == WITHOUT_OPERATIONS;
         let mut digest = Sha256::new();
-        digest.update(b"remit audit row 1\0");
+        digest.update(if older { b"remit audit row 1\0" } else { b"remit audit row 2\0" });
         digest.update(previous.0);
         digest.update(seq.to_be_bytes());
         for field in [
@@ -200,6 +218,10 @@ impl Entry {
         digest.update(self.duration_us.to_be_bytes());
         text(&mut digest, &self.outcome);
         optional(&mut digest, self.code.as_deref());
+        // An older row has none: one that was given some afterwards has another hash.
+        if !older || self.operations.is_some() {
+            optional(&mut digest, self.operations.as_deref());
+        }
         Hash(digest.finalize().into())
     }
 }
@@ -238,4 +260,45 @@ fn optional(digest: &mut Sha256, value: Option<&str>) {
 pub(crate) fn instant(at: OffsetDateTime) -> String {
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     at.to_offset(UtcOffset::UTC).format(&form).unwrap_or_else(|_| remit_domain::clock::rfc3339(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(form: i64, operations: Option<&str>) -> Entry {
+        let text = str::to_owned;
+        Entry {
+            form,
+            at: text("2026-11-23T12:00:00.000000Z"),
+            request: text("r"),
+            call: text("c"),
+            tenant: text("techstart"),
+            actor: text("anyone"),
+            agent: text("sales"),
+            door: text("chat"),
+            action: text("tool.call"),
+            subject: text("tool"),
+            name: text("n"),
+            plugin: None,
+            sources: text("{}"),
+            arguments: text(r#"{"query":6}"#),
+            details: None,
+            duration_us: 5,
+            outcome: text("ok"),
+            code: None,
+            operations: operations.map(text),
+        }
+    }
+
+    /// The hashes are those that another program makes by the description at the top.
+    #[test]
+    fn a_rows_hash_is_what_its_form_says() {
+        let older = entry(1, None).hash(&genesis("j"), 1);
+        assert_eq!(older.to_string(), "00d1124ef30546a8c335af918a31bc56ab689d1fce6416ceec08257a58eedf85");
+        let newer = entry(2, Some("[]")).hash(&older, 2);
+        assert_eq!(newer.to_string(), "78ab7cdc18af83b49947bffb0b7ba7c88b3202c5a432ba050e3ebb081cec9142");
+        assert_ne!(entry(1, Some("[]")).hash(&genesis("j"), 1), older);
+        assert_ne!(entry(2, None).hash(&genesis("j"), 1), older);
+    }
 }

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_chain.sql"),
     include_str!("../migrations/0005_usage.sql"),
     include_str!("../migrations/0006_seals.sql"),
+    include_str!("../migrations/0007_operations.sql"),
     include_str!("../migrations/0008_executions.sql"),
 ];
 
@@ -43,11 +44,12 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
         for (migration, version) in MIGRATIONS.iter().zip(1..).filter(|(_, version)| *version > found) {
             let failed = |cause| Error::Migration { path: path.to_owned(), version, cause };
             sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(failed)?;
-            if version == CHAINED {
-                audit::adopt(&mut transaction).await.map_err(failed)?;
-            }
         }
         let failed = |cause| Error::Migration { path: path.to_owned(), version: VERSION, cause };
+        if found < CHAINED {
+            // At the end: rows are written with all the columns that there are now.
+            audit::adopt(&mut transaction).await.map_err(failed)?;
+        }
         transaction.commit().await.map_err(failed)?;
     }
     Ok(())

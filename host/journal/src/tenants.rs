@@ -42,7 +42,8 @@ const PARTS: [(&str, &str); 10] = [
         "SELECT json_object('seq', seq, 'at', at, 'request', request, 'call', call, 'agent', agent, 'door', door,
             'subject', subject, 'name', name, 'plugin', plugin, 'sources', json(sources),
             'arguments', json(arguments), 'durationUs', duration_us, 'outcome', outcome, 'code', code,
-            'actor', actor, 'action', action, 'details', json(details), 'hash', lower(hex(hash)))
+            'actor', actor, 'action', action, 'details', json(details), 'operations', json(operations),
+            'form', form, 'hash', lower(hex(hash)))
          FROM audit WHERE tenant = ?1 ORDER BY seq",
     ),
     (

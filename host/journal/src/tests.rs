@@ -10,6 +10,7 @@ use remit_domain::{
     conversation::{Conversations, Key},
     grant::Use,
     model::{Message, ToolCall},
+    operation::{Digest, Operation},
 };
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -60,10 +61,25 @@ fn event(tenant: &str, name: &str) -> Result<Event> {
         name: name.to_owned(),
         plugin: Some("techstart-crm@sha256:00".to_owned()),
         sources: BTreeMap::from([(SourceName::new("primary")?, Use { reads: 2, writes: 1, denied: 0 })]),
+        operations: vec![operation()?],
         arguments: BTreeMap::from([("query".to_owned(), 6)]),
         duration: Duration::from_micros(1_234),
         outcome: Outcome::Failed,
         code: Some("source_unavailable"),
+    })
+}
+
+fn operation() -> Result<Operation> {
+    Ok(Operation {
+        source: Some(SourceName::new("primary")?),
+        name: "query",
+        digest: Some(Digest::of(&["SELECT 1"])),
+        outcome: Some("ok"),
+        count: 1,
+        cached: 0,
+        rows: 2,
+        bytes: 40,
+        duration: Duration::from_micros(90),
     })
 }
 
@@ -95,6 +111,10 @@ async fn an_event_comes_back_as_it_went_in() -> Result<()> {
             "tenant": "techstart", "actor": "anyone", "agent": "sales", "door": "mcp", "action": "tool.call", "subject": "tool",
             "name": "search_customers", "plugin": "techstart-crm@sha256:00",
             "sources": {"primary": {"reads": 2, "writes": 1, "denied": 0}}, "arguments": {"query": 6},
+            "operations": [{
+                "source": "primary", "operation": "query", "digest": Digest::of(&["SELECT 1"]), "outcome": "ok",
+                "count": 1, "rows": 2, "bytes": 40, "durationUs": 90,
+            }],
             "durationUs": 1234, "outcome": "failed", "code": "source_unavailable", "hash": hash,
         }])
     );
@@ -148,6 +168,10 @@ async fn events_are_listed_newest_first_page_by_page_and_by_filter() -> Result<(
     assert_eq!(fixture.names(&request).await?, ["c"]);
     let agent = Filter { agent: Some(AgentName::new("hr")?), ..Filter::default() };
     assert_eq!(fixture.names(&agent).await?, [""; 0]);
+    for (source, found) in [("primary", 5), ("other", 0)] {
+        let source = Filter { source: Some(SourceName::new(source)?), ..Filter::default() };
+        assert_eq!(fixture.names(&source).await?.len(), found);
+    }
     assert_eq!(fixture.journal.events(&Filter::default(), 0).await?, []);
     Ok(())
 }

@@ -17,7 +17,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use crate::{
     Checkpoint, Error, Journal, audit,
-    chain::{Entry, FORM, Hash, Head, genesis},
+    chain::{Entry, Hash, Head, genesis},
     segments::Segment,
 };
 
@@ -286,11 +286,10 @@ async fn read_rows(
             }
             // What can't be read in these types was not written by a host.
             let changed = |_| Stop::from(Fault::Changed { seq });
-            let form: i64 = row.try_get("form").map_err(changed)?;
-            if form != FORM {
-                return Err(Fault::Unknown { seq, form }.into());
-            }
             let (entry, stored) = (Entry::read(&row).map_err(changed)?, audit::hash(&row, "hash").map_err(changed)?);
+            if !entry.is_known() {
+                return Err(Fault::Unknown { seq, form: entry.form }.into());
+            }
             if entry.hash(&end.hash, seq) != stored {
                 broken = Some((seq, stored));
                 break;

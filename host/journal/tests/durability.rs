@@ -131,6 +131,7 @@ fn event() -> Result<Event> {
         name: "search_customers".to_owned(),
         plugin: None,
         sources: BTreeMap::new(),
+        operations: Vec::new(),
         arguments: BTreeMap::new(),
         duration: Duration::from_millis(1),
         outcome: Outcome::Ok,

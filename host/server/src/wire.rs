@@ -121,7 +121,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     });
     let _still_going_on = tokio::time::timeout(RESTORE_TIME, restoring).await;
     let guard = Guard::new(network_rules(&host)?)?;
-    let sources: Arc<dyn Sources> = remit_sources::Pools::new(remit_sources::Settings::default(), guard.clone());
+    let sources: Arc<dyn Sources> = remit_sources::Pools::new(source_settings(&host.sources), guard.clone());
     let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit.clone(), Arc::new(SystemClock));
     let upkeep = Arc::new(Upkeep::new(&host, &guard, journal.clone(), audit.clone())?);
 
@@ -276,6 +276,27 @@ pub(crate) async fn load_plugins(registry: &Registry, folder: &std::path::Path) 
 fn network_rules(host: &Host) -> anyhow::Result<NetworkRules> {
     let ranges = host.network.ranges.iter().map(ToString::to_string);
     Ok(NetworkRules::new(host.network.hosts.iter().cloned().chain(ranges))?)
+}
+
+fn source_settings(sources: &remit_config::host::Sources) -> remit_sources::Settings {
+    remit_sources::Settings {
+        connections_per_source: sources.connections_per_source,
+        connections_per_tenant: sources.connections_per_tenant,
+        connections: sources.connections,
+        connect_timeout: sources.connect_timeout,
+        acquire_timeout: sources.acquire_timeout,
+        statement_timeout: sources.statement_timeout,
+        lock_timeout: sources.lock_timeout,
+        database_bytes: sources.database_bytes,
+        api_timeout: sources.api_timeout,
+        probe_timeout: sources.probe_timeout,
+        idle_timeout: sources.idle_timeout,
+        breaker_failures: sources.breaker_failures,
+        breaker_wait: sources.breaker_wait,
+        breaker_longest: sources.breaker_longest,
+        cache_bytes: sources.cache_bytes,
+        cache_bytes_per_tenant: sources.cache_bytes_per_tenant,
+    }
 }
 
 fn models(host: &Host, guard: &Guard) -> anyhow::Result<Arc<dyn Models>> {

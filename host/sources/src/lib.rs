@@ -4,12 +4,16 @@
 //! Deliberately absent: who may use a source (the port's callers hand over a proof), where
 //! definitions and credentials come from (`remit-config`), and what a guest sees (`remit-sandbox`).
 
+mod breaker;
+mod ceilings;
 mod documents;
 pub mod guard;
 mod http;
+mod kept;
 mod lease;
 mod mysql;
 mod observe;
+mod passage;
 mod pools;
 mod postgres;
 mod settings;

@@ -26,6 +26,47 @@ pub(crate) fn pools(family: &'static str, open: usize) {
     metrics::gauge!("remit_source_pools", "family" => family).set(u32::try_from(open).unwrap_or(u32::MAX));
 }
 
+/// One more of something that there is now; one less when dropped.
+#[derive(Debug)]
+pub(crate) struct There {
+    name: &'static str,
+    family: &'static str,
+}
+
+impl There {
+    /// A connection that is open.
+    pub(crate) fn connection(family: &'static str) -> Self {
+        Self::new("remit_source_connections_open", family)
+    }
+
+    /// A connection in use.
+    pub(crate) fn lease(family: &'static str) -> Self {
+        Self::new("remit_source_connections_lent", family)
+    }
+
+    /// An operation under way, an answer that is being read among them.
+    pub(crate) fn operation(family: &'static str) -> Self {
+        Self::new("remit_source_operations_under_way", family)
+    }
+
+    fn new(name: &'static str, family: &'static str) -> Self {
+        metrics::gauge!(name, "family" => family).increment(1.0);
+        Self { name, family }
+    }
+}
+
+impl Drop for There {
+    fn drop(&mut self) {
+        metrics::gauge!(self.name, "family" => self.family).decrement(1.0);
+    }
+}
+
+/// Notes whether an answer was there already.
+pub(crate) fn cached(family: &'static str, found: bool) {
+    let outcome = if found { "hit" } else { "miss" };
+    metrics::counter!("remit_source_cache_total", "family" => family, "outcome" => outcome).increment(1);
+}
+
 /// Notes a connection that was made or could not be.
 pub(crate) fn connected(family: &'static str, outcome: &'static str) {
     metrics::counter!("remit_source_connections_total", "family" => family, "outcome" => outcome).increment(1);

@@ -13,17 +13,21 @@ use std::{
 use async_trait::async_trait;
 use remit_domain::{
     SourceName, TenantId,
-    data::{Error, Handle, Sources},
+    data::{Condition, Error, Handle, Sources},
     source::{Definition, Kind},
 };
 
 use crate::{
     Settings,
+    breaker::Breaker,
+    ceilings::{Ceilings, Share},
     documents::DocumentFile,
     guard::Guard,
     http::RemoteApi,
+    kept::Store,
     mysql::Mysql,
     observe,
+    passage::Passage,
     postgres::Postgres,
     sql::{Shared, Source},
     sqlite::Sqlite,
@@ -36,6 +40,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 pub struct Pools {
     settings: Settings,
     guard: Guard,
+    ceilings: Arc<Ceilings>,
+    kept: Arc<Store>,
     open: Mutex<HashMap<Key, Entry>>,
 }
 
@@ -43,8 +49,16 @@ type Key = (TenantId, SourceName);
 
 struct Entry {
     revision: String,
-    connector: Connector,
+    source: Open,
     used: Instant,
+}
+
+/// An open source, and the way to it.
+#[derive(Clone)]
+struct Open {
+    connector: Connector,
+    passage: Arc<Passage>,
+    handle: Handle,
 }
 
 #[derive(Clone)]
@@ -62,38 +76,46 @@ impl Pools {
     ///
     /// All HTTP goes through `guard`.
     pub fn new(settings: Settings, guard: Guard) -> Arc<Self> {
-        let this = Arc::new(Self { settings, guard, open: Mutex::default() });
+        let ceilings = Ceilings::new(settings.connections, settings.connections_per_tenant);
+        let kept = Store::new(&settings);
+        let this = Arc::new(Self { settings, guard, ceilings, kept, open: Mutex::default() });
         tokio::spawn(sweep(Arc::downgrade(&this)));
         this
     }
 
-    fn connector(&self, tenant: &TenantId, definition: &Definition) -> Result<Connector, Error> {
+    fn source(&self, tenant: &TenantId, definition: &Definition) -> Result<Open, Error> {
         let key = (tenant.clone(), definition.name.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = open.get_mut(&key)
             && entry.revision == definition.revision
         {
             entry.used = Instant::now();
-            return Ok(entry.connector.clone());
+            return Ok(entry.source.clone());
         }
         // Nothing here waits: what is made connects when it is first used. What an older definition
         // left is dropped; calls that still hold it finish with it.
-        let connector = self.make(definition)?;
-        let entry = Entry { revision: definition.revision.clone(), connector: connector.clone(), used: Instant::now() };
+        let connector = self.make(&self.ceilings.share(tenant), definition)?;
+        let shelf = definition.cache.map(|time| self.kept.shelf(tenant, &definition.name, time));
+        let breaker = Breaker::new(&self.settings);
+        let passage = Passage::new(connector.family(), &definition.revision, breaker, shelf);
+        let source = Open { handle: passage.before(connector.handle()), connector, passage };
+        let entry = Entry { revision: definition.revision.clone(), source: source.clone(), used: Instant::now() };
         open.insert(key, entry);
         count(&open);
-        Ok(connector)
+        Ok(source)
     }
 
-    fn make(&self, definition: &Definition) -> Result<Connector, Error> {
+    fn make(&self, share: &Arc<Share>, definition: &Definition) -> Result<Connector, Error> {
         let settings = &self.settings;
         Ok(match &definition.kind {
-            Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings)),
-            Kind::Mysql(server) => Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings)),
-            Kind::Postgres(server) => {
-                Connector::Postgres(Source::new(Postgres::new(definition, server, settings)?, settings))
+            Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings, share)),
+            Kind::Mysql(server) => {
+                Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings, share))
             }
-            Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
+            Kind::Postgres(server) => {
+                Connector::Postgres(Source::new(Postgres::new(definition, server, settings)?, settings, share))
+            }
+            Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings, share))),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
@@ -104,40 +126,65 @@ impl Pools {
         })
     }
 
+    /// Closes sources that are unused for long, and of those in use the connections that are.
     fn close_unused(&self, now: Instant) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, entry| now.saturating_duration_since(entry.used) < self.settings.idle_timeout);
         count(&open);
+        if let Some(before) = now.checked_sub(self.settings.idle_timeout) {
+            open.values().for_each(|entry| entry.source.connector.close_idle(before));
+        }
     }
 }
 
 #[async_trait]
 impl Sources for Pools {
     async fn open(&self, tenant: &TenantId, source: &Arc<Definition>) -> Result<Handle, Error> {
-        Ok(match self.connector(tenant, source)? {
-            Connector::Sqlite(source) => Handle::Sql(Arc::new(Shared(source))),
-            Connector::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
-            Connector::Postgres(source) => Handle::Sql(Arc::new(Shared(source))),
-            Connector::Documents(store) => Handle::Documents(store),
-            Connector::Api(service) => Handle::Api(service),
-        })
+        Ok(self.source(tenant, source)?.handle)
     }
 
     async fn probe(&self, tenant: &TenantId, source: &Arc<Definition>) -> Result<Duration, Error> {
-        let connector = self.connector(tenant, source)?;
+        let Open { connector, passage, .. } = self.source(tenant, source)?;
         let family = connector.family();
         let began = Instant::now();
         let allowed = self.settings.probe_timeout;
-        observe::counted(family, "probe", async {
+        let probe = observe::counted(family, "probe", async {
             let answered = tokio::time::timeout(allowed, connector.probe()).await;
             answered.unwrap_or_else(|_| Err(Error::unavailable(format!("no answer within {} ms", allowed.as_millis()))))
-        })
-        .await?;
+        });
+        passage.probe(probe).await?;
         Ok(began.elapsed())
+    }
+
+    fn condition(&self, tenant: &TenantId, source: &Arc<Definition>) -> Option<Condition> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = open.get(&(tenant.clone(), source.name.clone()))?;
+        (entry.revision == source.revision).then(|| entry.source.passage.condition())
     }
 }
 
 impl Connector {
+    fn handle(&self) -> Handle {
+        match self.clone() {
+            Self::Sqlite(source) => Handle::Sql(Arc::new(Shared(source))),
+            Self::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
+            Self::Postgres(source) => Handle::Sql(Arc::new(Shared(source))),
+            Self::Documents(store) => Handle::Documents(store),
+            Self::Api(service) => Handle::Api(service),
+        }
+    }
+
+    /// Closes connections that lie idle since before an instant. An API's client does so by itself.
+    fn close_idle(&self, before: Instant) {
+        match self {
+            Self::Sqlite(source) => source.close_idle(before),
+            Self::Mysql(source) => source.close_idle(before),
+            Self::Postgres(source) => source.close_idle(before),
+            Self::Documents(store) => store.close_idle(before),
+            Self::Api(_) => {}
+        }
+    }
+
     fn family(&self) -> &'static str {
         match self {
             Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => "sql",
@@ -159,7 +206,7 @@ impl Connector {
 
 fn count(open: &HashMap<Key, Entry>) {
     for family in ["sql", "documents", "http-api"] {
-        observe::pools(family, open.values().filter(|entry| entry.connector.family() == family).count());
+        observe::pools(family, open.values().filter(|entry| entry.source.connector.family() == family).count());
     }
 }
 

@@ -9,6 +9,12 @@ pub struct Settings {
     /// The most connections one tenant's source has at once. Default 10, the seed's `connectionLimit`
     /// and `maxPoolSize`.
     pub connections_per_source: usize,
+    /// The most connections to databases that one tenant has at once, idle ones among them. Default 50: a
+    /// tenant's calls, of which 32 run at once, each with one.
+    pub connections_per_tenant: usize,
+    /// The most connections to databases that the host has at once. Default 400, well below the descriptors
+    /// that a process usually has.
+    pub connections: usize,
     /// How long a database may take to accept a connection. Default 60 s (decisions.md 33).
     pub connect_timeout: Duration,
     /// How long an operation waits for one of the connections to be free; then it is `throttled`.
@@ -29,12 +35,25 @@ pub struct Settings {
     pub probe_timeout: Duration,
     /// When an unused source's connections are closed. Default 30 min (decisions.md 33).
     pub idle_timeout: Duration,
+    /// After how many failures in a row a source is not asked for a while. Default 5.
+    pub breaker_failures: u32,
+    /// For how long at first; twice as long after each try that fails. Default 1 s.
+    pub breaker_wait: Duration,
+    /// For how long at most. Default 60 s.
+    pub breaker_longest: Duration,
+    /// How much of the answers is kept of which a source's definition says that they may be given again, in
+    /// bytes. Default 64 MiB.
+    pub cache_bytes: u64,
+    /// How much of that for one tenant. Default 16 MiB.
+    pub cache_bytes_per_tenant: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_per_source: 10,
+            connections_per_tenant: 50,
+            connections: 400,
             connect_timeout: Duration::from_secs(60),
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
@@ -43,6 +62,11 @@ impl Default for Settings {
             api_timeout: Duration::from_secs(30),
             probe_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30 * 60),
+            breaker_failures: 5,
+            breaker_wait: Duration::from_secs(1),
+            breaker_longest: Duration::from_secs(60),
+            cache_bytes: 64 * 1024 * 1024,
+            cache_bytes_per_tenant: 16 * 1024 * 1024,
         }
     }
 }

@@ -46,7 +46,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
         make_sqlite(&path, SCRIPT).await.unwrap();
         let name = SourceName::new("primary").unwrap();
         let (authored_kind, revision) = ("mysql".to_owned(), "1".to_owned());
-        let definition = Definition { name: name.clone(), authored_kind, kind: Kind::Sqlite { path }, revision };
+        let definition = Definition { name: name.clone(), authored_kind, kind: Kind::Sqlite { path }, revision, cache: None };
         let context = context(Limits::default(), vec![(Arc::new(definition), Permission::Read)]);
         let tenants: Arc<dyn Tenants> = Arc::new(One(context.clone()));
         let guard = Guard::new(NetworkRules::default()).unwrap();

@@ -12,6 +12,7 @@ pub mod issuer;
 pub mod klaviyo;
 pub mod mariadb;
 pub mod postgres;
+pub mod proxy;
 mod random;
 pub mod running;
 pub mod salesforce;

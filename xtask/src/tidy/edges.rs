@@ -51,7 +51,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("ring", &["remit-issuers", "remit-sources", "remit-upstreams"]),
     ("rmcp", &["remit-server"]),
     ("rusqlite", &[]),
-    ("sqlx", &["remit-journal", "remit-sources", "remit-upstreams"]),
+    ("sqlx", &["remit-journal", "remit-sources", "remit-tests", "remit-upstreams"]),
     ("wasmparser", &["remit-author", "remit-sandbox"]),
     ("wasmtime*", &["remit-sandbox"]),
 ];

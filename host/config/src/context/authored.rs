@@ -147,6 +147,18 @@ pub(crate) struct Database {
     /// `TECHSTART_DB_USER` and `TECHSTART_DB_PASS` (all but sqlite and documents).
     #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
     pub credentials: Option<String>,
+    /// Answers to reads that may be given again; none without it.
+    pub cache: Option<Cache>,
+}
+
+/// Which answers to reads may be given again: those of queries outside transactions, of `find`, `count` and
+/// `aggregate`, and of GET requests. What is written through the source makes them void.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Cache {
+    /// For how many seconds. For so long nobody sees what others than this host change.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub seconds: u32,
 }
 
 /// Kinds of databases.
@@ -212,6 +224,8 @@ pub(crate) struct Api {
     /// for `TECHSTART_SFDC_TOKEN`.
     #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
     pub credentials: Option<String>,
+    /// Answers to reads that may be given again; none without it.
+    pub cache: Option<Cache>,
 }
 
 /// Whose API.

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use remit_domain::{
@@ -61,7 +62,8 @@ impl Reader<'_> {
             let Some(kind) = kind else { continue };
             let authored_kind = self.authored_kind(&pointer);
             let revision = self.revision(&pointer, &kind);
-            let definition = Definition { name: name.clone(), authored_kind, kind, revision };
+            let cache = source.cache().map(|cache| Duration::from_secs(cache.seconds.into()));
+            let definition = Definition { name: name.clone(), authored_kind, kind, revision, cache };
             sources.insert(name, Arc::new(definition));
         }
         sources
@@ -118,7 +120,7 @@ impl Reader<'_> {
         let Some(source) = self.located.get(pointer).and_then(Value::as_object) else { return false };
         let faults_before = self.faults.len();
         let all = || keys.required.iter().chain(keys.optional).copied();
-        for name in source.keys().filter(|name| !matches!(name.as_str(), "type" | "provider")) {
+        for name in source.keys().filter(|name| !matches!(name.as_str(), "type" | "provider" | "cache")) {
             if !all().any(|known| known == name) {
                 let message = format!("`{name}` is not a key of a {} source", keys.kind);
                 let fault = self.located.at_key(&join(pointer, name), message);
@@ -189,6 +191,14 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
+    fn cache(&self) -> Option<authored::Cache> {
+        match self {
+            Self::Database(database) => database.cache,
+            Self::Api(api) => api.cache,
+            Self::Folder(_) => None,
+        }
+    }
+
     fn kind(&self, reader: &mut Reader<'_>, pointer: &str) -> Option<Kind> {
         match self {
             Self::Database(database) => reader.database(pointer, database),

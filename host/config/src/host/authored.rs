@@ -66,6 +66,8 @@ pub(crate) struct Host {
     pub oauth: super::oauth::Authored,
     /// What a client's connection may take of the host, and for how long.
     pub connections: super::connections::Authored,
+    /// What data sources may take, and for how long they are waited for.
+    pub sources: super::sources::Authored,
 }
 
 impl Default for Host {
@@ -93,6 +95,7 @@ impl Default for Host {
             allowed_hosts: Vec::new(),
             oauth: super::oauth::Authored::default(),
             connections: super::connections::Authored::default(),
+            sources: super::sources::Authored::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 pub(crate) mod authored;
 mod connections;
 mod oauth;
+mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -30,6 +31,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use audit::Audit;
+pub use sources::Sources;
 
 use crate::{
     environment::{Environment, Part},
@@ -88,6 +90,8 @@ pub struct Host {
     pub oauth: Option<OAuth>,
     /// What a client's connection may take.
     pub connections: Connections,
+    /// What data sources may take, and for how long they are waited for.
+    pub sources: Sources,
     /// The folder of the profile in force.
     pub profile: Option<PathBuf>,
     /// Prefixes of credentials that are the host's own and that no tenant has by its name alone.
@@ -212,6 +216,7 @@ impl Checker<'_> {
             }),
             oauth: self.oauth(authored.oauth, public_url.as_ref()),
             connections: self.connections(&authored.connections),
+            sources: self.sources(&authored.sources),
             public_url,
             journal: state_dir.join(&authored.journal),
             artifacts: self.store(&state_dir, &authored.library, env),

@@ -69,6 +69,27 @@ fn what_is_written_is_read() -> Outcome {
 }
 
 #[test]
+fn what_sources_may_take_is_read_and_checked() -> Outcome {
+    let sources = host()?.sources;
+    assert_eq!((sources.connections_per_source, sources.connections_per_tenant, sources.connections), (10, 50, 400));
+    assert_eq!((sources.connect_timeout, sources.idle_timeout), (Duration::from_secs(60), Duration::from_secs(1_800)));
+    let text = "sources:\n  connections: 20\n  connectionsPerTenant: 12\n  statementTimeoutMs: 1500\n  breakerFailures: 2\n\
+        \x20 cacheBytes: 0\n  cacheBytesPerTenant: 0\n";
+    let sources = load(text, None, &[])?.sources;
+    assert_eq!((sources.connections_per_tenant, sources.connections, sources.cache_bytes), (12, 20, 0));
+    assert_eq!((sources.statement_timeout, sources.breaker_failures), (Duration::from_millis(1_500), 2));
+    faults(
+        "sources:\n  connections: 20\n",
+        None,
+        &[],
+        "host.yaml:2:3: `connectionsPerTenant` is 50, and `connections` only 20 (lower the one or raise the other)",
+    );
+    let shown = load("sources:\n  idleMinutes: 0\n", None, &[]).map(|_| String::new());
+    assert!(shown.is_err_and(|error| error.to_string().starts_with("host.yaml:2:16")));
+    Ok(())
+}
+
+#[test]
 fn how_the_audit_log_is_kept_is_read_and_checked() -> Outcome {
     let audit = host()?.audit;
     assert_eq!((audit.segment_rows, audit.segment_age, audit.keep), (10_000, Duration::from_secs(86_400), None));

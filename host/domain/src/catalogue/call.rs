@@ -255,6 +255,7 @@ impl Recording {
             name: cut(name),
             plugin: None,
             sources: Default::default(),
+            operations: Vec::new(),
             arguments,
             duration: Default::default(),
             outcome: Became::Cancelled,
@@ -287,7 +288,8 @@ impl Recording {
         let mut event = self.event.take()?;
         self.usage.note_computing(&self.payer, &self.computed);
         event.duration = self.began.elapsed();
-        event.sources = self.touched.take().map(|touched| touched.uses()).unwrap_or_default();
+        let touched = self.touched.take().map(|touched| touched.close()).unwrap_or_default();
+        (event.sources, event.operations) = (touched.uses, touched.operations);
         Some(event)
     }
 

@@ -193,6 +193,7 @@ fn context(mapped: &[(&str, Permission)]) -> Context {
             authored_kind: "mysql".to_owned(),
             kind: Kind::Unconnected { kind: "mysql".to_owned() },
             revision: String::new(),
+            cache: None,
         };
         (name(source), Arc::new(definition))
     };

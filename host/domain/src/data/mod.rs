@@ -14,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 pub use error::{Error, Refusal, Rejection, Wait};
+use time::OffsetDateTime;
 
 use crate::{TenantId, source::Definition};
 
@@ -52,4 +53,40 @@ pub trait Sources: Send + Sync {
     ///
     /// Errors as [`Self::open`], and whatever the source answers.
     async fn probe(&self, tenant: &TenantId, source: &Arc<Definition>) -> Result<Duration, Error>;
+
+    /// What is known of a source without asking it. None for one that is not open.
+    fn condition(&self, _tenant: &TenantId, _source: &Arc<Definition>) -> Option<Condition> {
+        None
+    }
+}
+
+/// What is known of a source from what became of earlier operations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Whether it is asked.
+    pub breaker: Breaker,
+    /// Its last failure that was not its caller's: when, and the error's case.
+    pub last_error: Option<(OffsetDateTime, &'static str)>,
+}
+
+/// Whether a source is asked, after it failed again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    /// It is.
+    Closed,
+    /// Not for so long: callers are answered `unavailable` at once.
+    Open(Duration),
+    /// By one caller, whose answer decides.
+    HalfOpen,
+}
+
+impl Breaker {
+    /// Its name in health.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open(_) => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
 }

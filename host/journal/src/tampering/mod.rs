@@ -42,6 +42,7 @@ fn event(name: &str, at: OffsetDateTime) -> Event {
         name: name.to_owned(),
         plugin: None,
         sources: BTreeMap::new(),
+        operations: Vec::new(),
         arguments: BTreeMap::new(),
         duration: std::time::Duration::from_millis(1),
         outcome: Outcome::Ok,
@@ -184,6 +185,8 @@ async fn every_field_of_every_row_is_covered() {
         ("duration_us", "1"),
         ("outcome", "'denied'"),
         ("code", "''"),
+        ("operations", "NULL"),
+        ("form", "1"),
         ("hash", "zeroblob(32)"),
     ] {
         let log = Log::of(4).await;
@@ -191,8 +194,11 @@ async fn every_field_of_every_row_is_covered() {
         assert_eq!(log.fault().await, Fault::Changed { seq: 3 }, "{column}");
     }
     let log = Log::of(4).await;
-    log.tamper("UPDATE audit SET form = 2 WHERE seq = 2").await;
-    assert_eq!(log.fault().await, Fault::Unknown { seq: 2, form: 2 });
+    log.tamper("UPDATE audit SET form = 1, operations = NULL WHERE seq = 3").await;
+    assert_eq!(log.fault().await, Fault::Changed { seq: 3 });
+    let log = Log::of(4).await;
+    log.tamper("UPDATE audit SET form = 3 WHERE seq = 2").await;
+    assert_eq!(log.fault().await, Fault::Unknown { seq: 2, form: 3 });
 }
 
 #[tokio::test]
@@ -338,6 +344,38 @@ async fn a_journal_from_before_the_chain_is_adopted() {
     let rows = journal.events(&crate::Filter { before: Some(201), ..Default::default() }, 1).await.unwrap();
     let last = rows.first().unwrap();
     assert_eq!((last.call.as_str(), last.action.as_str(), last.seq), ("call 199", "resource.read", 200));
+}
+
+#[tokio::test]
+async fn rows_from_before_operations_were_recorded_are_verified_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut old = SqliteConnection::connect_with(&options).await.unwrap();
+    for migration in [
+        include_str!("../migrations/0001_first.sql"),
+        include_str!("../migrations/0002_keys.sql"),
+        include_str!("../migrations/0003_versions.sql"),
+        include_str!("../migrations/0004_chain.sql"),
+        include_str!("../migrations/0005_usage.sql"),
+        "DROP TABLE unchained; UPDATE identity SET id = 'j'",
+        // The hash is the one of `chain.rs`'s own test.
+        "INSERT INTO audit (seq, at, request, call, tenant, actor, agent, door, action, subject, name, sources,
+             arguments, duration_us, outcome, hash)
+         VALUES (1, '2026-11-23T12:00:00.000000Z', 'r', 'c', 'techstart', 'anyone', 'sales', 'chat', 'tool.call',
+             'tool', 'n', '{}', '{\"query\":6}', 5, 'ok',
+             X'00d1124ef30546a8c335af918a31bc56ab689d1fce6416ceec08257a58eedf85')",
+    ] {
+        sqlx::raw_sql(migration).execute(&mut old).await.unwrap();
+    }
+    old.close().await.unwrap();
+    let journal = Journal::open(&path.display().to_string()).await.unwrap();
+    journal.record(event("newer", NOW)).await.unwrap();
+    let verified = journal.verify(&Expected { key: None, checkpoints: Vec::new() }).await.unwrap();
+    assert_eq!(verified.map(|it| (it.events, it.last)), Ok((2, 2)));
+    let rows = journal.events(&crate::Filter::default(), 10).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| row.operations.is_some()).collect();
+    assert_eq!(told, [true, false]);
 }
 
 #[test]

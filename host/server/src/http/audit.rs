@@ -10,7 +10,7 @@ use axum::{
     extract::{Query, State as FromState, rejection::QueryRejection},
     http::{Extensions, HeaderMap, StatusCode},
 };
-use remit_domain::{AgentName, CallId, Catalogue, Error, RequestId, audit::Outcome, schema::Problem};
+use remit_domain::{AgentName, CallId, Catalogue, Error, RequestId, SourceName, audit::Outcome, schema::Problem};
 use remit_journal::{Filter, Journal, Row};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,6 +46,8 @@ pub(crate) struct Wanted {
     action: Option<String>,
     /// Of the tool, resource, key or plugin of this name.
     name: Option<String>,
+    /// That used this source.
+    source: Option<String>,
     /// `ok`, `denied`, `failed` or `cancelled`.
     outcome: Option<String>,
     /// Of the request of this `X-Request-Id`.
@@ -96,6 +98,11 @@ pub(crate) struct Event {
     /// The sources used, with how often.
     #[schema(value_type = Object)]
     sources: Value,
+    /// What was done with them, equal operations taken together: `source`, `operation`, `digest` of what was
+    /// asked, `outcome`, `count`, `cached`, `rows`, `bytes` and `durationUs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    operations: Option<Value>,
     /// The arguments' names and their bytes.
     #[schema(value_type = Object)]
     arguments: Value,
@@ -126,6 +133,7 @@ impl From<Row> for Event {
             call: row.call,
             plugin: row.plugin,
             sources: row.sources,
+            operations: row.operations,
             arguments: row.arguments,
             details: row.details,
             duration_us: row.duration_us,
@@ -187,6 +195,8 @@ pub(crate) async fn list(
 impl Wanted {
     fn filter(self) -> Result<Filter, Error> {
         let agent = self.agent.map(|name| AgentName::new(&name).map_err(|error| invalid("/agent", &error.to_string())));
+        let source =
+            self.source.map(|name| SourceName::new(&name).map_err(|error| invalid("/source", &error.to_string())));
         let outcome = self.outcome.map(|name| {
             Outcome::of(&name).ok_or_else(|| invalid("/outcome", "one of ok, denied, failed and cancelled"))
         });
@@ -198,6 +208,7 @@ impl Wanted {
         let before = self.before.map(|text| place(text).ok_or_else(|| invalid("/before", "not the `next` of a page")));
         Ok(Filter {
             agent: agent.transpose()?,
+            source: source.transpose()?,
             outcome: outcome.transpose()?,
             request: request.transpose()?,
             call: call.transpose()?,

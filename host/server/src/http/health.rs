@@ -8,7 +8,7 @@ use remit_domain::{
     Catalogue, Error,
     audit::Door,
     clock::{Clock, SystemClock, rfc3339},
-    data,
+    data::Breaker,
     grant::permitted,
 };
 use serde::Serialize;
@@ -17,9 +17,6 @@ use super::{
     error::{Body, Failure},
     extract::{Path, Tenant},
 };
-
-/// How long a source may take to say that it is well.
-const PROBE_TIME: Duration = Duration::from_secs(5);
 
 /// How a tenant's agents stand.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -98,6 +95,24 @@ struct DataSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     last_checked: String,
+    /// Whether calls reach it: `closed`, or, after failures in a row, `open` (they are answered at once) or
+    /// `half-open` (one of them tries).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<&'static str>,
+    /// For how long it stays `open`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// How it failed last, by a call or a probe, if it ever did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<LastError>,
+}
+
+/// How a source failed last.
+#[derive(Serialize, utoipa::ToSchema)]
+struct LastError {
+    at: String,
+    /// The error's case, such as `unavailable`.
+    code: &'static str,
 }
 
 /// Asks each of an agent's sources whether it answers.
@@ -122,7 +137,17 @@ pub(crate) async fn data_sources(
             (Err(denial), _) => Err(denial.to_string()),
             (Ok(_), None) => Err(format!("Data source {source} not found")),
         };
+        let condition = definition.filter(|_| permission.is_ok());
+        let condition = condition.and_then(|it| catalogue.sources().condition(&tenant.context.tenant, it));
         let health = DataSource {
+            breaker: condition.as_ref().map(|condition| condition.breaker.as_str()),
+            retry_after_ms: condition.as_ref().and_then(|condition| match condition.breaker {
+                Breaker::Open(left) => u64::try_from(left.as_millis()).ok(),
+                Breaker::Closed | Breaker::HalfOpen => None,
+            }),
+            last_error: condition
+                .and_then(|condition| condition.last_error)
+                .map(|(at, code)| LastError { at: rfc3339(at), code }),
             status: if probed.is_ok() { "healthy" } else { "error" },
             kind: definition.map(|definition| definition.authored_kind.clone()),
             permission: permission.ok(),
@@ -141,9 +166,6 @@ async fn probe(
     tenant: &Tenant,
     definition: &std::sync::Arc<remit_domain::source::Definition>,
 ) -> Result<Duration, String> {
-    let probing = catalogue.sources().probe(&tenant.context.tenant, definition);
-    match tokio::time::timeout(PROBE_TIME, probing).await {
-        Ok(probed) => probed.map_err(|error: data::Error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", PROBE_TIME.as_secs())),
-    }
+    let probed = catalogue.sources().probe(&tenant.context.tenant, definition).await;
+    probed.map_err(|error| error.to_string())
 }

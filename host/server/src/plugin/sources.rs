@@ -64,8 +64,13 @@ pub(super) async fn make(
             }
             _ => ("documents", Kind::DocumentFile { path }),
         };
-        let definition =
-            Definition { name: name.clone(), authored_kind: authored_kind.to_owned(), kind, revision: String::new() };
+        let definition = Definition {
+            name: name.clone(),
+            authored_kind: authored_kind.to_owned(),
+            kind,
+            revision: String::new(),
+            cache: None,
+        };
         definitions.insert(name, Arc::new(definition));
     }
     Ok(definitions)

@@ -21,7 +21,11 @@ mod tests;
 mod update;
 mod visit;
 
-use std::{path::Path as FilePath, time::Duration};
+use std::{
+    path::Path as FilePath,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use remit_domain::{
@@ -42,7 +46,7 @@ use self::{
     update::Update,
     visit::{Changing, Counting, Deleting, Finding, Visit, beside},
 };
-use crate::{Settings, observe::counted, sql::rows};
+use crate::{Settings, ceilings::Share, observe::counted, sql::rows};
 
 /// Documents in a SQLite file, which is made when it is first used.
 pub(crate) struct DocumentFile {
@@ -51,8 +55,13 @@ pub(crate) struct DocumentFile {
 }
 
 impl DocumentFile {
-    pub(crate) fn new(path: &FilePath, settings: &Settings) -> Self {
-        Self { storage: Storage::new(path, settings), timeout: settings.statement_timeout }
+    pub(crate) fn new(path: &FilePath, settings: &Settings, share: &Arc<Share>) -> Self {
+        Self { storage: Storage::new(path, settings, share), timeout: settings.statement_timeout }
+    }
+
+    /// Closes connections that lie idle since before an instant.
+    pub(crate) fn close_idle(&self, before: Instant) {
+        self.storage.close_idle(before);
     }
 
     /// Asks whether any document is there.

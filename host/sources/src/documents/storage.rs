@@ -4,7 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::TryStreamExt as _;
@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     Settings,
+    ceilings::Share,
     lease::{Connect, Lease, Lender},
     sqlite::{
         Limits, cap,
@@ -112,8 +113,8 @@ impl Reader<'_> {
 }
 
 impl Storage {
-    pub(super) fn new(path: &Path, settings: &Settings) -> Self {
-        let lender = |most| Lender::new("documents", most, settings.acquire_timeout, settings.connect_timeout);
+    pub(super) fn new(path: &Path, settings: &Settings, share: &Arc<Share>) -> Self {
+        let lender = |most| Lender::new("documents", most, settings.acquire_timeout, settings.connect_timeout, share);
         Self {
             path: path.to_owned(),
             lock_timeout: settings.lock_timeout,
@@ -122,6 +123,12 @@ impl Storage {
             // SQLite lets one connection write at a time; the others wait in order of arrival.
             writers: lender(1),
         }
+    }
+
+    /// Closes connections that lie idle since before an instant.
+    pub(super) fn close_idle(&self, before: Instant) {
+        self.readers.close_idle(before);
+        self.writers.close_idle(before);
     }
 
     pub(super) async fn probe(&self) -> Result<(), Error> {

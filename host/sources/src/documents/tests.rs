@@ -5,15 +5,20 @@ use remit_domain::data::{Refusal, documents::MAX_DOCUMENT_BYTES};
 use serde_json::json;
 
 use super::*;
+use crate::ceilings::Ceilings;
 
 struct Fixture {
     store: DocumentFile,
     folder: tempfile::TempDir,
 }
 
+fn share() -> Arc<Share> {
+    Ceilings::new(100, 100).share(&remit_domain::TenantId::new("one").unwrap())
+}
+
 fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let store = DocumentFile::new(&folder.path().join("new/folder/documents.sqlite"), &Settings::default());
+    let store = DocumentFile::new(&folder.path().join("new/folder/documents.sqlite"), &Settings::default(), &share());
     Fixture { store, folder }
 }
 
@@ -333,7 +338,7 @@ async fn a_file_of_documents_grows_to_its_size_and_no_further() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("documents.sqlite");
     let settings = Settings { database_bytes: 300_000, ..Settings::default() };
-    let store = DocumentFile::new(&path, &settings);
+    let store = DocumentFile::new(&path, &settings, &share());
     let document = [json!({ "x": "x".repeat(100_000) }).to_string()];
     store.run_insert("things", &document).await.unwrap();
     let error = loop {

@@ -26,6 +26,7 @@ async fn a_reading_session_by_itself_changes_nothing() {
         authored_kind: "mysql".to_owned(),
         kind: Kind::Unconnected { kind: "unused".to_owned() },
         revision: "r".to_owned(),
+        cache: None,
     };
     let place = DatabaseServer {
         host: String::new(),

@@ -16,6 +16,7 @@ fn definition(name: &str, revision: &str, kind: Kind) -> Arc<Definition> {
         authored_kind: "test".to_owned(),
         kind,
         revision: revision.to_owned(),
+        cache: None,
     })
 }
 
@@ -23,8 +24,8 @@ fn sqlite(name: &str, revision: &str) -> Arc<Definition> {
     definition(name, revision, Kind::Sqlite { path: "/nonexistent/data.sqlite".into() })
 }
 
-fn same(a: &Connector, b: &Connector) -> bool {
-    match (a, b) {
+fn same(a: &Open, b: &Open) -> bool {
+    match (&a.connector, &b.connector) {
         (Connector::Sqlite(a), Connector::Sqlite(b)) => Arc::ptr_eq(a, b),
         _ => false,
     }
@@ -34,18 +35,18 @@ fn same(a: &Connector, b: &Connector) -> bool {
 async fn a_source_is_its_tenants_its_names_and_its_revisions_own() {
     let pools = pools();
     let (one, two) = (TenantId::new("one").unwrap(), TenantId::new("two").unwrap());
-    let first = pools.connector(&one, &sqlite("primary", "r1")).unwrap();
-    assert!(same(&first, &pools.connector(&one, &sqlite("primary", "r1")).unwrap()));
-    assert!(!same(&first, &pools.connector(&two, &sqlite("primary", "r1")).unwrap()));
-    assert!(!same(&first, &pools.connector(&one, &sqlite("other", "r1")).unwrap()));
-    let newer = pools.connector(&one, &sqlite("primary", "r2")).unwrap();
+    let first = pools.source(&one, &sqlite("primary", "r1")).unwrap();
+    assert!(same(&first, &pools.source(&one, &sqlite("primary", "r1")).unwrap()));
+    assert!(!same(&first, &pools.source(&two, &sqlite("primary", "r1")).unwrap()));
+    assert!(!same(&first, &pools.source(&one, &sqlite("other", "r1")).unwrap()));
+    let newer = pools.source(&one, &sqlite("primary", "r2")).unwrap();
     assert!(!same(&first, &newer));
     assert_eq!(pools.open.lock().unwrap().len(), 3, "the newer definition takes the older one's place");
     // Names that would be the same run together are not.
     let dashed = TenantId::new("one-a").unwrap();
     assert!(!same(
-        &pools.connector(&dashed, &sqlite("b", "r")).unwrap(),
-        &pools.connector(&one, &sqlite("a-b", "r")).unwrap()
+        &pools.source(&dashed, &sqlite("b", "r")).unwrap(),
+        &pools.source(&one, &sqlite("a-b", "r")).unwrap()
     ));
 }
 
@@ -53,14 +54,14 @@ async fn a_source_is_its_tenants_its_names_and_its_revisions_own() {
 async fn what_is_unused_for_long_is_closed() {
     let pools = pools();
     let tenant = TenantId::new("one").unwrap();
-    let kept = pools.connector(&tenant, &sqlite("primary", "r1")).unwrap();
+    let kept = pools.source(&tenant, &sqlite("primary", "r1")).unwrap();
     let now = Instant::now();
     pools.close_unused(now + Duration::from_secs(29 * 60));
-    assert!(same(&kept, &pools.connector(&tenant, &sqlite("primary", "r1")).unwrap()));
+    assert!(same(&kept, &pools.source(&tenant, &sqlite("primary", "r1")).unwrap()));
     pools.close_unused(Instant::now() + Duration::from_secs(30 * 60));
     assert!(pools.open.lock().unwrap().is_empty());
     // Who still holds it goes on; who asks anew gets a new one.
-    assert!(!same(&kept, &pools.connector(&tenant, &sqlite("primary", "r1")).unwrap()));
+    assert!(!same(&kept, &pools.source(&tenant, &sqlite("primary", "r1")).unwrap()));
 }
 
 #[tokio::test]

@@ -15,7 +15,11 @@ mod tables;
 pub(crate) mod text;
 mod transaction;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use remit_domain::{
@@ -35,6 +39,7 @@ use self::{
 };
 use crate::{
     Settings,
+    ceilings::Share,
     lease::{Connect, Lease, Lender},
     observe::counted,
 };
@@ -160,8 +165,8 @@ pub(crate) struct Source<E: Engine> {
 }
 
 impl<E: Engine> Source<E> {
-    pub(crate) fn new(engine: E, settings: &Settings) -> Arc<Self> {
-        let lender = |most| Lender::new("sql", most, settings.acquire_timeout, settings.connect_timeout);
+    pub(crate) fn new(engine: E, settings: &Settings, share: &Arc<Share>) -> Arc<Self> {
+        let lender = |most| Lender::new("sql", most, settings.acquire_timeout, settings.connect_timeout, share);
         let most = settings.connections_per_source;
         Arc::new(Self { engine, readers: lender(most), writers: lender(most.min(E::MOST_WRITERS)) })
     }
@@ -169,6 +174,12 @@ impl<E: Engine> Source<E> {
     /// Asks the database for the number 1, through a connection as any query's.
     pub(crate) async fn probe(&self) -> Result<(), Error> {
         self.run_query(&Scope::ALL, "SELECT 1", &[]).await.map(drop)
+    }
+
+    /// Closes connections that lie idle since before an instant.
+    pub(crate) fn close_idle(&self, before: Instant) {
+        self.readers.close_idle(before);
+        self.writers.close_idle(before);
     }
 
     async fn lend(&self, mode: Mode) -> Result<Lease<E::Connection>, Error> {

@@ -136,6 +136,7 @@ impl Ground {
             authored_kind: "mysql".to_owned(),
             kind,
             revision: "1".to_owned(),
+            cache: None,
         });
         let pools = Pools::new(settings, Guard::new(NetworkRules::default())?);
         Self::granted(tenant, &agent, definition, pools, Scope::ALL, Arc::new(folder)).await

@@ -61,6 +61,7 @@ fn guarded(guard: &Guard, provider: Provider, uri: &str, auth: Auth) -> Result<R
         authored_kind: "shopify".to_owned(),
         kind: Kind::Unconnected { kind: "unused".to_owned() },
         revision: "r".to_owned(),
+        cache: None,
     };
     let settings = Settings { api_timeout: Duration::from_millis(600), ..Settings::default() };
     RemoteApi::new(&definition, &api, guard, &settings)
