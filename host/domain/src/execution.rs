@@ -6,7 +6,7 @@
 //!
 //! Deliberately absent: what a workflow is (`remit-workflow`), and secrets: none is ever handed over here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,10 @@ pub struct Asker {
     pub name: String,
     /// The agents that they may speak for; `None`: all of the tenant's.
     pub agents: Option<BTreeSet<AgentName>>,
+    /// The key that they had: what the run uses is charged to it too.
+    pub key: Option<String>,
+    /// How much may be used with it, by the names of settings.
+    pub quotas: BTreeMap<String, u64>,
 }
 
 /// How a run stands.

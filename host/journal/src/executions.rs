@@ -282,7 +282,10 @@ fn unread(cause: sqlx::Error) -> remit_domain::Error {
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, Result};
-    use remit_domain::execution::{Asker, Choice, Failure, Outcome};
+    use remit_domain::{
+        access::Principal,
+        execution::{Choice, Failure, Outcome},
+    };
     use serde_json::json;
 
     use super::*;
@@ -304,7 +307,7 @@ mod tests {
             context: json!({}),
             began: time::macros::datetime!(2026-11-23 10:00 UTC),
             key: key.map(str::to_owned),
-            by: Asker { name: "anyone".to_owned(), agents: None },
+            by: Principal::anyone().asker(),
         })
     }
 

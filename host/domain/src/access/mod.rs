@@ -140,7 +140,12 @@ pub enum Identity {
     /// A token of an authorization server that the tenant trusts.
     Subject(Subject),
     /// Nothing any more: a run of a workflow goes on for whoever began it, by the name that they had.
-    Run(String),
+    Run {
+        /// As audit events name them.
+        by: String,
+        /// The key that they had, which is charged.
+        key: Option<KeyId>,
+    },
 }
 
 impl Identity {
@@ -150,7 +155,7 @@ impl Identity {
             Self::Anyone => "anyone",
             Self::Key(id) => id.as_str(),
             Self::Subject(subject) => subject.as_str(),
-            Self::Run(by) => by,
+            Self::Run { by, .. } => by,
         }
     }
 }
@@ -209,18 +214,21 @@ impl Principal {
     /// not speak for. That their key is gone since ends no run; cancelling it does.
     pub fn run(tenant: TenantId, by: &Asker) -> Self {
         Self {
-            identity: Identity::Run(by.name.clone()),
+            identity: Identity::Run { by: by.name.clone(), key: by.key.as_deref().and_then(KeyId::new) },
             tenant: Some(tenant),
             role: Role::Agent,
             agents: by.agents.clone(),
-            quotas: Quotas::NONE,
+            // They were written by this host.
+            quotas: Quotas::read(by.quotas.iter().map(|(key, allowed)| (key, *allowed))).unwrap_or(Quotas::NONE),
             expires: None,
         }
     }
 
     /// What is kept of it with a run that it begins.
     pub fn asker(&self) -> Asker {
-        Asker { name: self.name().to_owned(), agents: self.agents.clone() }
+        let quotas = self.quotas.written().into_iter().map(|(name, allowed)| (name.to_owned(), allowed)).collect();
+        let key = self.key().map(|key| key.as_str().to_owned());
+        Asker { name: self.name().to_owned(), agents: self.agents.clone(), key, quotas }
     }
 
     /// What proved who it is.
@@ -232,7 +240,7 @@ impl Principal {
     pub fn key(&self) -> Option<&KeyId> {
         match &self.identity {
             Identity::Key(id) => Some(id),
-            Identity::Anyone | Identity::Subject(_) | Identity::Run(_) => None,
+            Identity::Anyone | Identity::Subject(_) | Identity::Run { .. } => None,
         }
     }
 

@@ -46,7 +46,7 @@ impl From<&Principal> for Actor {
             Identity::Anyone => Self::Anyone,
             Identity::Key(key) => Self::Key(key),
             Identity::Subject(subject) => Self::Subject(subject),
-            Identity::Run(_) => Self::Host,
+            Identity::Run { .. } => Self::Host,
         }
     }
 }

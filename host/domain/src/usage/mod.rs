@@ -216,7 +216,8 @@ impl Payer {
             Identity::Subject(subject) if *principal.quotas() != Quotas::NONE => {
                 principal.tenant().map(|tenant| Owner::Subject(tenant.clone(), subject.clone()))
             }
-            Identity::Subject(_) | Identity::Anyone => None,
+            Identity::Run { key: Some(key), .. } => Some(Owner::Key(key.clone())),
+            Identity::Run { key: None, .. } | Identity::Subject(_) | Identity::Anyone => None,
         };
         Self([tenant, asks.map(|asks| (asks, *principal.quotas()))])
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use remit_domain::{
     AgentName, PluginName,
-    access::{Key, KeyId, Keys, Role, Token},
+    access::{Key, KeyId, Keys, Principal, Role, Token},
     conversation::{self, Conversations},
-    execution::{Asker, Entry, Executions, Run, RunId},
+    execution::{Entry, Executions, Run, RunId},
     library::{Upload, Versions},
     model::Message,
     usage::{Meter, Owner, Quotas, Tallies as _, Tally},
@@ -65,7 +65,7 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
         context: serde_json::json!({}),
         began: NOW,
         key: None,
-        by: Asker { name: "anyone".to_owned(), agents: None },
+        by: Principal::anyone().asker(),
     };
     journal.make(&run).await?;
     let signal = Entry::Signalled { name: "go".to_owned(), at: NOW, payload: Value::Null, by: None };

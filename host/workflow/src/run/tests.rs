@@ -13,7 +13,8 @@ use std::{
 use remit_config::File;
 use remit_domain::{
     TenantId,
-    execution::{Asker, Choice, Made, Outcome, RunId},
+    access::Principal,
+    execution::{Choice, Made, Outcome, RunId},
 };
 
 use super::{
@@ -105,7 +106,7 @@ impl Bench {
             context: json!({"company": {"name": "TechStart"}}),
             began: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             key: None,
-            by: Asker { name: "anyone".to_owned(), agents: None },
+            by: Principal::anyone().asker(),
         };
         let journal = Arc::new(Memory::default());
         let doer = Arc::new(Doer { journal: Mutex::new(Some(journal.clone())), ..Doer::default() });
