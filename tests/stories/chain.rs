@@ -63,7 +63,7 @@ async fn rechain(file: &Path) {
     let mut previous = digest.finalize();
     for row in sqlx::query("SELECT * FROM audit ORDER BY seq").fetch_all(&mut connection).await.unwrap() {
         let seq: i64 = row.get("seq");
-        let mut digest = Sha256::new_with_prefix(b"remit audit row 1\0");
+        let mut digest = Sha256::new_with_prefix(b"remit audit row 2\0");
         digest.update(previous);
         digest.update(seq.to_be_bytes());
         for column in [
@@ -84,6 +84,7 @@ async fn rechain(file: &Path) {
             "duration_us",
             "outcome",
             "code",
+            "operations",
         ] {
             if column == "duration_us" {
                 digest.update([2]);
