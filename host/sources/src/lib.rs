@@ -8,6 +8,7 @@ mod documents;
 pub mod guard;
 mod http;
 mod lease;
+mod mongo;
 mod mysql;
 mod observe;
 mod pools;

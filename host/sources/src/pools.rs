@@ -22,6 +22,7 @@ use crate::{
     documents::DocumentFile,
     guard::Guard,
     http::RemoteApi,
+    mongo::Mongo,
     mysql::Mysql,
     observe,
     sql::{Shared, Source},
@@ -51,6 +52,7 @@ enum Connector {
     Sqlite(Arc<Source<Sqlite>>),
     Mysql(Arc<Source<Mysql>>),
     Documents(Arc<DocumentFile>),
+    Mongo(Arc<Mongo>),
     Api(Arc<RemoteApi>),
 }
 
@@ -89,6 +91,7 @@ impl Pools {
             Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings)),
             Kind::Mysql(server) => Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings)),
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
+            Kind::Mongo(server) => Connector::Mongo(Arc::new(Mongo::new(definition, server, settings)?)),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
@@ -113,6 +116,7 @@ impl Sources for Pools {
             Connector::Sqlite(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Documents(store) => Handle::Documents(store),
+            Connector::Mongo(store) => Handle::Documents(store),
             Connector::Api(service) => Handle::Api(service),
         })
     }
@@ -135,7 +139,7 @@ impl Connector {
     fn family(&self) -> &'static str {
         match self {
             Self::Sqlite(_) | Self::Mysql(_) => "sql",
-            Self::Documents(_) => "documents",
+            Self::Documents(_) | Self::Mongo(_) => "documents",
             Self::Api(_) => "http-api",
         }
     }
@@ -145,6 +149,7 @@ impl Connector {
             Self::Sqlite(source) => source.probe().await,
             Self::Mysql(source) => source.probe().await,
             Self::Documents(store) => store.probe().await,
+            Self::Mongo(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
         }
     }

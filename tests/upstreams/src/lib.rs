@@ -9,6 +9,7 @@ pub mod demo;
 pub mod fault;
 pub mod issuer;
 pub mod mariadb;
+pub mod mongo;
 mod random;
 pub mod running;
 pub mod salesforce;

@@ -35,6 +35,7 @@ const STAND_INS: &str = "remit-upstreams";
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("async-openai", &["remit-models"]),
     ("axum", &["remit-server", "remit-tests", "remit-upstreams"]),
+    ("bson", &["remit-sources", "remit-upstreams"]),
     ("clap", &["remit-author", "remit-server", "xtask"]),
     ("dotenvy", &["remit-config"]),
     ("hyper*", &["remit-server"]),
