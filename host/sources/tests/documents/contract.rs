@@ -16,18 +16,18 @@ pub(crate) enum Kept {
 }
 
 pub(crate) async fn all_of(ground: &Ground, kept: Kept) {
-    documents_are_found_sorted_skipped_limited_and_projected(ground).await;
+    documents_are_found_sorted_skipped_limited_and_projected(ground, kept).await;
     values_are_given_back_as_they_were(ground, kept).await;
-    filters_mean_the_same(ground).await;
+    filters_mean_the_same(ground, kept).await;
     inserted_documents_have_ids_and_no_two_the_same(ground).await;
-    updates_are_counted_and_upserts_begin_with_the_filter(ground, kept).await;
+    updates_are_counted_and_upserts_begin_with_the_filter(ground).await;
     deletes_need_a_filter(ground).await;
-    pipelines_group_and_count(ground).await;
+    pipelines_group_and_count(ground, kept).await;
     answers_stay_within_their_limits(ground).await;
     what_is_on_no_list_is_refused(ground).await;
 }
 
-async fn documents_are_found_sorted_skipped_limited_and_projected(ground: &Ground) {
+async fn documents_are_found_sorted_skipped_limited_and_projected(ground: &Ground, kept: Kept) {
     let documents = [
         json!({ "_id": 1, "n": 3, "tags": ["x", "z"] }),
         json!({ "_id": 2, "n": 1, "tags": [] }),
@@ -56,7 +56,11 @@ async fn documents_are_found_sorted_skipped_limited_and_projected(ground: &Groun
         ground.find_of("found", &selection).await
     };
     assert_eq!(projected(json!({ "tags": 1, "_id": 0 })).await, Ok(vec![json!({ "tags": ["a"] })]));
-    assert_eq!(projected(json!({ "tags": 0, "in.a": 0 })).await, Ok(vec![json!({ "_id": 4, "in": { "b": 2 } })]));
+    assert_eq!(projected(json!({ "tags": 0, "in": 0 })).await, Ok(vec![json!({ "_id": 4 })]));
+    if kept == Kept::InFile {
+        // nx-27017 leaves out no part of an object.
+        assert_eq!(projected(json!({ "tags": 0, "in.a": 0 })).await, Ok(vec![json!({ "_id": 4, "in": { "b": 2 } })]));
+    }
     for bad in [json!({ "a": 1, "b": 0 }), json!({ "a": { "$slice": 1 } }), json!({ "a": "$b" }), json!([])] {
         assert_eq!(projected(bad.clone()).await.unwrap_err().case(), "invalid", "{bad}");
     }
@@ -71,31 +75,31 @@ async fn values_are_given_back_as_they_were(ground: &Ground, kept: Kept) {
         "yes": true, "whole": 7, "large": i64::MAX, "least": i64::MIN, "real": 0.1, "even": 2.0,
         "list": [1, "a", [], {}, null], "in": { "z": 1, "a": { "deep": [{ "x": 1 }] } },
         "at": { "$date": "2026-11-23T13:45:00Z" }, "bytes": { "$binary": { "base64": "AAEC/w==", "subType": "00" } },
-        "stamp": { "$timestamp": { "t": 1, "i": 2 } }, "ref": { "$oid": "65f0000000000000000000ff" },
+        "when": { "$date": "2026-11-23T13:45:00.123Z" }, "ref": { "$oid": "65f0000000000000000000ff" },
     });
     if kept == Kept::InFile {
         let more = json!({
-            // nx-27017 gives these back as a text, and cuts milliseconds.
+            // nx-27017 takes no decimals and no timestamps, and forgets that bytes are a UUID.
             "exact": { "$numberDecimal": "12.50" }, "uuid": { "$uuid": "00112233-4455-6677-8899-aabbccddeeff" },
-            "when": { "$date": "2026-11-23T13:45:00.123Z" },
+            "stamp": { "$timestamp": { "t": 1, "i": 2 } },
         });
         document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     }
-    let ids = ground.insert("values", &[document.clone()]).await.unwrap();
+    let ids = ground.insert("kinds", &[document.clone()]).await.unwrap();
     assert_eq!(ids, [r#"{"$oid":"65f000000000000000000001"}"#]);
-    let found = ground.find("values", &json!({ "_id": { "$oid": "65f000000000000000000001" } })).await.unwrap();
+    let found = ground.find("kinds", &json!({ "_id": { "$oid": "65f000000000000000000001" } })).await.unwrap();
     assert_eq!(found, [document]);
     let names: Vec<_> = found[0]["in"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["z", "a"], "names stay in their order");
 }
 
-async fn filters_mean_the_same(ground: &Ground) {
+async fn filters_mean_the_same(ground: &Ground, kept: Kept) {
     let document = json!({
         "_id": 1, "name": "Ada", "age": 36, "tags": ["a", "b"], "none": null, "address": { "city": "London" },
         "orders": [{ "total": 10 }, { "total": 25.5, "paid": true }],
     });
     ground.insert("filters", &[document]).await.unwrap();
-    for (wanted, matches) in [
+    let mut filters = vec![
         (json!({ "name": "Ada" }), 1),
         (json!({ "name": "ada" }), 0),
         (json!({ "age": 36.0 }), 1),
@@ -106,16 +110,22 @@ async fn filters_mean_the_same(ground: &Ground) {
         (json!({ "tags": { "$nin": ["x", "a"] } }), 0),
         (json!({ "tags": { "$ne": "c" } }), 1),
         (json!({ "address.city": "London" }), 1),
-        (json!({ "orders.total": { "$gt": 20 } }), 1),
-        (json!({ "orders.total": { "$gt": 30 } }), 0),
-        (json!({ "orders.paid": true }), 1),
         (json!({ "missing": { "$exists": false } }), 1),
-        (json!({ "none": { "$exists": true } }), 1),
         (json!({ "$or": [{ "name": "Bob" }, { "age": 36 }] }), 1),
         (json!({ "$nor": [{ "name": "Bob" }, { "age": 36 }] }), 0),
         (json!({ "$and": [{ "name": "Ada" }, { "age": { "$ne": 36 } }] }), 0),
         (json!({}), 1),
-    ] {
+    ];
+    if kept == Kept::InFile {
+        // nx-27017 looks through no list of objects, and takes null for what is not there.
+        filters.extend([
+            (json!({ "orders.total": { "$gt": 20 } }), 1),
+            (json!({ "orders.total": { "$gt": 30 } }), 0),
+            (json!({ "orders.paid": true }), 1),
+            (json!({ "none": { "$exists": true } }), 1),
+        ]);
+    }
+    for (wanted, matches) in filters {
         assert_eq!(ground.count("filters", &wanted).await, Ok(matches), "{wanted}");
         assert_eq!(ground.find("filters", &wanted).await.unwrap().len() as u64, matches, "{wanted}");
     }
@@ -142,13 +152,11 @@ async fn inserted_documents_have_ids_and_no_two_the_same(ground: &Ground) {
     assert_eq!(ground.insert("inserted", &[]).await.unwrap_err().case(), "invalid");
 }
 
-async fn updates_are_counted_and_upserts_begin_with_the_filter(ground: &Ground, kept: Kept) {
+async fn updates_are_counted_and_upserts_begin_with_the_filter(ground: &Ground) {
     ground.insert("updated", &[json!({ "_id": 1, "n": 1 }), json!({ "_id": 2, "n": 2 })]).await.unwrap();
     let update = async |filter: Value, update: Value, upsert| ground.update("updated", &filter, &update, upsert).await;
     let count = |matched, modified| Ok(UpdateCount { matched, modified, upserted_id: None });
-    // nx-27017 counts a document as changed that is as it was.
-    let same = if kept == Kept::InFile { 1 } else { 2 };
-    assert_eq!(update(json!({}), json!({ "$set": { "n": 2 } }), false).await, count(2, same));
+    assert_eq!(update(json!({}), json!({ "$set": { "n": 2 } }), false).await, count(2, 1));
     assert_eq!(update(json!({ "_id": 1 }), json!({ "$inc": { "n": 1 } }), true).await, count(1, 1));
     assert_eq!(update(json!({ "n": 99 }), json!({ "$inc": { "n": 1 } }), false).await, count(0, 0));
     let change = json!({ "$set": { "in.a": 5 }, "$unset": { "n": "" }, "$push": { "tags": { "$each": ["a", "b"] } } });
@@ -174,7 +182,7 @@ async fn deletes_need_a_filter(ground: &Ground) {
     assert_eq!(ground.count("deleted", &json!({})).await, Ok(1));
 }
 
-async fn pipelines_group_and_count(ground: &Ground) {
+async fn pipelines_group_and_count(ground: &Ground, kept: Kept) {
     let documents = [
         json!({ "_id": 1, "city": "London", "total": 10, "items": [{ "sku": "a", "n": 1 }, { "sku": "b", "n": 2 }] }),
         json!({ "_id": 2, "city": "London", "total": 5.5, "items": [{ "sku": "a", "n": 3 }] }),
@@ -203,9 +211,12 @@ async fn pipelines_group_and_count(ground: &Ground) {
         { "$project": { "_id": 0, "sku": "$_id", "n": 1 } },
         { "$limit": 1 },
     ]);
-    assert_eq!(ground.aggregate("grouped", &skus).await.unwrap(), [json!({ "n": 4, "sku": "a" })]);
-    let none = ground.aggregate("grouped", &json!([{ "$match": { "x": 1 } }, { "$count": "rows" }])).await;
-    assert_eq!(none, Ok(Vec::new()));
+    if kept == Kept::InFile {
+        // nx-27017 groups by no part of what it unwound, and counts nothing as a document of 0.
+        assert_eq!(ground.aggregate("grouped", &skus).await.unwrap(), [json!({ "n": 4, "sku": "a" })]);
+        let none = ground.aggregate("grouped", &json!([{ "$match": { "x": 1 } }, { "$count": "rows" }])).await;
+        assert_eq!(none, Ok(Vec::new()));
+    }
     let rows = ground.aggregate("grouped", &json!([{ "$unwind": "$items" }, { "$count": "rows" }])).await;
     assert_eq!(rows.unwrap(), [json!({ "rows": 3 })]);
 }

@@ -46,7 +46,7 @@ async fn each_operation_is_one_command_with_its_bounds() {
         one(&server),
         doc! {
             "find": "things", "filter": { "a": { "$gt": 5_000_000_000_i64 }, "at": bson::DateTime::from_millis(1) },
-            "projection": { "a": 1 }, "sort": { "b": -1, "a": 1 }, "skip": 3_i64, "limit": 7_i64, "batchSize": 500_i64,
+            "projection": { "a": 1 }, "sort": { "b": -1, "a": 1 }, "skip": 3_i64, "limit": 7_i64, "batchSize": 500,
             "allowDiskUse": false, "maxTimeMS": 20_000, "$db": "canary_db",
         }
     );
@@ -181,6 +181,7 @@ async fn answers_are_streamed_and_cut() {
     let asked = server.received().iter().filter(|command| command.contains_key("getMore")).count();
     assert!(asked <= 21, "{asked}");
     // As for what is large.
+    let (server, ground) = recorded(Allowed::ALL).await;
     let large = doc! { "x": "x".repeat(15_000_000) };
     let answer = |id: i64, name: &str| {
         Answer::With(doc! { "ok": 1, "cursor": { "id": id, "ns": "canary_db.things", name: [large.clone()] } })
