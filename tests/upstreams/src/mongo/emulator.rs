@@ -10,6 +10,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bson::{Document, doc};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::wire;
 
 /// How long the server may take until it answers, on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -73,6 +78,22 @@ impl Emulator {
         format!("mongodb://127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Puts documents into a collection, as somebody else than the host would.
+    ///
+    /// # Errors
+    /// When the server refuses them.
+    pub async fn seed(&self, database: &str, collection: &str, documents: &[Value]) -> Result<()> {
+        let documents: Vec<Document> = documents.iter().map(bson::serialize_to_document).collect::<Result<_, _>>()?;
+        let count = i64::try_from(documents.len())?;
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let insert = doc! { "insert": collection, "documents": documents, "ordered": true, "$db": database };
+        wire::write(&mut stream, 1, &insert).await?;
+        let answer = wire::read(&mut stream).await?.context("no answer")?.command;
+        let inserted = answer.get("n").and_then(|n| n.as_i64().or_else(|| n.as_i32().map(i64::from)));
+        ensure!(inserted == Some(count), "the documents were not taken: {answer}");
+        Ok(())
+    }
+
     /// Ends the server at once, as a crash would; connections to it break.
     ///
     /// # Errors
@@ -85,7 +106,7 @@ impl Emulator {
 
     async fn wait(&mut self) -> Result<()> {
         let began = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
             if let Some(status) = self.server.try_wait()? {
                 bail!("nx-27017 ended with {status}: {}", self.log());
             }

@@ -9,13 +9,13 @@ const HEADER: usize = 16;
 /// The most bytes of a message, as MongoDB has it.
 const MAX_MESSAGE: usize = 48_000_000;
 
-/// A command with the number that its answer names.
+/// A command, with the number that its answer names; or an answer.
 pub(super) struct Message {
     pub(super) number: i32,
     pub(super) command: Document,
 }
 
-/// The next command of a connection, its lists of documents put where they belong; `None` at its end.
+/// The next command or answer of a connection, its lists of documents put where they belong; `None` at its end.
 pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Option<Message>> {
     let mut header = [0; HEADER];
     if from.read_exact(&mut header).await.is_err() {
@@ -30,7 +30,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Option<M
     Ok(Some(Message { number: word(&header, 4)?, command: sections(&body)? }))
 }
 
-/// Answers a command.
+/// Sends an answer to the command of a number, or a command.
 pub(super) async fn write(to: &mut (impl AsyncWrite + Unpin), number: i32, answer: &Document) -> Result<()> {
     let document = answer.to_vec()?;
     let length = i32::try_from(HEADER + 5 + document.len())?;
