@@ -114,9 +114,17 @@ pub(super) fn literal(value: &Value) -> Result<(), Error> {
             Some(_) => Ok(()),
             None => Err(unknown(object.keys().find(|key| key.starts_with('$')))),
         },
-        Value::Object(object) => object.values().try_for_each(literal),
+        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+            named(key)?;
+            literal(value)
+        }),
         _ => Ok(()),
     }
+}
+
+/// Checks the name of a field for what no store can keep in one. Errors: `invalid`.
+pub(super) fn named(key: &str) -> Result<(), Error> {
+    if key.contains('\0') { Err(Error::Invalid("a field's name holds no NUL".to_owned())) } else { Ok(()) }
 }
 
 /// The refusal of an operator by name.

@@ -15,7 +15,11 @@ const MAX_LEVELS: usize = 250;
 
 /// An object as BSON. Errors: `invalid` for what BSON can't have.
 pub(super) fn document(object: &Map<String, Value>) -> Result<Document, Error> {
-    object.iter().map(|(key, value)| Ok((key.clone(), to_bson(value)?))).collect()
+    let entries = object.iter().map(|(key, value)| {
+        // On the wire a name ends where it has a NUL.
+        if key.contains('\0') { Err(unfit()) } else { Ok((key.clone(), to_bson(value)?)) }
+    });
+    entries.collect()
 }
 
 /// A list of objects as BSON. Errors: as [`document`].

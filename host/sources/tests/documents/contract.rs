@@ -143,7 +143,13 @@ async fn inserted_documents_have_ids_and_no_two_the_same(ground: &Ground) {
     assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     let ids = json!({ "_id": { "$in": ["before", "after"] } });
     assert_eq!(ground.find("inserted", &ids).await, Ok(vec![json!({ "_id": "before" })]), "none after it");
-    for bad in [json!({ "_id": [1] }), json!({ "_id": null }), json!({ "$set": 1 }), json!({ "a": { "$b": 1 } })] {
+    for bad in [
+        json!({ "_id": [1] }),
+        json!({ "_id": null }),
+        json!({ "$set": 1 }),
+        json!({ "a": { "$b": 1 } }),
+        json!({ "a": [{ "b\u{0}c": 1 }] }),
+    ] {
         assert_eq!(ground.insert("inserted", &[bad.clone()]).await.unwrap_err().case(), "invalid", "{bad}");
     }
     let large = json!({ "x": "x".repeat(MAX_DOCUMENT_BYTES) });
@@ -248,6 +254,8 @@ async fn what_is_on_no_list_is_refused(ground: &Ground) {
         (json!([{ "$facet": { "a": [{ "$out": "other" }] } }]), "denied"),
         (json!([{ "$currentOp": {} }]), "denied"),
         (json!([{ "$nope": {} }]), "invalid"),
+        (json!([{ "$match": { "a": { "b\u{0}c": 1 } } }]), "invalid"),
+        (json!([{ "$project": { "a": { "b\u{0}c": "$d" } } }]), "invalid"),
         (json!([{ "$group": { "x": { "$sum": 1 } } }]), "invalid"),
         (json!([1]), "invalid"),
     ] {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
-        json::{extended, literal, unknown},
+        json::{extended, literal, named, unknown},
         path::Path,
     },
     object_of, plain,
@@ -153,7 +153,10 @@ pub(super) fn check(value: &Value) -> Result<(), Error> {
         Value::String(text) => reference(text),
         Value::Array(items) => items.iter().try_for_each(check),
         Value::Object(object) if object.keys().any(|key| key.starts_with('$')) => operation(object),
-        Value::Object(object) => object.values().try_for_each(check),
+        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+            named(key)?;
+            check(value)
+        }),
         _ => Ok(()),
     }
 }
