@@ -85,7 +85,7 @@ async fn values_are_given_back_as_they_were(ground: &Ground, kept: Kept) {
         });
         document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     }
-    let ids = ground.insert("kinds", &[document.clone()]).await.unwrap();
+    let ids = ground.insert("kinds", std::slice::from_ref(&document)).await.unwrap();
     assert_eq!(ids, [r#"{"$oid":"65f000000000000000000001"}"#]);
     let found = ground.find("kinds", &json!({ "_id": { "$oid": "65f000000000000000000001" } })).await.unwrap();
     assert_eq!(found, [document]);
@@ -150,7 +150,7 @@ async fn inserted_documents_have_ids_and_no_two_the_same(ground: &Ground) {
         json!({ "a": { "$b": 1 } }),
         json!({ "a": [{ "b\u{0}c": 1 }] }),
     ] {
-        assert_eq!(ground.insert("inserted", &[bad.clone()]).await.unwrap_err().case(), "invalid", "{bad}");
+        assert_eq!(ground.insert("inserted", std::slice::from_ref(&bad)).await.unwrap_err().case(), "invalid", "{bad}");
     }
     let large = json!({ "x": "x".repeat(MAX_DOCUMENT_BYTES) });
     let error = ground.insert("inserted", &[large]).await.unwrap_err();

@@ -37,7 +37,7 @@ fn stage(name: &String, value: &Value, scope: &Scope) -> Result<(), Error> {
         "$match" => filter::check(object_of(name, value)?),
         "$sort" => Sort::read(object_of(name, value)?).map(drop),
         "$skip" | "$limit" => count(name, value),
-        "$sample" => parts(name, value, &["size"], |key, value| count(key, value)),
+        "$sample" => parts(name, value, &["size"], count),
         "$project" => object_of(name, value)?.iter().try_for_each(|(path, value)| {
             Path::new(path)?;
             expression::check(value)
