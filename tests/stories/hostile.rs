@@ -12,6 +12,7 @@ mod exhaust;
 mod handles;
 mod lies;
 mod limits;
+mod mongodb;
 mod reach;
 
 use std::{fs, path::Path};

@@ -14,6 +14,7 @@ mod life;
 mod mariadb;
 mod mcp;
 mod models;
+mod mongodb;
 mod oauth;
 mod operations;
 mod postgres;

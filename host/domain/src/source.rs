@@ -37,6 +37,8 @@ pub enum Kind {
     Mysql(DatabaseServer),
     /// A PostgreSQL server.
     Postgres(DatabaseServer),
+    /// A MongoDB deployment.
+    Mongo(DocumentServer),
     /// Documents kept in a SQLite file: the embedded document store.
     DocumentFile {
         /// Where it lies.
@@ -61,6 +63,18 @@ pub struct DatabaseServer {
     /// The database's name; empty if `credentials.uri` says it.
     pub database: String,
     /// `uri` wins over host, port and database.
+    pub credentials: Credentials,
+}
+
+/// A database of documents on a server.
+#[derive(Debug)]
+pub struct DocumentServer {
+    /// Where it is, as a `mongodb://` address; secret, since it may hold a password. None if
+    /// `credentials.uri` says it.
+    pub uri: Option<SecretString>,
+    /// The database's name; none if the address says it.
+    pub database: Option<String>,
+    /// `uri` wins over the one above; user and password are those of an address that has none.
     pub credentials: Credentials,
 }
 

@@ -11,6 +11,7 @@ pub mod guard;
 mod http;
 mod kept;
 mod lease;
+mod mongo;
 mod mysql;
 mod observe;
 mod passage;

@@ -25,6 +25,7 @@ use crate::{
     guard::Guard,
     http::RemoteApi,
     kept::Store,
+    mongo::Mongo,
     mysql::Mysql,
     observe,
     passage::Passage,
@@ -67,6 +68,7 @@ enum Connector {
     Mysql(Arc<Source<Mysql>>),
     Postgres(Arc<Source<Postgres>>),
     Documents(Arc<DocumentFile>),
+    Mongo(Arc<Mongo>),
     Api(Arc<RemoteApi>),
 }
 
@@ -116,6 +118,7 @@ impl Pools {
                 Connector::Postgres(Source::new(Postgres::new(definition, server, settings)?, settings, share))
             }
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings, share))),
+            Kind::Mongo(server) => Connector::Mongo(Arc::new(Mongo::new(definition, server, settings)?)),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
@@ -170,25 +173,27 @@ impl Connector {
             Self::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
             Self::Postgres(source) => Handle::Sql(Arc::new(Shared(source))),
             Self::Documents(store) => Handle::Documents(store),
+            Self::Mongo(store) => Handle::Documents(store),
             Self::Api(service) => Handle::Api(service),
         }
     }
 
-    /// Closes connections that lie idle since before an instant. An API's client does so by itself.
+    /// Closes connections that lie idle since before an instant. MongoDB's driver and an API's client do so by
+    /// themselves.
     fn close_idle(&self, before: Instant) {
         match self {
             Self::Sqlite(source) => source.close_idle(before),
             Self::Mysql(source) => source.close_idle(before),
             Self::Postgres(source) => source.close_idle(before),
             Self::Documents(store) => store.close_idle(before),
-            Self::Api(_) => {}
+            Self::Mongo(_) | Self::Api(_) => {}
         }
     }
 
     fn family(&self) -> &'static str {
         match self {
             Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => "sql",
-            Self::Documents(_) => "documents",
+            Self::Documents(_) | Self::Mongo(_) => "documents",
             Self::Api(_) => "http-api",
         }
     }
@@ -199,6 +204,7 @@ impl Connector {
             Self::Mysql(source) => source.probe().await,
             Self::Postgres(source) => source.probe().await,
             Self::Documents(store) => store.probe().await,
+            Self::Mongo(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
         }
     }

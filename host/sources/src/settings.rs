@@ -17,6 +17,11 @@ pub struct Settings {
     pub connections: usize,
     /// How long a database may take to accept a connection. Default 60 s (decisions.md 33).
     pub connect_timeout: Duration,
+    /// How long is waited for a server of a MongoDB deployment that may be asked. Default 5 s (decisions.md 33).
+    pub selection_timeout: Duration,
+    /// How long a MongoDB server may be silent before it is given up, whatever time a statement has. Default
+    /// 45 s (decisions.md 33).
+    pub socket_timeout: Duration,
     /// How long an operation waits for one of the connections to be free; then it is `throttled`.
     /// Default 10 s, within the 30 s that a workflow's caller waits.
     pub acquire_timeout: Duration,
@@ -55,6 +60,8 @@ impl Default for Settings {
             connections_per_tenant: 50,
             connections: 400,
             connect_timeout: Duration::from_secs(60),
+            selection_timeout: Duration::from_secs(5),
+            socket_timeout: Duration::from_secs(45),
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod issuer;
 pub mod klaviyo;
 pub mod mariadb;
+pub mod mongo;
 pub mod postgres;
 pub mod proxy;
 mod random;

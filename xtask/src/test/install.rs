@@ -40,7 +40,7 @@ pub(super) const TOOLS: &[Tool] = &[
         without: "target/tools/ lacks them (cargo xtask test --all installs them)",
     },
     Tool {
-        name: "with the MCP client and the compiler of plugins from PyPI",
+        name: "with the MCP client, the compiler of plugins and the MongoDB emulator from PyPI",
         present: pypi_packages,
         without: "target/tools/venv lacks them (cargo xtask test --all installs them)",
     },
@@ -59,7 +59,7 @@ const NPM: [(&str, &str); 8] = [
     ("s3rver", "3.7.1"),
 ];
 
-const PYPI: [(&str, &str); 2] = [("componentize-py", "0.25.1"), ("mcp", "2.3.0")];
+const PYPI: [(&str, &str); 3] = [("componentize-py", "0.25.1"), ("mcp", "2.3.0"), ("nx-27017", "0.8.1")];
 
 /// Installs what is missing.
 pub(super) fn missing() -> Result<()> {

@@ -36,6 +36,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("apollo-parser", &["remit-sources"]),
     ("async-openai", &["remit-models"]),
     ("axum", &["remit-server", "remit-tests", "remit-upstreams"]),
+    ("bson", &["remit-sources", "remit-upstreams"]),
     ("clap", &["remit-author", "remit-server", "xtask"]),
     ("dotenvy", &["remit-config"]),
     ("governor", &["remit-sources"]),

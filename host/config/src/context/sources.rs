@@ -9,7 +9,7 @@ use std::{
 
 use remit_domain::{
     SourceName,
-    source::{Credentials, DatabaseServer, Definition, Kind},
+    source::{Credentials, DatabaseServer, Definition, DocumentServer, Kind},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -89,6 +89,7 @@ impl Reader<'_> {
         add(&format!("{kind:?}"));
         let credentials = match kind {
             Kind::Mysql(server) | Kind::Postgres(server) => Some(&server.credentials),
+            Kind::Mongo(server) => Some(&server.credentials),
             Kind::Api(api) => Some(&api.credentials),
             _ => None,
         };
@@ -225,10 +226,7 @@ impl Reader<'_> {
             Type::Postgres => Some(Kind::Postgres(self.server(pointer, keys.kind, database))),
             Type::Sqlite => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::Sqlite { path }),
             Type::Documents => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::DocumentFile { path }),
-            Type::Mongodb => {
-                self.mongodb(pointer, database);
-                Some(Kind::Unconnected { kind: keys.kind.into() })
-            }
+            Type::Mongodb => Some(self.mongodb(pointer, database)),
             Type::Bigquery => self.unconnected(pointer, keys.kind, database.credentials.as_ref()),
         };
         kind.filter(|_| complete)
@@ -269,19 +267,37 @@ impl Reader<'_> {
         }
     }
 
-    fn mongodb(&mut self, pointer: &str, database: &authored::Database) {
+    fn mongodb(&mut self, pointer: &str, database: &authored::Database) -> Kind {
         let at = join(pointer, "uri");
         let uri = database.uri.as_deref();
-        if uri.is_some_and(|uri| !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://")) {
-            self.at(&at, "not a MongoDB address", "it begins with `mongodb://` or `mongodb+srv://`");
+        if let Some(Err((message, hint))) = uri.map(mongodb_address) {
+            self.at(&at, message, hint);
         } else if uri.is_some_and(|uri| uri.contains('@')) {
             let warning = self.located.at(&at, "a password stands in the file");
             self.warnings.push(warning.hint("move the whole address to the `…_URI` variable"));
         }
         let credentials = self.credentials(pointer, database.credentials.as_ref());
+        if let Some(Err((message, hint))) = credentials.uri.as_ref().map(|uri| mongodb_address(uri.expose_secret())) {
+            let name = database.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
+            self.at(&join(pointer, "credentials"), format!("{name}: {message}"), hint);
+        }
         if uri.is_none() && credentials.uri.is_none() {
             self.faults.push(self.located.at(pointer, "a mongodb source needs `uri`"));
         }
+        let named = credentials.uri.as_ref().map(ExposeSecret::expose_secret).or(uri).is_some_and(names_database);
+        if !named && database.database.as_ref().is_none_or(String::is_empty) {
+            let fault = self.located.at(pointer, "a mongodb source needs `database`");
+            self.faults.push(fault.hint("or an address that ends in `/<database>`"));
+        }
+        let parts = [(Part::User, credentials.user.is_some()), (Part::Password, credentials.password.is_some())];
+        if credentials.uri.is_none() && !uri.is_some_and(|uri| uri.contains('@')) {
+            self.needs(pointer, database.credentials.as_ref(), &parts);
+        }
+        Kind::Mongo(DocumentServer {
+            uri: uri.map(|uri| uri.to_owned().into()),
+            database: database.database.clone().filter(|name| !name.is_empty()),
+            credentials,
+        })
     }
 
     fn folder(&mut self, pointer: &str, folder: &authored::Folder) -> Option<Kind> {
@@ -302,4 +318,22 @@ impl Reader<'_> {
         self.credentials(pointer, credentials);
         Some(Kind::Unconnected { kind: kind.to_owned() })
     }
+}
+
+/// Checks an address's scheme. Its cause would show the address. Errors: what is wrong, and a hint.
+fn mongodb_address(uri: &str) -> Result<(), (&'static str, &'static str)> {
+    if uri.starts_with("mongodb+srv://") {
+        return Err((
+            "an address that is looked up in DNS",
+            "DNS would choose hosts and options: write `mongodb://` with the hosts, which Atlas shows for older drivers",
+        ));
+    }
+    if uri.starts_with("mongodb://") { Ok(()) } else { Err(("not a MongoDB address", "it begins with `mongodb://`")) }
+}
+
+/// Whether a MongoDB address ends in a database's name.
+fn names_database(uri: &str) -> bool {
+    let rest = uri.strip_prefix("mongodb://").unwrap_or_default();
+    let path = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).split_once('/').map(|(_, path)| path);
+    path.is_some_and(|path| !path.split('?').next().unwrap_or_default().is_empty())
 }

@@ -233,6 +233,45 @@ fn a_revision_changes_with_the_definition_and_with_its_secrets() -> Outcome {
 }
 
 #[test]
+fn a_mongodb_source_has_an_address_a_database_and_an_account() -> Outcome {
+    let of =
+        |source: &str| format!(r#"{{"company": {{"name": "A"}}, "dataSources": {{"databases": {{"a": {source}}}}}}}"#);
+    let authored = of(r#"{"type": "mongodb", "uri": "mongodb://h/events", "credentials": "TECHSTART_M"}"#);
+    let account = [("TECHSTART_M_USER", "u"), ("TECHSTART_M_PASS", "s3cret")];
+    let loaded = read(&authored, None, &account, None)?;
+    assert_eq!(loaded.warnings, []);
+    let context = loaded.context.ok_or("faulty")?;
+    let source::Kind::Mongo(server) = &context.sources.get("a").ok_or("no source")?.kind else {
+        return Err("not mongodb".into());
+    };
+    assert_eq!(server.uri.as_ref().map(ExposeSecret::expose_secret), Some("mongodb://h/events"));
+    assert_eq!((server.database.as_deref(), server.credentials.user.as_deref()), (None, Some("u")));
+    assert!(!format!("{server:?}").contains("s3cret"));
+    assert_eq!(
+        lines(&read(&authored, None, &[], None)?.warnings),
+        "c.json:1:127: TECHSTART_M_USER and TECHSTART_M_PASS are not set: the source `a` can't be used (set it in the \
+         environment or in `.env`)\n"
+    );
+    let hidden = of(r#"{"type": "mongodb", "database": "d", "credentials": "TECHSTART_M"}"#);
+    let whole = [("TECHSTART_M_URI", "mongodb://u:s3cret@a:1,b:2/?replicaSet=r")];
+    assert_eq!(read(&hidden, None, &whole, None)?.warnings, []);
+    let looked_up = [("TECHSTART_M_URI", "mongodb+srv://u:s3cret@h")];
+    let faults = lines(&read(&hidden, None, &looked_up, None)?.faults);
+    assert!(faults.contains("TECHSTART_M_URI: an address that is looked up in DNS") && !faults.contains("s3cret"));
+    for (source, message) in [
+        (r#"{"type": "mongodb", "uri": "http://h/d"}"#, "not a MongoDB address"),
+        (r#"{"type": "mongodb", "uri": "mongodb+srv://h/d"}"#, "an address that is looked up in DNS"),
+        (r#"{"type": "mongodb", "uri": "mongodb://h"}"#, "a mongodb source needs `database`"),
+        (r#"{"type": "mongodb", "uri": "mongodb://h/?w=1"}"#, "a mongodb source needs `database`"),
+        (r#"{"type": "mongodb", "database": "d"}"#, "a mongodb source needs `uri`"),
+    ] {
+        let faults = lines(&read(&of(source), None, &[], None)?.faults);
+        assert!(faults.contains(message), "{source}: {faults}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_shown_of_a_context_holds_no_secret() -> Outcome {
     let context = r##"{"company": {"name": "A"}, "prompts": {"agents": {"sales": {}}},
       "dataSources": {"databases": {"analytics":

@@ -50,15 +50,6 @@ impl Filter {
         Ok(Self::All(parts))
     }
 
-    /// Whether it means every document.
-    pub(super) fn is_empty(&self) -> bool {
-        match self {
-            Self::All(parts) => parts.iter().all(Self::is_empty),
-            Self::Any(parts) => parts.iter().any(Self::is_empty),
-            Self::None(_) | Self::Field(..) => false,
-        }
-    }
-
     /// Whether a document is meant. Errors: those of the meter.
     pub(super) fn matches(&self, document: &Value, meter: &Meter) -> Result<bool, Error> {
         match self {
@@ -276,19 +267,6 @@ mod tests {
             json!({ "a.$b": 1 }),
         ] {
             assert_eq!(filter(&unknown).unwrap_err().case(), "invalid", "{unknown}");
-        }
-    }
-
-    #[test]
-    fn a_filter_that_means_everything_is_known() {
-        for (wanted, empty) in [
-            (json!({}), true),
-            (json!({ "$and": [{}] }), true),
-            (json!({ "$or": [{ "a": 1 }, {}] }), true),
-            (json!({ "$and": [{ "a": 1 }, {}] }), false),
-            (json!({ "a": { "$exists": true } }), false),
-        ] {
-            assert_eq!(filter(&wanted).unwrap().is_empty(), empty, "{wanted}");
         }
     }
 }

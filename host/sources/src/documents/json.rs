@@ -3,21 +3,48 @@
 
 use std::cmp::Ordering;
 
+use base64::Engine as _;
 use remit_domain::data::Error;
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// Operators that run code or write elsewhere.
-const FORBIDDEN: [&str; 5] = ["$where", "$function", "$accumulator", "$out", "$merge"];
+use super::meter::weigh_to;
+
+/// What is never admitted, wherever it stands: it runs code, writes elsewhere, or reads what is no collection
+/// of this database. Any other `$` that is on no list of [`super::policy`] is unknown.
+const FORBIDDEN: [&str; 20] = [
+    "$where",
+    "$function",
+    "$accumulator",
+    "$out",
+    "$merge",
+    "$changeStream",
+    "$collStats",
+    "$currentOp",
+    "$documents",
+    "$indexStats",
+    "$listCatalog",
+    "$listLocalSessions",
+    "$listSampledQueries",
+    "$listSearchIndexes",
+    "$listSessions",
+    "$planCacheStats",
+    "$queryStats",
+    "$shardedDataDistribution",
+    "$querySettings",
+    "mapReduce",
+];
 
 /// The most bytes of a filter, projection, sort, update or pipeline.
 const MAX_QUERY_BYTES: usize = 64 * 1024;
 /// The most names and items of one.
 const MAX_QUERY_PARTS: usize = 1_000;
+/// How many levels a document may have. MongoDB's own limit, and within what can be read again.
+const MAX_DEPTH: usize = 100;
 
 /// Reads a guest's JSON. `what` names it in messages. Errors: `invalid` if it is none; `limit`
-/// (`max-document-bytes`); `denied` for an operator that runs code or writes elsewhere, at any depth.
+/// (`max-document-bytes`); `denied` for what is never admitted, at any depth.
 pub(super) fn parse(what: &str, text: &str) -> Result<Value, Error> {
     if text.len() > remit_domain::data::documents::MAX_DOCUMENT_BYTES {
         return Err(document_too_large());
@@ -39,6 +66,13 @@ pub(super) fn parse_query(what: &str, text: &str) -> Result<Value, Error> {
         return Err(Error::Limit { name: "max-query-parts", allowed: MAX_QUERY_PARTS as u64 });
     }
     Ok(query)
+}
+
+/// A document as it is kept. Errors: `limit` (`max-document-bytes`); `invalid` for too many levels.
+pub(super) fn body(document: &Value) -> Result<String, Error> {
+    weigh_to(document, MAX_DEPTH)?;
+    let body = document.to_string();
+    if body.len() > remit_domain::data::documents::MAX_DOCUMENT_BYTES { Err(document_too_large()) } else { Ok(body) }
 }
 
 /// What must be an object. Errors: `invalid`.
@@ -80,9 +114,17 @@ pub(super) fn literal(value: &Value) -> Result<(), Error> {
             Some(_) => Ok(()),
             None => Err(unknown(object.keys().find(|key| key.starts_with('$')))),
         },
-        Value::Object(object) => object.values().try_for_each(literal),
+        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+            named(key)?;
+            literal(value)
+        }),
         _ => Ok(()),
     }
+}
+
+/// Checks the name of a field for what no store can keep in one. Errors: `invalid`.
+pub(super) fn named(key: &str) -> Result<(), Error> {
+    if key.contains('\0') { Err(Error::Invalid("a field's name holds no NUL".to_owned())) } else { Ok(()) }
 }
 
 /// The refusal of an operator by name.
@@ -98,16 +140,42 @@ pub(super) fn document_too_large() -> Error {
 
 /// What Extended JSON writes as an object with one `$` key.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Extended {
+pub(crate) enum Extended {
     ObjectId(String),
     /// In milliseconds since 1970.
     Date(i64),
     Number(Number),
-    Binary(String),
+    Binary(Binary),
+    /// Seconds since 1970, and a count within the second.
+    Timestamp(u32, u32),
+}
+
+/// Bytes as Extended JSON writes them. In order as MongoDB has it: by length, kind and content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Binary {
+    length: usize,
+    pub(crate) kind: u8,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Binary {
+    fn new(kind: u8, bytes: Vec<u8>) -> Self {
+        Self { length: bytes.len(), kind, bytes }
+    }
+
+    /// A UUID has a kind of its own.
+    const UUID: u8 = 4;
+
+    fn read(object: &Map<String, Value>) -> Option<Self> {
+        let (base64, kind) = (object.get("base64")?.as_str()?, object.get("subType")?.as_str()?);
+        let plain = object.len() == 2 && (1..=2).contains(&kind.len());
+        let kind = plain.then(|| u8::from_str_radix(kind, 16).ok()).flatten()?;
+        base64::engine::general_purpose::STANDARD.decode(base64).ok().map(|bytes| Self::new(kind, bytes))
+    }
 }
 
 /// Whether an object is a value of Extended JSON, and which.
-pub(super) fn extended(object: &Map<String, Value>) -> Option<Extended> {
+pub(crate) fn extended(object: &Map<String, Value>) -> Option<Extended> {
     let mut entries = object.iter();
     let (Some((key, value)), None) = (entries.next(), entries.next()) else { return None };
     match (key.as_str(), value) {
@@ -115,7 +183,15 @@ pub(super) fn extended(object: &Map<String, Value>) -> Option<Extended> {
             let valid = id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
             valid.then(|| Extended::ObjectId(id.to_ascii_lowercase()))
         }
-        ("$uuid", Value::String(id)) => Some(Extended::Binary(id.to_ascii_lowercase())),
+        ("$uuid", Value::String(id)) => {
+            let id = uuid::Uuid::try_parse(id).ok()?;
+            Some(Extended::Binary(Binary::new(Binary::UUID, id.into_bytes().to_vec())))
+        }
+        ("$binary", Value::Object(inner)) => Binary::read(inner).map(Extended::Binary),
+        ("$timestamp", Value::Object(inner)) if inner.len() == 2 => {
+            let part = |name| inner.get(name)?.as_u64().and_then(|part| u32::try_from(part).ok());
+            Some(Extended::Timestamp(part("t")?, part("i")?))
+        }
         ("$date", Value::String(instant)) => {
             let instant = OffsetDateTime::parse(instant, &Rfc3339).ok()?;
             i64::try_from(instant.unix_timestamp_nanos() / 1_000_000).ok().map(Extended::Date)
@@ -140,7 +216,7 @@ pub(super) fn extended(object: &Map<String, Value>) -> Option<Extended> {
 
 /// A number of any of the kinds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Number {
+pub(crate) enum Number {
     Whole(i64),
     Exact(Decimal),
     Real(f64),
@@ -254,6 +330,7 @@ pub(super) fn rank(value: &Value) -> u8 {
             Some(Extended::Binary(_)) => 6,
             Some(Extended::ObjectId(_)) => 7,
             Some(Extended::Date(_)) => 9,
+            Some(Extended::Timestamp(..)) => 10,
         },
     }
 }
@@ -280,8 +357,9 @@ pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
 fn compare_objects(a: &Map<String, Value>, b: &Map<String, Value>) -> Ordering {
     match (extended(a), extended(b)) {
         (Some(Extended::Date(a)), Some(Extended::Date(b))) => a.cmp(&b),
-        (Some(Extended::ObjectId(a)), Some(Extended::ObjectId(b)))
-        | (Some(Extended::Binary(a)), Some(Extended::Binary(b))) => a.cmp(&b),
+        (Some(Extended::ObjectId(a)), Some(Extended::ObjectId(b))) => a.cmp(&b),
+        (Some(Extended::Binary(a)), Some(Extended::Binary(b))) => a.cmp(&b),
+        (Some(Extended::Timestamp(a, c)), Some(Extended::Timestamp(b, d))) => (a, c).cmp(&(b, d)),
         _ => {
             let differing = a
                 .iter()

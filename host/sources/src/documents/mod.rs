@@ -9,17 +9,20 @@
 
 mod filter;
 mod group;
-mod json;
+pub(crate) mod json;
 mod meter;
 mod object_id;
 mod path;
 mod pipeline;
+pub(crate) mod policy;
 mod projection;
 mod storage;
 #[cfg(test)]
 mod tests;
 mod update;
 mod visit;
+
+pub(crate) use self::visit::beside;
 
 use std::{
     path::Path as FilePath,
@@ -34,6 +37,7 @@ use remit_domain::{
         documents::{MAX_DOCUMENTS, MAX_RESULT_BYTES, Selection, Store, UpdateCount},
     },
     grant::{Reading, Writing},
+    scope::Scope,
 };
 use serde_json::{Map, Value};
 
@@ -44,7 +48,7 @@ use self::{
     projection::Projection,
     storage::Storage,
     update::Update,
-    visit::{Changing, Counting, Deleting, Finding, Visit, beside},
+    visit::{Changing, Counting, Deleting, Finding, Visit},
 };
 use crate::{Settings, ceilings::Share, observe::counted, sql::rows};
 
@@ -93,43 +97,35 @@ impl DocumentFile {
         beside(move || write(pipeline::run(&stages, finding.work, &finding.meter)?)).await
     }
 
-    async fn run_find(&self, collection: &str, selection: &Selection) -> Result<Vec<String>, Error> {
-        collection_name(collection)?;
-        let filter = read_filter(&selection.filter)?;
-        let projection = optional("the projection", selection.projection.as_deref())?
-            .map(|object| Projection::read(&object, false))
-            .transpose()?;
-        let sort = optional("the sort", selection.sort.as_deref())?
-            .filter(|object| !object.is_empty())
-            .map(|object| Sort::read(&object))
-            .transpose()?;
-        let skip = usize::try_from(selection.skip).unwrap_or(usize::MAX);
-        let limit = match usize::try_from(selection.limit).unwrap_or(usize::MAX) {
-            0 => MAX_DOCUMENTS,
-            limit if limit > MAX_DOCUMENTS => return Err(too_many_documents()),
-            limit => limit,
-        };
-        let most = if sort.is_some() { usize::MAX } else { skip.saturating_add(limit) };
+    async fn run_find(&self, scope: &Scope, collection: &str, selection: &Selection) -> Result<Vec<String>, Error> {
+        policy::collection(collection, scope)?;
+        let wanted = policy::selection(selection)?;
+        let filter = Filter::read(&wanted.filter)?;
+        let skip = usize::try_from(wanted.skip).unwrap_or(usize::MAX);
+        let most = if wanted.sort.is_some() { usize::MAX } else { skip.saturating_add(wanted.limit) };
+        let sort = wanted.sort.as_ref().map(Sort::read).transpose()?;
+        let projection = wanted.projection.as_ref().map(|object| Projection::read(object, false)).transpose()?;
         let mut stages: Vec<Stage> = sort.map(Stage::Sort).into_iter().collect();
-        stages.extend([Stage::Skip(skip), Stage::Limit(limit)]);
+        stages.extend([Stage::Skip(skip), Stage::Limit(wanted.limit)]);
         stages.extend(projection.map(Stage::Project));
         self.answer(collection, filter, most, stages).await
     }
 
-    async fn run_count(&self, collection: &str, filter: &str) -> Result<u64, Error> {
-        collection_name(collection)?;
-        let filter = read_filter(filter)?;
-        if filter.is_empty() {
+    async fn run_count(&self, scope: &Scope, collection: &str, filter: &str) -> Result<u64, Error> {
+        policy::collection(collection, scope)?;
+        let filter = policy::filter(filter)?;
+        if policy::means_everything(&filter) {
             return self.storage.count(collection).await;
         }
+        let filter = Filter::read(&filter)?;
         let (meter, _waiting) = Meter::begin(self.timeout);
         let key = id_of(&filter);
         Ok(self.scan(collection, key, Counting { filter, meter, count: 0 }).await?.count)
     }
 
-    async fn run_aggregate(&self, collection: &str, pipeline: &str) -> Result<Vec<String>, Error> {
-        collection_name(collection)?;
-        let mut stages = pipeline::read(&json::parse_query("the pipeline", pipeline)?)?;
+    async fn run_aggregate(&self, scope: &Scope, collection: &str, pipeline: &str) -> Result<Vec<String>, Error> {
+        policy::collection(collection, scope)?;
+        let mut stages = pipeline::read(&policy::pipeline(pipeline, scope)?)?;
         // What the first stage leaves out is never held.
         let first = matches!(stages.first(), Some(Stage::Match(_))).then(|| stages.remove(0));
         let filter = match first {
@@ -143,20 +139,15 @@ impl DocumentFile {
         self.answer(collection, filter, most, stages).await
     }
 
-    async fn run_insert(&self, collection: &str, documents: &[String]) -> Result<Vec<String>, Error> {
-        collection_name(collection)?;
-        if documents.is_empty() {
-            return Err(Error::Invalid("there is no document to insert".to_owned()));
-        }
-        if documents.len() > MAX_DOCUMENTS {
-            return Err(too_many_documents());
-        }
+    async fn run_insert(&self, scope: &Scope, collection: &str, documents: &[String]) -> Result<Vec<String>, Error> {
+        policy::collection(collection, scope)?;
+        policy::several(documents)?;
         let documents = documents.to_vec();
         let (meter, _waiting) = Meter::begin(self.timeout);
         let read = move || {
             let read = documents.iter().map(|text| {
                 meter.check()?;
-                new_document(json::object("a document", json::parse("a document", text)?)?)
+                policy::new_document(text).map(storage::New::from)
             });
             read.collect::<Result<Vec<_>, Error>>()
         };
@@ -165,14 +156,15 @@ impl DocumentFile {
 
     async fn run_update(
         &self,
+        scope: &Scope,
         collection: &str,
         filter: &str,
         update: &str,
         upsert: bool,
     ) -> Result<UpdateCount, Error> {
-        collection_name(collection)?;
-        let filter = read_filter(filter)?;
-        let update = Update::read(&json::object("the update", json::parse_query("the update", update)?)?)?;
+        policy::collection(collection, scope)?;
+        let filter = Filter::read(&policy::filter(filter)?)?;
+        let update = Update::read(&policy::update(update)?)?;
         let inserted = if upsert { Some(upserted(&filter, &update)?) } else { None };
         let (meter, _waiting) = Meter::begin(self.timeout);
         let key = id_of(&filter);
@@ -180,12 +172,9 @@ impl DocumentFile {
         self.storage.update(collection, key.as_deref(), changing, inserted).await
     }
 
-    async fn run_delete(&self, collection: &str, filter: &str) -> Result<u64, Error> {
-        collection_name(collection)?;
-        let filter = read_filter(filter)?;
-        if filter.is_empty() {
-            return Err(Error::Denied("a filter that means every document deletes nothing".to_owned()));
-        }
+    async fn run_delete(&self, scope: &Scope, collection: &str, filter: &str) -> Result<u64, Error> {
+        policy::collection(collection, scope)?;
+        let filter = Filter::read(&policy::deletion(filter)?)?;
         let (meter, _waiting) = Meter::begin(self.timeout);
         let key = id_of(&filter);
         self.storage.delete(collection, key.as_deref(), Deleting { filter, meter, keys: Vec::new() }).await
@@ -194,41 +183,41 @@ impl DocumentFile {
 
 #[async_trait]
 impl Store for DocumentFile {
-    async fn find(&self, _access: Reading<'_>, collection: &str, selection: &Selection) -> Result<Vec<String>, Error> {
-        counted("documents", "find", self.run_find(collection, selection)).await
+    async fn find(&self, access: Reading<'_>, collection: &str, selection: &Selection) -> Result<Vec<String>, Error> {
+        counted("documents", "find", self.run_find(access.scope(), collection, selection)).await
     }
 
-    async fn count(&self, _access: Reading<'_>, collection: &str, filter: &str) -> Result<u64, Error> {
-        counted("documents", "count", self.run_count(collection, filter)).await
+    async fn count(&self, access: Reading<'_>, collection: &str, filter: &str) -> Result<u64, Error> {
+        counted("documents", "count", self.run_count(access.scope(), collection, filter)).await
     }
 
-    async fn aggregate(&self, _access: Reading<'_>, collection: &str, pipeline: &str) -> Result<Vec<String>, Error> {
-        counted("documents", "aggregate", self.run_aggregate(collection, pipeline)).await
+    async fn aggregate(&self, access: Reading<'_>, collection: &str, pipeline: &str) -> Result<Vec<String>, Error> {
+        counted("documents", "aggregate", self.run_aggregate(access.scope(), collection, pipeline)).await
     }
 
-    async fn insert(&self, _access: Writing<'_>, collection: &str, documents: &[String]) -> Result<Vec<String>, Error> {
-        counted("documents", "insert", self.run_insert(collection, documents)).await
+    async fn insert(&self, access: Writing<'_>, collection: &str, documents: &[String]) -> Result<Vec<String>, Error> {
+        counted("documents", "insert", self.run_insert(access.scope(), collection, documents)).await
     }
 
     async fn update(
         &self,
-        _access: Writing<'_>,
+        access: Writing<'_>,
         collection: &str,
         filter: &str,
         update: &str,
         upsert: bool,
     ) -> Result<UpdateCount, Error> {
-        counted("documents", "update", self.run_update(collection, filter, update, upsert)).await
+        counted("documents", "update", self.run_update(access.scope(), collection, filter, update, upsert)).await
     }
 
-    async fn delete(&self, _access: Writing<'_>, collection: &str, filter: &str) -> Result<u64, Error> {
-        counted("documents", "delete", self.run_delete(collection, filter)).await
+    async fn delete(&self, access: Writing<'_>, collection: &str, filter: &str) -> Result<u64, Error> {
+        counted("documents", "delete", self.run_delete(access.scope(), collection, filter)).await
     }
 }
 
 fn write(work: Work) -> Result<Vec<String>, Error> {
     if work.len() > MAX_DOCUMENTS {
-        return Err(too_many_documents());
+        return Err(policy::too_many_documents());
     }
     let mut bytes = 0;
     let texts = work.into_documents().into_iter().map(|document| {
@@ -239,39 +228,12 @@ fn write(work: Work) -> Result<Vec<String>, Error> {
     texts.collect()
 }
 
-fn read_filter(text: &str) -> Result<Filter, Error> {
-    Filter::read(&json::object("the filter", json::parse_query("the filter", text)?)?)
-}
-
-fn optional(what: &str, text: Option<&str>) -> Result<Option<Map<String, Value>>, Error> {
-    text.map(|text| json::object(what, json::parse_query(what, text)?)).transpose()
-}
-
 /// The key under which the one document lies that a filter can mean, if it names an `_id`.
 fn id_of(filter: &Filter) -> Option<String> {
     let mut equalities = Vec::new();
     filter.equalities(&mut equalities);
     let id = equalities.into_iter().find(|(path, _)| path.is_id() && path.parts().len() == 1);
     id.map(|(_, id)| json::key(id))
-}
-
-/// A document ready to be kept, with its key. Errors: `invalid`; `limit` (`max-document-bytes`).
-fn new_document(mut document: Map<String, Value>) -> Result<storage::New, Error> {
-    let id = match document.shift_remove("_id") {
-        Some(id @ (Value::Array(_) | Value::Null)) => {
-            return Err(Error::Invalid(format!("`_id` can't be {}", if id.is_null() { "null" } else { "a list" })));
-        }
-        Some(id) => id,
-        None => object_id::make(),
-    };
-    json::literal(&id)?;
-    document.values().try_for_each(json::literal)?;
-    if let Some(key) = document.keys().find(|key| key.starts_with('$') || key.contains('\0')) {
-        return Err(Error::Invalid(format!("`{key}` is no name of a field")));
-    }
-    // It stands first, as MongoDB keeps it.
-    let whole: Map<_, _> = std::iter::once(("_id".to_owned(), id.clone())).chain(document).collect();
-    storage::New::of(&id, &Value::Object(whole))
 }
 
 /// The document that an upsert inserts: what the filter says must be equal, then changed.
@@ -288,21 +250,7 @@ fn upserted(filter: &Filter, update: &Update) -> Result<storage::New, Error> {
     }
     update.apply(&mut document)?;
     match document {
-        Value::Object(document) => new_document(document),
+        Value::Object(document) => policy::keep(document).map(storage::New::from),
         _ => Err(Error::Invalid("the filter makes no document".to_owned())),
     }
-}
-
-fn collection_name(name: &str) -> Result<(), Error> {
-    let bad = name.is_empty() || name.len() > 120 || name.contains(['$', '\0']) || name.starts_with("system.");
-    if bad {
-        return Err(Error::Invalid(
-            "a collection's name has 1 to 120 bytes, no `$`, and is not the system's".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-fn too_many_documents() -> Error {
-    Error::Limit { name: "max-documents", allowed: MAX_DOCUMENTS as u64 }
 }

@@ -20,7 +20,7 @@ use sqlx::{
 
 use super::{
     json,
-    meter::weigh_to,
+    policy::Kept,
     visit::{Changing, Deleting, Visit, beside},
 };
 use crate::{
@@ -47,8 +47,6 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = MAX_DOCUMENT_BYTES;
 /// How many rows the connection's thread may be ahead, each a document.
 const ROWS_AHEAD: usize = 4;
-/// How many levels a document may have. MongoDB's own limit, and within what can be read again.
-const MAX_DEPTH: usize = 100;
 
 /// A file of documents, with its connections.
 pub(super) struct Storage {
@@ -66,10 +64,9 @@ pub(super) struct New {
     body: String,
 }
 
-impl New {
-    /// Errors: `limit` (`max-document-bytes`); `invalid` for too many levels.
-    pub(super) fn of(id: &Value, document: &Value) -> Result<Self, Error> {
-        Ok(Self { key: json::key(id), id: id.to_string(), body: body(document)? })
+impl From<Kept> for New {
+    fn from(kept: Kept) -> Self {
+        Self { key: json::key(&kept.id), id: kept.id.to_string(), body: kept.text }
     }
 }
 
@@ -82,13 +79,6 @@ pub(super) fn document(body: &str) -> Result<Value, Error> {
             message: "a document in the file is not JSON".to_owned(),
         })
     })
-}
-
-/// A document as it is kept. Errors: `limit` (`max-document-bytes`); `invalid` for too many levels.
-pub(super) fn body(document: &Value) -> Result<String, Error> {
-    weigh_to(document, MAX_DEPTH)?;
-    let body = document.to_string();
-    if body.len() > MAX_DOCUMENT_BYTES { Err(json::document_too_large()) } else { Ok(body) }
 }
 
 /// A connection that reads.

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{
     filter::Filter,
+    json::body,
     meter::Meter,
     pipeline::Work,
-    storage::{body, document, id_key},
+    storage::{document, id_key},
     update::Update,
 };
 
@@ -19,7 +20,7 @@ pub(super) trait Visit: Send + 'static {
 }
 
 /// Runs what takes time on a thread where it may. Errors: its own; `unavailable` if it panics.
-pub(super) async fn beside<T: Send + 'static>(
+pub(crate) async fn beside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
