@@ -5,6 +5,7 @@
 //! definitions and credentials come from (`remit-config`), and what a guest sees (`remit-sandbox`).
 
 mod documents;
+mod files;
 pub mod guard;
 mod http;
 mod lease;

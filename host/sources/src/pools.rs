@@ -20,6 +20,7 @@ use remit_domain::{
 use crate::{
     Settings,
     documents::DocumentFile,
+    files::{self, Kept},
     guard::Guard,
     http::RemoteApi,
     mysql::Mysql,
@@ -52,6 +53,7 @@ enum Connector {
     Mysql(Arc<Source<Mysql>>),
     Documents(Arc<DocumentFile>),
     Api(Arc<RemoteApi>),
+    Files(Arc<Kept>),
 }
 
 impl Pools {
@@ -90,6 +92,12 @@ impl Pools {
             Kind::Mysql(server) => Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings)),
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
+            Kind::LocalFolder { path } => {
+                Connector::Files(Kept::new(files::LocalFolder::new(path.clone(), settings.folder_bytes), settings))
+            }
+            Kind::Bucket(bucket) => {
+                Connector::Files(Kept::new(files::Bucket::new(definition, bucket, &self.guard, settings)?, settings))
+            }
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
                     "no connector for `{kind}` in this build (source `{}`)",
@@ -114,6 +122,7 @@ impl Sources for Pools {
             Connector::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Documents(store) => Handle::Documents(store),
             Connector::Api(service) => Handle::Api(service),
+            Connector::Files(folder) => Handle::Files(folder),
         })
     }
 
@@ -137,6 +146,7 @@ impl Connector {
             Self::Sqlite(_) | Self::Mysql(_) => "sql",
             Self::Documents(_) => "documents",
             Self::Api(_) => "http-api",
+            Self::Files(_) => "files",
         }
     }
 
@@ -146,12 +156,13 @@ impl Connector {
             Self::Mysql(source) => source.probe().await,
             Self::Documents(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
+            Self::Files(folder) => folder.probe().await,
         }
     }
 }
 
 fn count(open: &HashMap<Key, Entry>) {
-    for family in ["sql", "documents", "http-api"] {
+    for family in ["sql", "documents", "http-api", "files"] {
         observe::pools(family, open.values().filter(|entry| entry.connector.family() == family).count());
     }
 }
