@@ -98,6 +98,9 @@ impl Pools {
             Kind::Bucket(bucket) => {
                 Connector::Files(Kept::new(files::Bucket::new(definition, bucket, &self.guard, settings)?, settings))
             }
+            Kind::Drive(drive) => {
+                Connector::Files(Kept::new(files::Drive::new(definition, drive, &self.guard, settings)?, settings))
+            }
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
                     "no connector for `{kind}` in this build (source `{}`)",

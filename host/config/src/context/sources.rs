@@ -8,7 +8,8 @@ use std::{
 
 use remit_domain::{
     SourceName,
-    source::{Api, Auth, Credentials, DatabaseServer, Definition, Kind, Provider},
+    data::files,
+    source::{Api, Auth, Bucket, Credentials, DatabaseServer, Definition, Drive, Kind, Provider},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -43,7 +44,7 @@ const GOOGLE_SHEETS: Keys = Keys { kind: "google_sheets", required: &["credentia
 const SLACK: Keys = Keys { kind: "slack", required: &["credentials"], optional: &[] };
 const REST: Keys = Keys { kind: "rest", required: &["baseUrl"], optional: &["auth", "header", "credentials"] };
 const GOOGLE_DRIVE: Keys = Keys { kind: "google_drive", required: &["folderId", "credentials"], optional: &[] };
-const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint"] };
+const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint", "prefix"] };
 const LOCAL: Keys = Keys { kind: "local", required: &["path"], optional: &[] };
 
 /// The version in Salesforce's addresses, as the seed has it.
@@ -103,6 +104,8 @@ impl Reader<'_> {
         let credentials = match kind {
             Kind::Mysql(server) => Some(&server.credentials),
             Kind::Api(api) => Some(&api.credentials),
+            Kind::Bucket(bucket) => Some(&bucket.credentials),
+            Kind::Drive(drive) => Some(&drive.credentials),
             _ => None,
         };
         if let Some(Credentials { user, password, token, uri, key_file, access_key, secret_key }) = credentials {
@@ -305,10 +308,7 @@ impl Reader<'_> {
         }
         let auth = self.auth(pointer, api, provider);
         let credentials = self.credentials(pointer, api.credentials.as_ref());
-        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
-            let name = api.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
-            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
-        }
+        self.address(pointer, api.credentials.as_ref(), &credentials);
         let token = credentials.token.is_some();
         let parts = match &auth {
             Auth::None => Vec::new(),
@@ -361,10 +361,52 @@ impl Reader<'_> {
             authored::FolderProvider::Local => LOCAL,
         };
         let complete = self.keys(pointer, &keys);
-        if matches!(folder.provider, authored::FolderProvider::Local) {
-            self.state_path(pointer, folder.path.as_ref());
+        let kind = match folder.provider {
+            authored::FolderProvider::Local => {
+                self.state_path(pointer, folder.path.as_ref()).map(|path| Kind::LocalFolder { path })
+            }
+            authored::FolderProvider::S3 => self.bucket(pointer, folder),
+            authored::FolderProvider::GoogleDrive => self.drive(pointer, folder),
+        };
+        kind.filter(|_| complete)
+    }
+
+    fn bucket(&mut self, pointer: &str, folder: &authored::Folder) -> Option<Kind> {
+        let credentials = self.credentials(pointer, folder.credentials.as_ref());
+        if let Some(Err(message)) = folder.endpoint.as_deref().map(http_url) {
+            self.faults.push(self.located.at(&join(pointer, "endpoint"), message));
         }
-        self.unconnected(pointer, keys.kind, folder.credentials.as_ref()).filter(|_| complete)
+        self.address(pointer, folder.credentials.as_ref(), &credentials);
+        if let Some(Err(error)) = folder.prefix.as_deref().map(|prefix| files::Path::inside(prefix.trim_matches('/'))) {
+            self.faults.push(self.located.at(&join(pointer, "prefix"), error.to_string()));
+        }
+        let parts =
+            [(Part::AccessKey, credentials.access_key.is_some()), (Part::SecretKey, credentials.secret_key.is_some())];
+        self.needs(pointer, folder.credentials.as_ref(), &parts);
+        Some(Kind::Bucket(Bucket {
+            bucket: folder.bucket.clone()?,
+            region: folder.region.clone()?,
+            prefix: folder.prefix.clone().unwrap_or_default(),
+            endpoint: folder.endpoint.clone(),
+            credentials,
+        }))
+    }
+
+    fn drive(&mut self, pointer: &str, folder: &authored::Folder) -> Option<Kind> {
+        let credentials = self.credentials(pointer, folder.credentials.as_ref());
+        self.address(pointer, folder.credentials.as_ref(), &credentials);
+        if credentials.token.is_none() {
+            self.needs(pointer, folder.credentials.as_ref(), &[(Part::KeyFile, credentials.key_file.is_some())]);
+        }
+        Some(Kind::Drive(Drive { folder_id: folder.folder_id.clone()?, credentials }))
+    }
+
+    /// Checks an address that stands in the environment.
+    fn address(&mut self, pointer: &str, name: Option<&String>, credentials: &Credentials) {
+        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
+            let name = name.map(|name| Part::Uri.variable(name)).unwrap_or_default();
+            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
+        }
     }
 
     /// A kind that this build has no connector for: whose credentials it names is checked all the same.

@@ -5,6 +5,7 @@
 //! Deliberately absent: links, which nobody follows, and what is in a file.
 
 mod bucket;
+mod drive;
 mod local;
 mod pieces;
 mod scope;
@@ -25,7 +26,7 @@ use remit_domain::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use self::{bucket::Bucket, local::LocalFolder};
+pub(crate) use self::{bucket::Bucket, drive::Drive, local::LocalFolder};
 use crate::{Settings, observe::counted};
 
 /// How many readers and writers one source has open at once. Each may hold some megabytes.
