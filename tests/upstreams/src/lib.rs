@@ -6,11 +6,14 @@
 
 pub mod data;
 pub mod demo;
+pub mod drive;
 pub mod fault;
 pub mod issuer;
 pub mod mariadb;
+pub mod program;
 mod random;
 pub mod running;
+pub mod s3;
 pub mod salesforce;
 pub mod shopify;
 pub mod tokens;

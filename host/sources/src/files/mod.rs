@@ -9,8 +9,6 @@ mod drive;
 mod local;
 mod pieces;
 mod scope;
-#[cfg(test)]
-mod tests;
 
 use std::{sync::Arc, time::Duration};
 
