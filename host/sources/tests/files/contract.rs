@@ -73,8 +73,7 @@ async fn conditions(ground: &Ground) {
 
 async fn pieces(ground: &Ground) {
     // More than one part of an upload, where there are such.
-    let bytes: Vec<u8> =
-        (0..9_500_000_u32).map(|n| if ground.exact { n.to_le_bytes()[1] ^ n.to_le_bytes()[2] } else { b'x' }).collect();
+    let bytes: Vec<u8> = (0..9_500_000_u32).map(|n| n.to_le_bytes()[1] ^ n.to_le_bytes()[2]).collect();
     let mut writer = ground.create("p/large.bin", &Condition::Absent).await.unwrap();
     for chunk in bytes.chunks(1 << 20) {
         ground.append(&mut writer, chunk).await.unwrap();
@@ -87,7 +86,10 @@ async fn pieces(ground: &Ground) {
     assert_eq!(ground.stat("p/large.bin").await.unwrap().size, bytes.len() as u64);
     assert!(drain(ground.open("p/large.bin", 0).await.unwrap(), 1 << 20).await == bytes);
     let offset = 9_400_001;
-    assert!(drain(ground.open("p/large.bin", offset as u64).await.unwrap(), 10_000).await == bytes[offset..]);
+    let part = if ground.ranges { Some(ground.open("p/large.bin", offset as u64).await.unwrap()) } else { None };
+    if let Some(part) = part {
+        assert!(drain(part, 10_000).await == bytes[offset..]);
+    }
     for beyond in [bytes.len() as u64, bytes.len() as u64 + 1, u64::MAX] {
         assert_eq!(drain(ground.open("p/large.bin", beyond).await.unwrap(), 10).await, b"");
     }

@@ -30,8 +30,8 @@ pub(crate) struct Ground {
     pub(crate) tenants: Arc<One>,
     /// Whether conditions are held by the store itself.
     pub(crate) conditional: bool,
-    /// Whether bytes come back as they were given, whatever they are.
-    pub(crate) exact: bool,
+    /// Whether a part of a file can be asked for: rclone answers that with a status that says otherwise.
+    pub(crate) ranges: bool,
     /// Whether a folder stays without anything in it.
     pub(crate) real_folders: bool,
 }
@@ -70,7 +70,7 @@ impl Ground {
         let granted = vec![Grant { source: name, permission: Permission::Write }];
         let (permit, handle) = Grants::new(&context, &agent, granted, &port, &sources).open("folder").await.unwrap();
         let Handle::Files(folder) = handle else { panic!("the handle is of another family") };
-        Self { folder, permit, pools, definition, tenant, tenants, conditional: true, exact: true, real_folders: true }
+        Self { folder, permit, pools, definition, tenant, tenants, conditional: true, ranges: true, real_folders: true }
     }
 
     /// Narrows the mapping from now on.
