@@ -181,7 +181,8 @@ impl Keeper for Bucket {
         if offset >= there.size {
             return Ok(Box::new(Stream { body: futures::stream::empty().boxed(), rest: Vec::new() }));
         }
-        let options = GetOptions { range: Some(GetRange::Offset(offset)), ..GetOptions::default() };
+        let range = (offset > 0).then_some(GetRange::Offset(offset));
+        let options = GetOptions { range, ..GetOptions::default() };
         let found = self.store.get_opts(&self.key(path)?, options).await.map_err(unread)?;
         Ok(Box::new(Stream { body: found.into_stream().map(|piece| piece.map(Vec::from)).boxed(), rest: Vec::new() }))
     }
