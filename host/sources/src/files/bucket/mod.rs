@@ -89,7 +89,7 @@ impl Bucket {
         if let Some(endpoint) = endpoint {
             let wrong = || Error::Invalid(format!("the address of source `{name}` is not an http(s) URL"));
             let url = Url::parse(endpoint).map_err(|_| wrong())?;
-            guard.check(&url).map_err(|refused| refusal(refused))?;
+            guard.check(&url).map_err(refusal)?;
             builder = builder.with_endpoint(url.as_str().trim_end_matches('/')).with_allow_http(url.scheme() == "http");
         }
         let prefix = match bucket.prefix.trim_matches('/') {
