@@ -78,7 +78,7 @@ async fn a_guest_gets_out_of_no_folder() {
             for tool in ["escape_folder", "spoil_folder"] {
                 let tried = tried(&host, tool, path, through).await;
                 // A name that is none of these tricks here may be written, within the folder.
-                let within = tool == "spoil_folder" && ["%", "~", "file:"].iter().any(|it| path.starts_with(it));
+                let within = tool == "spoil_folder" && ["%2e", "..%", "~"].iter().any(|it| path.starts_with(it));
                 assert!(!tried.contains(CANARY) && !tried.contains("root:"), "{tool} {path} {through}: {tried}");
                 assert!(within || !tried.contains("allowed:"), "{tool} {path} {through}: {tried}");
                 assert!(!tried.contains("/var/") && !tried.contains("/tmp"), "no path of the host: {tried}");
