@@ -68,6 +68,10 @@ async fn health(host: &Host) {
         (&sales["status"], &sales["server_type"], &sales["tools_count"], &sales["resources_count"]),
         (&json!("healthy"), &json!("techstart-crm"), &json!(6), &json!(2))
     );
+    for (agent, source) in [("support", "documents"), ("marketing", "storage")] {
+        let (_, body) = answer(host.get(&format!("/api/health/datasources/{agent}"))).await;
+        assert_eq!(body["data_sources"][source]["status"], "healthy", "{source}: {body:#}");
+    }
     let (status, body) = answer(host.get("/api/health/datasources/sales")).await;
     assert_eq!((status, &body["agent_type"]), (200, &json!("sales")));
     for source in ["primary", "crm", "ecommerce", "analytics", "google_sheets"] {

@@ -2,13 +2,12 @@
 //!
 //! The guests lie in `plugins/hostile/`: Rust where Rust can express the attack, text (`wat/`) where it
 //! can't, and what the forge there makes of them by damage and at random.
-//!
-//! Deliberately absent: guests that escape from a `folder`, which no host links yet.
 
 mod abi;
 mod away;
 mod components;
 mod exhaust;
+mod folders;
 mod handles;
 mod lies;
 mod limits;

@@ -176,7 +176,7 @@ async fn terminate(child: &Child) -> Result<()> {
 fn to_try(url: &str) -> String {
     format!(
         r#"
-Stand-ins answer for TechStart's Shopify, Salesforce, Zendesk and Google Sheets; its databases are files in var/demo/. To try:
+Stand-ins answer for TechStart's Shopify, Salesforce, Zendesk and Google Sheets; its databases and folders are files in var/demo/. To try:
 
   # which tools the sales agent has
   curl {url}/api/mcp/tools/sales -H "X-Context: techstart"

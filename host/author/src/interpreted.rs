@@ -26,7 +26,8 @@ pub(crate) const COMPONENT: &str = "plugin.wasm";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// The kinds of source that it works with, by the contract's interfaces: `sql`, `documents`, `http-api`.
+    /// The kinds of source that it works with, by the contract's interfaces: `sql`, `documents`, `http-api`,
+    /// `files`.
     /// A component imports no other.
     pub(crate) uses: Vec<String>,
     /// Of JavaScript alone.

@@ -38,10 +38,24 @@ impl Scope {
         self.0.as_ref().is_none_or(|paths| paths.iter().any(under))
     }
 
+    /// The names directly below a folder that lead to what is listed, in order: what may be seen of a
+    /// folder that is not covered itself.
+    pub fn ways_on(&self, folder: &str) -> BTreeSet<&str> {
+        let folder = folder.trim_matches('/');
+        let names = self.0.iter().flat_map(|names| names.iter());
+        names.filter_map(|listed| way_on(folder, listed.trim_matches('/'))).collect()
+    }
+
     /// What is listed, in order; `None` for all.
     pub fn names(&self) -> Option<impl Iterator<Item = &str>> {
         self.0.as_ref().map(|names| names.iter().map(String::as_str))
     }
+}
+
+/// The first part below a folder of a path that lies under it.
+fn way_on<'a>(folder: &str, listed: &'a str) -> Option<&'a str> {
+    let below = if folder.is_empty() { listed } else { listed.strip_prefix(folder)?.strip_prefix('/')? };
+    below.split('/').next().filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -56,6 +70,11 @@ mod tests {
         }
         for path in ["", "invoices2", "invoice", "reports", "reports/2025/q3", "x/invoices"] {
             assert!(!scope.covers(path), "{path}");
+        }
+        assert_eq!(Vec::from_iter(scope.ways_on("")), ["invoices", "reports"]);
+        assert_eq!(Vec::from_iter(scope.ways_on("reports")), ["2026"]);
+        for blind in ["report", "reports/2025", "reports/2026", "invoices", "x"] {
+            assert!(scope.ways_on(blind).is_empty(), "{blind}");
         }
         assert!(Scope::ALL.covers("anything") && Scope::ALL.holds("anything"));
         assert!(!Scope::only([]).covers("") && !Scope::only([]).holds(""));

@@ -46,6 +46,15 @@ pub enum Kind {
     },
     /// Somebody's HTTP API.
     Api(Api),
+    /// A folder of the host's own disk.
+    LocalFolder {
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// A bucket of S3, or of a server that speaks as it does.
+    Bucket(Bucket),
+    /// A folder of Google Drive.
+    Drive(Drive),
     /// A kind that the language of contexts knows and this build has no connector for.
     Unconnected {
         /// Its name, such as `bigquery`.
@@ -75,6 +84,30 @@ pub struct DocumentServer {
     /// The database's name; none if the address says it.
     pub database: Option<String>,
     /// `uri` wins over the one above; user and password are those of an address that has none.
+    pub credentials: Credentials,
+}
+
+/// A bucket of objects.
+#[derive(Debug)]
+pub struct Bucket {
+    /// Its name.
+    pub bucket: String,
+    /// Such as `us-east-1`.
+    pub region: String,
+    /// What the objects' names begin with; empty for the whole bucket.
+    pub prefix: String,
+    /// The server's address where it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// `access_key` and `secret_key`; `uri` wins over the endpoint.
+    pub credentials: Credentials,
+}
+
+/// A folder of Google Drive.
+#[derive(Debug)]
+pub struct Drive {
+    /// Its id.
+    pub folder_id: String,
+    /// `key_file` or `token`; `uri` replaces the scheme and host of the API.
     pub credentials: Credentials,
 }
 

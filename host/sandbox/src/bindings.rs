@@ -9,6 +9,7 @@ wasmtime::component::bindgen!({
     with: {
         "remit:data/common.grants": crate::capability::Bag,
         "remit:data/common.reader": crate::capability::Reader,
+        "remit:data/common.writer": crate::capability::Writer,
         "remit:data/sql.database": crate::capability::sql::Database,
         "remit:data/sql.transaction": crate::capability::sql::Transaction,
         "remit:data/sql.pending-rows": crate::capability::sql::PendingRows,
@@ -17,6 +18,7 @@ wasmtime::component::bindgen!({
         "remit:data/documents.pending-documents": crate::capability::documents::PendingDocuments,
         "remit:data/http-api.api": crate::capability::http_api::Api,
         "remit:data/http-api.pending-response": crate::capability::http_api::PendingResponse,
+        "remit:data/files.folder": crate::capability::files::Folder,
         "remit:plugin/invocation.invocation": crate::capability::invocation::Invocation,
     },
 });

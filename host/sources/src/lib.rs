@@ -7,6 +7,7 @@
 mod breaker;
 mod ceilings;
 mod documents;
+mod files;
 pub mod guard;
 mod http;
 mod kept;

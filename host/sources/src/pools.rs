@@ -22,6 +22,7 @@ use crate::{
     breaker::Breaker,
     ceilings::{Ceilings, Share},
     documents::DocumentFile,
+    files::{self, Kept},
     guard::Guard,
     http::RemoteApi,
     kept::Store,
@@ -70,6 +71,7 @@ enum Connector {
     Documents(Arc<DocumentFile>),
     Mongo(Arc<Mongo>),
     Api(Arc<RemoteApi>),
+    Files(Arc<Kept>),
 }
 
 impl Pools {
@@ -120,6 +122,15 @@ impl Pools {
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings, share))),
             Kind::Mongo(server) => Connector::Mongo(Arc::new(Mongo::new(definition, server, settings)?)),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
+            Kind::LocalFolder { path } => {
+                Connector::Files(Kept::new(files::LocalFolder::new(path.clone(), settings.folder_bytes), settings))
+            }
+            Kind::Bucket(bucket) => {
+                Connector::Files(Kept::new(files::Bucket::new(definition, bucket, &self.guard, settings)?, settings))
+            }
+            Kind::Drive(drive) => {
+                Connector::Files(Kept::new(files::Drive::new(definition, drive, &self.guard, settings)?, settings))
+            }
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
                     "no connector for `{kind}` in this build (source `{}`)",
@@ -175,6 +186,7 @@ impl Connector {
             Self::Documents(store) => Handle::Documents(store),
             Self::Mongo(store) => Handle::Documents(store),
             Self::Api(service) => Handle::Api(service),
+            Self::Files(folder) => Handle::Files(folder),
         }
     }
 
@@ -186,7 +198,7 @@ impl Connector {
             Self::Mysql(source) => source.close_idle(before),
             Self::Postgres(source) => source.close_idle(before),
             Self::Documents(store) => store.close_idle(before),
-            Self::Mongo(_) | Self::Api(_) => {}
+            Self::Mongo(_) | Self::Api(_) | Self::Files(_) => {}
         }
     }
 
@@ -195,6 +207,7 @@ impl Connector {
             Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => "sql",
             Self::Documents(_) | Self::Mongo(_) => "documents",
             Self::Api(_) => "http-api",
+            Self::Files(_) => "files",
         }
     }
 
@@ -206,12 +219,13 @@ impl Connector {
             Self::Documents(store) => store.probe().await,
             Self::Mongo(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
+            Self::Files(folder) => folder.probe().await,
         }
     }
 }
 
 fn count(open: &HashMap<Key, Entry>) {
-    for family in ["sql", "documents", "http-api"] {
+    for family in ["sql", "documents", "http-api", "files"] {
         observe::pools(family, open.values().filter(|entry| entry.source.connector.family() == family).count());
     }
 }

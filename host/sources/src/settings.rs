@@ -33,6 +33,9 @@ pub struct Settings {
     /// a change is over the limit `max-database-bytes`. The host's own journal may share its disk.
     /// Default 1 GiB.
     pub database_bytes: u64,
+    /// How much a folder of the host's disk may hold after a write through its source, each file and folder
+    /// counted with 4 KiB beside its bytes; then a write is over the limit `max-folder-bytes`. Default 1 GiB.
+    pub folder_bytes: u64,
     /// How long an API may take to answer. Default 30 s (decisions.md 33).
     pub api_timeout: Duration,
     /// How long a health probe may take, connecting included. Default 5 s, the seed's
@@ -66,6 +69,7 @@ impl Default for Settings {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
             database_bytes: 1024 * 1024 * 1024,
+            folder_bytes: 1024 * 1024 * 1024,
             api_timeout: Duration::from_secs(30),
             probe_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30 * 60),

@@ -1,4 +1,4 @@
-//! The demo's state: TechStart's databases as files, made once and kept.
+//! The demo's state: TechStart's databases and folders as files, made once and kept.
 //!
 //! It knows nothing of the host's own state beside it, such as the journal.
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::data::techstart::{self, Dataset};
-use crate::data::{documents, table};
+use crate::data::{documents, files, table};
 
 /// The collection of customers' analytics.
 pub const ANALYTICS_COLLECTION: &str = "customer_analytics";
@@ -19,9 +19,13 @@ pub struct Prepared {
     pub primary: PathBuf,
     /// The document file in place of TechStart's `analytics`.
     pub analytics: PathBuf,
+    /// A folder in place of TechStart's `documents`.
+    pub documents: PathBuf,
+    /// A folder in place of TechStart's `storage`.
+    pub storage: PathBuf,
 }
 
-/// Makes what is missing of `<state>/demo/techstart/{primary,analytics}.db`. With `fresh`, all of
+/// Makes what is missing of `<state>/demo/techstart/`: `primary.db`, `analytics.db`, `documents/`, `storage/`. With `fresh`, all of
 /// `<state>/demo` is made anew; no host may have it open then.
 ///
 /// # Errors
@@ -33,7 +37,17 @@ pub async fn prepare(state: &Path, fresh: bool) -> Result<Prepared> {
     }
     let folder = demo.join("techstart");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let prepared = Prepared { primary: folder.join("primary.db"), analytics: folder.join("analytics.db") };
+    let prepared = Prepared {
+        primary: folder.join("primary.db"),
+        analytics: folder.join("analytics.db"),
+        documents: folder.join("documents"),
+        storage: folder.join("storage"),
+    };
+    for (folder, files) in [(&prepared.documents, files::DOCUMENTS), (&prepared.storage, files::STORAGE)] {
+        if !folder.exists() {
+            files::seed(folder, files)?;
+        }
+    }
     if prepared.primary.exists() && prepared.analytics.exists() {
         return Ok(prepared);
     }

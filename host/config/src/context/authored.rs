@@ -297,17 +297,18 @@ pub(crate) struct Folder {
     /// Who keeps it.
     pub provider: FolderProvider,
     /// The folder's id (google_drive).
-    #[expect(dead_code, reason = "this build has no connector for it")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]{1,128}$"))]
     pub folder_id: Option<String>,
     /// The bucket's name (s3).
-    #[expect(dead_code, reason = "this build has no connector for it")]
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"))]
     pub bucket: Option<String>,
     /// The bucket's region, such as `us-east-1` (s3).
-    #[expect(dead_code, reason = "this build has no connector for it")]
+    #[schemars(regex(pattern = r"^[a-z0-9-]{1,40}$"))]
     pub region: Option<String>,
     /// The address of an S3 server other than Amazon's (s3).
-    #[expect(dead_code, reason = "this build has no connector for it")]
     pub endpoint: Option<String>,
+    /// What the objects' names begin with, such as `exports/2026`; all of the bucket without it (s3).
+    pub prefix: Option<String>,
     /// The folder, relative to the host's `stateDir` and in a folder of the tenant's name, such as
     /// `techstart/exports` (local); the rules are those of a database's `path`.
     pub path: Option<String>,

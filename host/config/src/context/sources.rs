@@ -9,7 +9,8 @@ use std::{
 
 use remit_domain::{
     SourceName,
-    source::{Credentials, DatabaseServer, Definition, DocumentServer, Kind},
+    data::files,
+    source::{Bucket, Credentials, DatabaseServer, Definition, DocumentServer, Drive, Kind},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -34,7 +35,7 @@ const MONGODB: Keys =
     Keys { kind: "mongodb", required: &[], optional: &["connection", "uri", "database", "credentials"] };
 const BIGQUERY: Keys = Keys { kind: "bigquery", required: &["projectId", "credentials"], optional: &["dataset"] };
 const GOOGLE_DRIVE: Keys = Keys { kind: "google_drive", required: &["folderId", "credentials"], optional: &[] };
-const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint"] };
+const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint", "prefix"] };
 const LOCAL: Keys = Keys { kind: "local", required: &["path"], optional: &[] };
 
 impl Reader<'_> {
@@ -91,6 +92,8 @@ impl Reader<'_> {
             Kind::Mysql(server) | Kind::Postgres(server) => Some(&server.credentials),
             Kind::Mongo(server) => Some(&server.credentials),
             Kind::Api(api) => Some(&api.credentials),
+            Kind::Bucket(bucket) => Some(&bucket.credentials),
+            Kind::Drive(drive) => Some(&drive.credentials),
             _ => None,
         };
         if let Some(Credentials {
@@ -307,10 +310,52 @@ impl Reader<'_> {
             authored::FolderProvider::Local => LOCAL,
         };
         let complete = self.keys(pointer, &keys);
-        if matches!(folder.provider, authored::FolderProvider::Local) {
-            self.state_path(pointer, folder.path.as_ref());
+        let kind = match folder.provider {
+            authored::FolderProvider::Local => {
+                self.state_path(pointer, folder.path.as_ref()).map(|path| Kind::LocalFolder { path })
+            }
+            authored::FolderProvider::S3 => self.bucket(pointer, folder),
+            authored::FolderProvider::GoogleDrive => self.drive(pointer, folder),
+        };
+        kind.filter(|_| complete)
+    }
+
+    fn bucket(&mut self, pointer: &str, folder: &authored::Folder) -> Option<Kind> {
+        let credentials = self.credentials(pointer, folder.credentials.as_ref());
+        if let Some(Err(message)) = folder.endpoint.as_deref().map(http_url) {
+            self.faults.push(self.located.at(&join(pointer, "endpoint"), message));
         }
-        self.unconnected(pointer, keys.kind, folder.credentials.as_ref()).filter(|_| complete)
+        self.address(pointer, folder.credentials.as_ref(), &credentials);
+        if let Some(Err(error)) = folder.prefix.as_deref().map(|prefix| files::Path::inside(prefix.trim_matches('/'))) {
+            self.faults.push(self.located.at(&join(pointer, "prefix"), error.to_string()));
+        }
+        let parts =
+            [(Part::AccessKey, credentials.access_key.is_some()), (Part::SecretKey, credentials.secret_key.is_some())];
+        self.needs(pointer, folder.credentials.as_ref(), &parts);
+        Some(Kind::Bucket(Bucket {
+            bucket: folder.bucket.clone()?,
+            region: folder.region.clone()?,
+            prefix: folder.prefix.clone().unwrap_or_default(),
+            endpoint: folder.endpoint.clone(),
+            credentials,
+        }))
+    }
+
+    fn drive(&mut self, pointer: &str, folder: &authored::Folder) -> Option<Kind> {
+        let credentials = self.credentials(pointer, folder.credentials.as_ref());
+        self.address(pointer, folder.credentials.as_ref(), &credentials);
+        if credentials.token.is_none() {
+            self.needs(pointer, folder.credentials.as_ref(), &[(Part::KeyFile, credentials.key_file.is_some())]);
+        }
+        Some(Kind::Drive(Drive { folder_id: folder.folder_id.clone()?, credentials }))
+    }
+
+    /// Checks an address that stands in the environment.
+    fn address(&mut self, pointer: &str, name: Option<&String>, credentials: &Credentials) {
+        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
+            let name = name.map(|name| Part::Uri.variable(name)).unwrap_or_default();
+            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
+        }
     }
 
     /// A kind that this build has no connector for: whose credentials it names is checked all the same.

@@ -282,6 +282,10 @@ fn the_demo_runs_on_embedded_sources() -> Tested {
     let analytics = state.join("demo/techstart/analytics.db");
     assert!(matches!(kind("analytics"), Some(Kind::DocumentFile { path }) if *path == analytics));
     assert!(matches!(kind("ecommerce"), Some(Kind::Api(api)) if api.credentials.uri.is_some()));
+    for name in ["documents", "storage"] {
+        let folder = state.join("demo/techstart").join(name);
+        assert!(matches!(kind(name), Some(Kind::LocalFolder { path }) if *path == folder), "{name}");
+    }
     assert!(matches!(kind("warehouse"), Some(Kind::Unconnected { kind }) if kind == "bigquery"));
     Ok(())
 }

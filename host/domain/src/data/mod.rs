@@ -6,6 +6,7 @@
 
 pub mod documents;
 mod error;
+pub mod files;
 pub mod http_api;
 pub mod sql;
 
@@ -27,6 +28,8 @@ pub enum Handle {
     Documents(Arc<dyn documents::Store>),
     /// Somebody's HTTP API.
     Api(Arc<dyn http_api::Api>),
+    /// A folder of files.
+    Files(Arc<dyn files::Folder>),
 }
 
 impl Handle {
@@ -36,6 +39,7 @@ impl Handle {
             Self::Sql(_) => "sql",
             Self::Documents(_) => "documents",
             Self::Api(_) => "http-api",
+            Self::Files(_) => "files",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `remit:data/common`: errors, grants, and bytes in pieces.
 
 use remit_domain::{
-    data::{Error, Refusal, http_api},
+    data::{Error, Refusal, files, http_api},
     grant::Permit,
 };
 use wasmtime::component::Resource;
@@ -16,7 +16,26 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 pub struct Reader {
     /// Asked before every piece: a grant may be revoked while a body streams.
     pub(crate) permit: Permit,
+    /// The path that the bytes are of, where the source has paths: a mapping may be narrowed meanwhile.
+    pub(crate) path: Option<files::Path>,
     pub(crate) body: Box<dyn http_api::Reader>,
+}
+
+impl Reader {
+    async fn read(&mut self, max: usize) -> Result<Option<Vec<u8>>, Error> {
+        let access = self.permit.read()?;
+        if self.path.as_ref().is_some_and(|path| !access.scope().covers(path.as_str())) {
+            return Err(Error::Denied("the agent's mapping does not reach this path".to_owned()));
+        }
+        self.body.read(max).await
+    }
+}
+
+/// What stands behind a guest's `writer`.
+pub struct Writer {
+    /// Asked before every piece, as a reader's.
+    pub(crate) permit: Permit,
+    pub(crate) port: Box<dyn files::Writer>,
 }
 
 /// A domain error in the contract's words.
@@ -81,7 +100,7 @@ fn cut(mut text: String) -> String {
 }
 
 fn known_limit(name: &str) -> &'static str {
-    const KNOWN: [&str; 20] = [
+    const KNOWN: [&str; 22] = [
         "max-statement-bytes",
         "max-parameters",
         "max-rows",
@@ -96,6 +115,8 @@ fn known_limit(name: &str) -> &'static str {
         "max-headers",
         "max-read-bytes",
         "max-file-bytes",
+        "max-chunk-bytes",
+        "max-folder-bytes",
         "max-statement-ms",
         "max-value-bytes",
         "max-working-bytes",
@@ -129,11 +150,7 @@ impl wit::HostReader for State {
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, wit::Error>> {
         self.enter(&())?;
         let max = usize::try_from(max).unwrap_or(usize::MAX).clamp(1, MAX_CHUNK_BYTES);
-        let reader = self.table.get_mut(&reader)?;
-        let read = match reader.permit.read() {
-            Ok(_) => reader.body.read(max).await,
-            Err(revoked) => Err(revoked),
-        };
+        let read = self.table.get_mut(&reader)?.read(max).await;
         self.answer(read)
     }
 
@@ -143,17 +160,31 @@ impl wit::HostReader for State {
     }
 }
 
-/// A writer: none exists until a connector for files does, since only `files` hands them out.
+impl Writer {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.port.write(self.permit.write()?, bytes).await
+    }
+
+    async fn finish(&mut self) -> Result<u64, Error> {
+        self.port.finish(self.permit.write()?).await
+    }
+}
+
 impl wit::HostWriter for State {
-    async fn write(&mut self, _: Resource<wit::Writer>, _: Vec<u8>) -> wasmtime::Result<Result<(), wit::Error>> {
-        Err(wasmtime::Error::msg("no writer was handed out"))
+    async fn write(&mut self, writer: Resource<Writer>, bytes: Vec<u8>) -> wasmtime::Result<Result<(), wit::Error>> {
+        self.enter(&bytes)?;
+        let written = self.table.get_mut(&writer)?.write(&bytes).await;
+        self.answer(written)
     }
 
-    async fn finish(&mut self, _: Resource<wit::Writer>) -> wasmtime::Result<Result<u64, wit::Error>> {
-        Err(wasmtime::Error::msg("no writer was handed out"))
+    async fn finish(&mut self, writer: Resource<Writer>) -> wasmtime::Result<Result<u64, wit::Error>> {
+        self.enter(&())?;
+        let finished = self.table.get_mut(&writer)?.finish().await;
+        self.answer(finished)
     }
 
-    async fn drop(&mut self, _: Resource<wit::Writer>) -> wasmtime::Result<()> {
-        Err(wasmtime::Error::msg("no writer was handed out"))
+    async fn drop(&mut self, writer: Resource<Writer>) -> wasmtime::Result<()> {
+        self.table.delete(writer)?;
+        Ok(())
     }
 }

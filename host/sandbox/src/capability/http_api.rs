@@ -88,7 +88,7 @@ impl wit::HostApi for State {
             Ok(head) => head,
             Err(failure) => return Ok(Err(error(failure))),
         };
-        let body = self.table.push(Reader { permit: api.permit, body: head.body })?;
+        let body = self.table.push(Reader { permit: api.permit, path: None, body: head.body })?;
         self.answer(Ok(wit::ResponseHead { status: head.status, headers: head.headers, body }))
     }
 

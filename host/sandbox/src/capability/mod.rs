@@ -1,13 +1,14 @@
 //! What the host offers to guests: one file for each WIT interface, each turning guest types into
 //! domain types at its edge and asking the permit before every operation.
 //!
-//! Deliberately absent: `files` and `notify`, which no connector serves yet; a component that
-//! imports them is refused by name.
+//! Deliberately absent: `notify`, which no connector serves yet; a component that imports it is refused
+//! by name.
 
 #![expect(unreachable_pub, reason = "the generated bindings re-export what stands behind each resource")]
 
 pub(crate) mod common;
 pub(crate) mod documents;
+pub(crate) mod files;
 pub(crate) mod http_api;
 pub(crate) mod invocation;
 mod pending;
@@ -19,7 +20,7 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-pub use common::Reader;
+pub use common::{Reader, Writer};
 pub(crate) use pending::Pending;
 
 use crate::{
@@ -31,11 +32,12 @@ use crate::{
 pub struct Bag(pub(crate) Grants);
 
 /// The interfaces of this project's packages that are linked, with their versions.
-pub(crate) const LINKED: [&str; 7] = [
+pub(crate) const LINKED: [&str; 8] = [
     "remit:data/common@0.1.0",
     "remit:data/sql@0.1.0",
     "remit:data/documents@0.1.0",
     "remit:data/http-api@0.1.0",
+    "remit:data/files@0.1.0",
     "remit:plugin/types@0.1.0",
     "remit:plugin/context@0.1.0",
     "remit:plugin/invocation@0.1.0",
@@ -51,6 +53,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     data::sql::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     data::documents::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     data::http_api::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    data::files::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     plugin::types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     plugin::context::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     plugin::invocation::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;

@@ -40,7 +40,7 @@ pub(super) struct Company {
     pub(super) timezone: Option<String>,
 }
 
-/// One source: exactly one of `sql`, `documents` and `api`.
+/// One source: exactly one of `sql`, `documents`, `files` and `api`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Source {
@@ -51,6 +51,8 @@ pub(super) struct Source {
     pub(super) sql: Option<String>,
     /// Documents, by collection.
     pub(super) documents: Option<BTreeMap<String, Vec<Value>>>,
+    /// Files of text, by path.
+    pub(super) files: Option<BTreeMap<String, String>>,
     /// Somebody's HTTP API.
     pub(super) api: Option<Api>,
 }
@@ -131,10 +133,13 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Authored, Located)> {
 /// Whether each source is of one kind.
 fn kinds(authored: &Authored, located: &Located) -> Vec<Fault> {
     let of = |source: &Source| {
-        usize::from(source.sql.is_some()) + usize::from(source.documents.is_some()) + usize::from(source.api.is_some())
+        let given = [source.sql.is_some(), source.documents.is_some(), source.files.is_some(), source.api.is_some()];
+        given.into_iter().filter(|given| *given).count()
     };
     let wrong = authored.sources.iter().filter(|(_, source)| of(source) != 1);
     wrong
-        .map(|(name, _)| located.at_key(&join("/sources", name), "a source has one of `sql`, `documents` and `api`"))
+        .map(|(name, _)| {
+            located.at_key(&join("/sources", name), "a source has one of `sql`, `documents`, `files` and `api`")
+        })
         .collect()
 }

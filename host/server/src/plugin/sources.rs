@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use remit_config::{Located, join};
 use remit_domain::{
     AgentName, SourceName,
-    data::{Handle, Sources},
+    data::{Handle, Sources, files},
     grant::{Grant, Grants, Permission},
     source::{Api, Auth, Credentials, Definition, Kind, Provider},
     tenant::{Agent, Context, Mapping, Tenants},
@@ -62,6 +62,7 @@ pub(super) async fn make(
                 let (authored_kind, api) = remote(api.provider, &base);
                 (authored_kind, Kind::Api(api))
             }
+            Source { files: Some(_), .. } => ("local", Kind::LocalFolder { path: folder.join(text) }),
             _ => ("documents", Kind::DocumentFile { path }),
         };
         let definition = Definition {
@@ -76,7 +77,7 @@ pub(super) async fn make(
     Ok(definitions)
 }
 
-/// Fills the document stores, through the connector that will read them.
+/// Fills the document stores and the folders, through the connector that will read them.
 pub(super) async fn fill(
     authored: &Authored,
     located: &Located,
@@ -85,7 +86,9 @@ pub(super) async fn fill(
 ) -> anyhow::Result<()> {
     let writer = AgentName::new("test")?;
     for (text, source) in &authored.sources {
-        let Some(collections) = &source.documents else { continue };
+        if source.documents.is_none() && source.files.is_none() {
+            continue;
+        }
         let name = SourceName::new(text)?;
         let grant = Grant { source: name.clone(), permission: Permission::Write };
         let mapping = mapping([(name.clone(), Permission::Write)], Vec::new());
@@ -97,14 +100,28 @@ pub(super) async fn fill(
         let tenants: Arc<dyn Tenants> = Arc::new(Fixed(context.clone()));
         let grants = Grants::new(&context, &writer, vec![grant], &tenants, connectors);
         let (permit, handle) = grants.open(text).await?;
-        let Handle::Documents(store) = handle else { continue };
-        for (collection, documents) in collections {
-            let documents: Vec<String> = documents.iter().map(ToString::to_string).collect();
-            for batch in documents.chunks(BATCH) {
-                let inserted = store.insert(permit.write()?, collection, batch).await;
-                let at = join(&join(&join("/sources", text), "documents"), collection);
-                inserted.with_context(|| located.at_key(&at, "the store does not take it").to_string())?;
+        let at = |kind: &str, key: &str| join(&join(&join("/sources", text), kind), key);
+        match handle {
+            Handle::Documents(store) => {
+                for (collection, documents) in source.documents.iter().flatten() {
+                    let documents: Vec<String> = documents.iter().map(ToString::to_string).collect();
+                    for batch in documents.chunks(BATCH) {
+                        let inserted = store.insert(permit.write()?, collection, batch).await;
+                        inserted.with_context(|| {
+                            located.at_key(&at("documents", collection), "the store does not take it").to_string()
+                        })?;
+                    }
+                }
             }
+            Handle::Files(folder) => {
+                for (path, bytes) in source.files.iter().flatten() {
+                    let refused = || located.at_key(&at("files", path), "the folder does not take it").to_string();
+                    let safe = files::Path::inside(path).with_context(refused)?;
+                    let always = &files::Condition::Always;
+                    folder.write(permit.write()?, &safe, bytes.as_bytes(), always).await.with_context(refused)?;
+                }
+            }
+            Handle::Sql(_) | Handle::Api(_) => {}
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use remit_domain::{
     data::{
         Error, Handle, Sources,
         documents::{Selection, Store, UpdateCount},
+        files,
         http_api::{Api, Method, Request, Response, ResponseHead},
         sql::{Change, Database, Dialect, RowSet, Transaction, Value},
     },
@@ -26,6 +27,7 @@ impl Sources for Watched {
             Handle::Sql(inner) => Handle::Sql(Arc::new(Seen { name, inner })),
             Handle::Documents(inner) => Handle::Documents(Arc::new(Seen { name, inner })),
             Handle::Api(inner) => Handle::Api(Arc::new(Seen { name, inner })),
+            Handle::Files(inner) => Handle::Files(Arc::new(Seen { name, inner })),
         })
     }
 
@@ -193,6 +195,73 @@ impl Api for Seen<Arc<dyn Api>> {
     async fn open(&self, access: Access<'_>, request: &Request) -> Result<ResponseHead, Error> {
         let result = self.inner.open(access, request).await;
         self.told(Line(request), result, |head| format!("status {}", head.status))
+    }
+}
+
+#[async_trait]
+impl files::Folder for Seen<Arc<dyn files::Folder>> {
+    async fn read(&self, access: Reading<'_>, path: &files::Path) -> Result<Vec<u8>, Error> {
+        let result = self.inner.read(access, path).await;
+        self.told(format_args!("read {path}"), result, |bytes| counted(bytes.len(), "byte"))
+    }
+
+    async fn open(
+        &self,
+        access: Reading<'_>,
+        path: &files::Path,
+        offset: u64,
+    ) -> Result<Box<dyn files::Reader>, Error> {
+        let result = self.inner.open(access, path, offset).await;
+        self.told(format_args!("open {path} at {offset}"), result, |_| "a reader".to_owned())
+    }
+
+    async fn write(
+        &self,
+        access: Writing<'_>,
+        path: &files::Path,
+        bytes: &[u8],
+        when: &files::Condition,
+    ) -> Result<files::Entry, Error> {
+        let result = self.inner.write(access, path, bytes, when).await;
+        self.told(format_args!("write {path}"), result, |entry| counted(entry.size, "byte"))
+    }
+
+    async fn create(
+        &self,
+        access: Writing<'_>,
+        path: &files::Path,
+        when: &files::Condition,
+    ) -> Result<Box<dyn files::Writer>, Error> {
+        let inner = self.inner.create(access, path, when).await;
+        let inner = self.told(format_args!("create {path}"), inner, |_| "a writer".to_owned())?;
+        Ok(Box::new(Seen { name: self.name.clone(), inner }))
+    }
+
+    async fn list(&self, access: Reading<'_>, path: &files::Path, after: Option<&str>) -> Result<files::Page, Error> {
+        let result = self.inner.list(access, path, after).await;
+        self.told(format_args!("list {path}"), result, |page| format!("{} entries", page.entries.len()))
+    }
+
+    async fn stat(&self, access: Reading<'_>, path: &files::Path) -> Result<files::Entry, Error> {
+        let result = self.inner.stat(access, path).await;
+        self.told(format_args!("stat {path}"), result, |entry| counted(entry.size, "byte"))
+    }
+
+    async fn delete(&self, access: Writing<'_>, path: &files::Path) -> Result<(), Error> {
+        let result = self.inner.delete(access, path).await;
+        self.told(format_args!("delete {path}"), result, |()| "done".to_owned())
+    }
+}
+
+#[async_trait]
+impl files::Writer for Seen<Box<dyn files::Writer>> {
+    async fn write(&mut self, access: Writing<'_>, bytes: &[u8]) -> Result<(), Error> {
+        self.inner.write(access, bytes).await
+    }
+
+    async fn finish(&mut self, access: Writing<'_>) -> Result<u64, Error> {
+        let result = self.inner.finish(access).await;
+        self.told("finish", result, |length| counted(*length, "byte"))
     }
 }
 

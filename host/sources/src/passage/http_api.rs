@@ -81,7 +81,7 @@ impl http_api::Api for Api {
         match result {
             Ok(head) => {
                 let outcome = outcome(head.status);
-                let body = Body { body: head.body, under_way: Some(under_way), outcome, bytes: 0, _there: there };
+                let body = Body::new(head.body, under_way, outcome, there);
                 Ok(ResponseHead { body: Box::new(body), ..head })
             }
             Err(error) => {
@@ -93,7 +93,7 @@ impl http_api::Api for Api {
 }
 
 /// A body whose reading is part of its request: recorded with its bytes, when it ends or is let go.
-struct Body {
+pub(super) struct Body {
     body: Box<dyn Reader>,
     under_way: Option<UnderWay>,
     outcome: &'static str,
@@ -102,6 +102,10 @@ struct Body {
 }
 
 impl Body {
+    pub(super) fn new(body: Box<dyn Reader>, under_way: UnderWay, outcome: &'static str, there: There) -> Self {
+        Self { body, under_way: Some(under_way), outcome, bytes: 0, _there: there }
+    }
+
     fn end(&mut self, outcome: &'static str) {
         if let Some(under_way) = self.under_way.take() {
             under_way.end(outcome, Extent { rows: 0, bytes: self.bytes, cached: false });

@@ -5,6 +5,7 @@
 //! this. Deliberately absent: permission, whose proof the wrappers pass on.
 
 mod documents;
+mod files;
 mod http_api;
 mod shape;
 mod sql;
@@ -48,6 +49,7 @@ impl Passage {
             Handle::Sql(database) => Handle::Sql(Arc::new(sql::Database::new(self.clone(), database))),
             Handle::Documents(store) => Handle::Documents(Arc::new(documents::Store::new(self.clone(), store))),
             Handle::Api(api) => Handle::Api(Arc::new(http_api::Api::new(self.clone(), api))),
+            Handle::Files(folder) => Handle::Files(Arc::new(files::Folder::new(self.clone(), folder))),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod escape;
 mod exhaust;
+mod folder;
 mod handles;
 mod lie;
 mod reach;
@@ -38,6 +39,10 @@ tool_set! {
             .reads("analytics"),
         Tool::new("write_read_only", "Writes through a read handle.", escape::write_read_only).reads("primary"),
         Tool::new("escape_api", "Sends to an address of the caller's choice.", escape::escape_api).reads("ecommerce"),
+        Tool::new("escape_folder", "Looks for a way out of a folder.", folder::escape).reads("documents"),
+        Tool::new("spoil_folder", "Looks for a way out of a folder, and writes there.", folder::spoil)
+            .writes("storage"),
+        Tool::new("litter", "Begins files that it does not end.", folder::litter).writes("storage"),
         Tool::new("open_ungranted", "Takes a source that it did not declare.", reach::open_ungranted).reads("primary"),
         Tool::new("environment", "Looks around for what no plugin should see.", reach::environment),
         Tool::new("clocks", "Looks at the time, as closely as it can.", reach::clocks),
@@ -51,20 +56,30 @@ tool_set! {
 
 #[cfg(test)]
 mod tests {
-    use remit_sdk::testing::{self, FakeApi, FakeDatabase};
+    use remit_sdk::testing::{self, FakeApi, FakeDatabase, FakeFolder};
 
     use super::tool_set;
 
     #[test]
     fn attacks_that_do_not_need_a_host_are_told() {
         let (database, api) = (FakeDatabase::sqlite(), FakeApi::new());
-        let call = testing::call().reads("primary", &database).reads("ecommerce", &api).build();
+        let (documents, storage) = (FakeFolder::new(), FakeFolder::new());
+        let call = testing::call()
+            .reads("primary", &database)
+            .reads("ecommerce", &api)
+            .reads("documents", &documents)
+            .writes("storage", &storage)
+            .build();
         let cases = [
             ("write_read_only", r#"{"statement":"DELETE FROM customers","through":"execute"}"#, "Denied"),
             ("write_read_only", r#"{"statement":"DELETE FROM customers","through":"transaction"}"#, "Denied"),
             ("write_read_only", r#"{"statement":"DELETE FROM customers","through":"query"}"#, "Invalid"),
             ("escape_api", r#"{"path":"../secrets"}"#, "404"),
             ("escape_api", r#"{"path":"x","method":"delete"}"#, "Denied"),
+            ("escape_folder", r#"{"path":"../x","through":"read"}"#, "Invalid"),
+            ("escape_folder", r#"{"path":"x","through":"write"}"#, "Denied"),
+            ("spoil_folder", r#"{"path":"x","through":"create"}"#, "allowed: 7"),
+            ("litter", r#"{"count":2,"trap":false}"#, "2 begun"),
             ("open_ungranted", r#"{"name":"analytics"}"#, "NotGranted"),
             ("wait_many", r#"{"count":3}"#, r#""failed":3"#),
         ];

@@ -21,6 +21,7 @@ pub(crate) fn open_ungranted(args: Ungranted, call: &Call) -> Result<Vec<String>
         format!("database: {:?}", call.database(name).map(|_| "taken")),
         format!("documents: {:?}", call.documents(name).map(|_| "taken")),
         format!("api: {:?}", call.api(name).map(|_| "taken")),
+        format!("folder: {:?}", call.folder(name).map(|_| "taken")),
         format!("has: {}", call.has(name)),
     ])
 }

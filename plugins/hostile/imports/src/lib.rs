@@ -1,5 +1,5 @@
-//! A guest that imports `remit:data/files` and `remit:notify/notify`: a host that lacks one of them
-//! refuses it by that name.
+//! A guest that imports `remit:notify/notify` beside what every host has: a host that lacks it refuses it
+//! by that name.
 
 use remit_sdk::{
     prelude::*,

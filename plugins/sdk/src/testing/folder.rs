@@ -75,7 +75,7 @@ impl Handle<FakeFolder> {
         })
     }
 
-    /// Everything in one page.
+    /// Everything in one page, ordered as the host does: by path, a folder's taken to end in `/`.
     pub(crate) fn list(&self, path: &str, _: Option<&str>) -> Result<Page, Cause> {
         let prefix = if path.is_empty() { String::new() } else { format!("{}/", safe(path)?) };
         let files = self.fake.0.borrow();
@@ -92,11 +92,21 @@ impl Handle<FakeFolder> {
                 }
             }
         }
+        if entries.is_empty() && !path.is_empty() {
+            return Err(Cause::NotFound(path.to_owned()));
+        }
         Ok(Page { entries, next: None })
     }
 
     pub(crate) fn stat(&self, path: &str) -> Result<Entry, Cause> {
-        self.read(path).map(|bytes| entry(path, &bytes))
+        let folder = Entry { path: path.to_owned(), kind: Kind::Folder, size: 0, modified: None, etag: None };
+        if path.is_empty() {
+            return Ok(folder);
+        }
+        match self.read(path) {
+            Err(Cause::NotFound(_)) if self.list(path, None).is_ok() => Ok(folder),
+            read => read.map(|bytes| entry(path, &bytes)),
+        }
     }
 
     pub(crate) fn delete(&self, path: &str) -> Result<(), Cause> {
@@ -154,6 +164,39 @@ fn etag_of(bytes: &[u8]) -> String {
 }
 
 fn safe(path: &str) -> Result<&str, Cause> {
-    let bad = path.contains(['\\', '\0']) || path.split('/').any(|part| part.is_empty() || part == "..");
-    if bad { Err(Cause::Invalid(format!("{path} is no path within the folder"))) } else { Ok(path) }
+    let bad_part = |part: &str| matches!(part, "" | "." | "..") || part.len() > 255 || part.starts_with(".remit-");
+    let bad = path.len() > 1024 || path.contains('\\') || path.chars().any(char::is_control);
+    if bad || path.split('/').any(bad_part) || path.split('/').count() > 64 {
+        Err(Cause::Invalid(format!("{path} is no path within the folder")))
+    } else {
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        source::{Condition, Kind},
+        testing::{self, FakeFolder},
+    };
+
+    #[test]
+    fn a_fake_is_as_strict_as_the_host() -> crate::Result<()> {
+        let fake = FakeFolder::new().file("a/b", "x").file("a-b", "y").file("a.txt", "z");
+        let call = testing::call().writes("documents", &fake).build();
+        let folder = call.folder("documents")?;
+        for bad in ["../a", "/a", "a//b", "a/", ".", "a\\b", "a\0", "a\n", ".remit-x", &"x/".repeat(70)] {
+            assert!(folder.read(bad).is_err() && folder.write(bad, b"x", &Condition::Always).is_err(), "{bad:?}");
+        }
+        let paths: Vec<_> = folder.list("")?.into_iter().map(|entry| (entry.path, entry.kind)).collect();
+        let expected = [("a-b", Kind::File), ("a.txt", Kind::File), ("a", Kind::Folder)];
+        assert_eq!(paths, expected.map(|(path, kind)| (path.to_owned(), kind)));
+        assert_eq!((folder.stat("a")?.kind, folder.stat("")?.kind), (Kind::Folder, Kind::Folder));
+        assert!(folder.list("none").is_err() && folder.stat("none").is_err());
+        let mut writer = folder.create("new", &Condition::Absent)?;
+        writer.append(b"some")?;
+        assert_eq!((fake.bytes("new"), writer.finish()?), (None, 4));
+        assert_eq!(fake.bytes("new").as_deref(), Some(&b"some"[..]));
+        Ok(())
+    }
 }

@@ -5,5 +5,6 @@
 
 pub mod catalogue;
 pub mod documents;
+pub mod files;
 pub mod table;
 pub mod techstart;

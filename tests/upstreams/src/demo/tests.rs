@@ -31,8 +31,11 @@ async fn prepares_once_and_anew_when_asked() -> Result<()> {
         primary.close().await?;
     }
     std::fs::remove_file(&prepared.analytics)?;
+    std::fs::remove_dir_all(&prepared.storage)?;
+    std::fs::write(prepared.documents.join("handbook.md"), "kept")?;
     prepare(state.path(), false).await?;
-    assert!(prepared.analytics.exists());
+    assert!(prepared.analytics.exists() && prepared.storage.join("campaigns/2026-q3-email.csv").exists());
+    assert_eq!(std::fs::read_to_string(prepared.documents.join("handbook.md"))?, "kept");
     Ok(())
 }
 
