@@ -31,7 +31,7 @@ const MAX_SCHEMA_BYTES: usize = 64 << 10;
 /// if its author is hostile.
 const MAX_PATTERNS: usize = 128;
 /// What these take, compiled, for as long as the plugin is there.
-const MAX_PATTERN_BYTES: usize = 4 << 20;
+const MAX_PATTERN_BYTES: usize = 2 << 20;
 
 /// Checks a description. Errors: [`Error::BadDescription`] naming the first thing that is wrong.
 pub(crate) fn check(

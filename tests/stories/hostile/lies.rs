@@ -47,7 +47,7 @@ async fn a_description_that_lies_is_not_believed() {
         ("schema-of-patterns", "more than 64 patterns"),
         ("schema-of-large-patterns", "its patterns take more than 1048576 bytes"),
         ("patterns-by-the-thousand", "it has 192 patterns in its schemas; 128 are allowed"),
-        ("patterns-that-add-up", "bytes of patterns in its schemas; 4194304 are allowed"),
+        ("patterns-that-add-up", "bytes of patterns in its schemas; 2097152 are allowed"),
         ("a-wait", "wallTimeMs allows 2000 ms"),
         ("a-hoard", "memoryBytes allows 33554432 bytes"),
         ("a-flood-of-text", "hostCallBytes allows 8388608 bytes"),
