@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Reader, authored, state};
-use crate::{environment::Part, fault::one_of, host::is_host_name, located::join};
+use crate::{environment::Part, fault::one_of, host::{http_url, is_host_name}, located::join};
 
 /// The keys of one kind of source, beside the one that names the kind.
 pub(super) struct Keys {
@@ -325,7 +325,7 @@ impl Reader<'_> {
         if let Some(Err(message)) = folder.endpoint.as_deref().map(http_url) {
             self.faults.push(self.located.at(&join(pointer, "endpoint"), message));
         }
-        self.address(pointer, folder.credentials.as_ref(), &credentials);
+        self.uri(pointer, folder.credentials.as_ref(), &credentials);
         if let Some(Err(error)) = folder.prefix.as_deref().map(|prefix| files::Path::inside(prefix.trim_matches('/'))) {
             self.faults.push(self.located.at(&join(pointer, "prefix"), error.to_string()));
         }
@@ -343,7 +343,7 @@ impl Reader<'_> {
 
     fn drive(&mut self, pointer: &str, folder: &authored::Folder) -> Option<Kind> {
         let credentials = self.credentials(pointer, folder.credentials.as_ref());
-        self.address(pointer, folder.credentials.as_ref(), &credentials);
+        self.uri(pointer, folder.credentials.as_ref(), &credentials);
         if credentials.token.is_none() {
             self.needs(pointer, folder.credentials.as_ref(), &[(Part::KeyFile, credentials.key_file.is_some())]);
         }
@@ -351,7 +351,7 @@ impl Reader<'_> {
     }
 
     /// Checks an address that stands in the environment.
-    fn address(&mut self, pointer: &str, name: Option<&String>, credentials: &Credentials) {
+    fn uri(&mut self, pointer: &str, name: Option<&String>, credentials: &Credentials) {
         if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
             let name = name.map(|name| Part::Uri.variable(name)).unwrap_or_default();
             self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));

@@ -24,6 +24,12 @@ pub(crate) struct Authored {
     /// How long a database may take to accept a connection, in milliseconds.
     #[schemars(range(min = 1, max = 600_000))]
     pub connect_timeout_ms: u64,
+    /// How long is waited for a server of a MongoDB deployment that may be asked, in milliseconds.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub selection_timeout_ms: u64,
+    /// How long a MongoDB server may be silent before it is given up, in milliseconds.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub socket_timeout_ms: u64,
     /// How long an operation waits for a connection to be free, in milliseconds.
     #[schemars(range(min = 1, max = 600_000))]
     pub acquire_timeout_ms: u64,
@@ -37,6 +43,9 @@ pub(crate) struct Authored {
     /// How large an SQLite file, of rows or of documents, may become, in bytes.
     #[schemars(range(min = 1_048_576, max = 1_099_511_627_776_u64))]
     pub database_bytes: u64,
+    /// How much a folder of the host's disk may hold, in bytes.
+    #[schemars(range(min = 1_048_576, max = 1_099_511_627_776_u64))]
+    pub folder_bytes: u64,
     /// How long an API may take to answer, in milliseconds.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub api_timeout_ms: u64,
@@ -72,10 +81,13 @@ impl Default for Authored {
             connections_per_tenant: 50,
             connections: 400,
             connect_timeout_ms: 60_000,
+            selection_timeout_ms: 5_000,
+            socket_timeout_ms: 45_000,
             acquire_timeout_ms: 10_000,
             statement_timeout_ms: 30_000,
             lock_timeout_ms: 5_000,
             database_bytes: 1024 * 1024 * 1024,
+            folder_bytes: 1024 * 1024 * 1024,
             api_timeout_ms: 30_000,
             probe_timeout_ms: 5_000,
             idle_minutes: 30,
@@ -99,6 +111,10 @@ pub struct Sources {
     pub connections: usize,
     /// How long a database may take to accept a connection.
     pub connect_timeout: Duration,
+    /// How long is waited for a MongoDB server.
+    pub selection_timeout: Duration,
+    /// How long one may be silent.
+    pub socket_timeout: Duration,
     /// How long an operation waits for a connection.
     pub acquire_timeout: Duration,
     /// How long a statement may run.
@@ -107,6 +123,8 @@ pub struct Sources {
     pub lock_timeout: Duration,
     /// How large an SQLite file may become.
     pub database_bytes: u64,
+    /// How much a folder of the host's disk may hold.
+    pub folder_bytes: u64,
     /// How long an API may take to answer.
     pub api_timeout: Duration,
     /// How long a health probe may take.
@@ -155,10 +173,13 @@ impl Checker<'_> {
             connections_per_tenant: count(authored.connections_per_tenant),
             connections: count(authored.connections),
             connect_timeout: ms(authored.connect_timeout_ms),
+            selection_timeout: ms(authored.selection_timeout_ms),
+            socket_timeout: ms(authored.socket_timeout_ms),
             acquire_timeout: ms(authored.acquire_timeout_ms),
             statement_timeout: ms(authored.statement_timeout_ms),
             lock_timeout: ms(authored.lock_timeout_ms),
             database_bytes: authored.database_bytes,
+            folder_bytes: authored.folder_bytes,
             api_timeout: ms(authored.api_timeout_ms),
             probe_timeout: ms(authored.probe_timeout_ms),
             idle_timeout: Duration::from_secs(u64::from(authored.idle_minutes) * 60),

@@ -77,9 +77,7 @@ impl files::Folder for Folder {
         let result = self.folder.create(access, path, when).await.map(Created);
         end(leave, &result);
         match result {
-            Ok(Created(writer)) => {
-                Ok(Box::new(Pieces { writer, under_way: Some(under_way), bytes: 0, _there: there }))
-            }
+            Ok(Created(writer)) => Ok(Box::new(Pieces { writer, under_way: Some(under_way), bytes: 0, _there: there })),
             Err(error) => {
                 under_way.end(error.case(), Extent::default());
                 Err(error)

@@ -17,6 +17,7 @@ fn definition() -> Definition {
         authored_kind: "postgres".to_owned(),
         kind: Kind::Unconnected { kind: "unused".to_owned() },
         revision: "r".to_owned(),
+        cache: None,
     }
 }
 

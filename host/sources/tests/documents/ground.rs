@@ -73,6 +73,7 @@ impl Ground {
             authored_kind: "mongodb".to_owned(),
             kind,
             revision: "1".to_owned(),
+            cache: None,
         });
         let granted = vec![Grant { source: name, permission: allowed.permission }];
         let context = context(&tenant, &agent, &definition, allowed);

@@ -61,6 +61,7 @@ impl Ground {
             authored_kind: "files".to_owned(),
             kind,
             revision: "1".to_owned(),
+            cache: None,
         });
         let context = context(&tenant, &definition, None);
         let tenants = Arc::new(One(Mutex::new(context.clone())));

@@ -115,6 +115,7 @@ async fn a_store_that_is_not_there_is_unavailable_and_one_that_may_not_be_reache
         authored_kind: "s3".to_owned(),
         kind: Kind::Bucket(kind),
         revision: "1".to_owned(),
+        cache: None,
     };
     let opened = remit_domain::data::Sources::open(ground.pools.as_ref(), &ground.tenant, &definition.into()).await;
     assert_eq!(case(opened), "denied");

@@ -25,6 +25,7 @@ fn made(provider: Provider, url: String, credentials: Credentials) -> RemoteApi 
         authored_kind: String::new(),
         kind: Kind::Unconnected { kind: String::new() },
         revision: String::new(),
+        cache: None,
     };
     let guard = Guard::new(NetworkRules::new(["127.0.0.1"]).unwrap()).unwrap();
     RemoteApi::new(&definition, &api, &guard, &Settings::default()).unwrap()
