@@ -99,6 +99,8 @@ pub enum Dialect {
     Postgres,
     /// SQLite.
     Sqlite,
+    /// Google BigQuery's.
+    BigQuery,
 }
 
 impl Dialect {
@@ -108,6 +110,7 @@ impl Dialect {
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
             Self::Sqlite => "sqlite",
+            Self::BigQuery => "bigquery",
         }
     }
 }

@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 use remit_domain::data::{Error, sql::Dialect};
 use sqlparser::{
     ast::{
-        Expr, Insert, ObjectName, Query, Select, SetExpr, SqliteOnConflict, Statement, TableFactor, Update, Visit as _,
+        Expr, Insert, ObjectName, ObjectNamePart, Query, Select, SetExpr, SqliteOnConflict, Statement, TableFactor, Update, Visit as _,
         Visitor,
     },
-    dialect::{self, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
+    dialect::{self, BigQueryDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
     parser::{Parser, ParserError, ParserOptions},
 };
 
@@ -21,6 +21,7 @@ use super::{
     functions,
     metered::Metered,
     scan::{MAX_TOKENS, Scanned},
+    tables::{Table, Tables},
 };
 
 /// The most expressions that the parser begins for one statement. Each begins with a token, and few
@@ -44,8 +45,8 @@ pub(super) struct Classified {
     pub(super) kind: Kind,
     /// The parsed statement, written out again, with the markers of [`Scanned`].
     pub(super) text: String,
-    /// The schemas that its tables are qualified with.
-    pub(super) schemas: Vec<String>,
+    /// The tables it names.
+    pub(super) tables: Vec<Table>,
 }
 
 /// Parses a scanned statement. Needs a stack that grows with the number of tokens: see [`super::parser`].
@@ -53,10 +54,11 @@ pub(super) struct Classified {
 /// Errors: `denied` for anything but one statement that reads or changes rows; `invalid` for what
 /// can't be parsed.
 pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified, Error> {
-    first_word(scanned)?;
+    first_word(dialect, scanned)?;
     let parser_dialect: Box<dyn dialect::Dialect> = match dialect {
         Dialect::Mysql => Box::new(Metered::new(&MySqlDialect {}, MAX_STEPS)),
         Dialect::Sqlite => Box::new(Metered::new(&SQLiteDialect {}, MAX_STEPS)),
+        Dialect::BigQuery => Box::new(Metered::new(&BigQueryDialect {}, MAX_STEPS)),
         // There is no connector for it yet.
         Dialect::Postgres => Box::new(PostgreSqlDialect {}),
     };
@@ -71,8 +73,8 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
     let [statement] = statements.as_slice() else {
         return Err(Error::Denied("one statement at a time is admitted".to_owned()));
     };
-    let kind = kind(statement)?;
-    let mut inspector = Inspector { dialect, top: kind, depth: 0, locks: false, schemas: Vec::new() };
+    let kind = kind(dialect, statement)?;
+    let mut inspector = Inspector { dialect, top: kind, depth: 0, locks: false, tables: Tables::default() };
     if let ControlFlow::Break(error) = statement.visit(&mut inspector) {
         return Err(error);
     }
@@ -90,16 +92,17 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
     } else if scanned.words.iter().any(|word| matches!(word.as_str(), "into" | "outfile" | "dumpfile")) {
         return Err(Error::Denied("a reading statement has no INTO".to_owned()));
     }
-    Ok(Classified { kind, text: statement.to_string(), schemas: inspector.schemas })
+    Ok(Classified { kind, text: statement.to_string(), tables: inspector.tables.finish() })
 }
 
 /// Names what is refused by its first word, before a parser may fail on the rest of it.
-fn first_word(scanned: &Scanned) -> Result<(), Error> {
+fn first_word(dialect: Dialect, scanned: &Scanned) -> Result<(), Error> {
     let Some(word) = scanned.words.first() else {
         return Err(Error::Invalid("the statement has no words".to_owned()));
     };
     match word.as_str() {
         "select" | "with" | "values" | "insert" | "update" | "delete" | "replace" => Ok(()),
+        "merge" if dialect == Dialect::BigQuery => Ok(()),
         "create" | "alter" | "drop" | "truncate" | "rename" | "reindex" => {
             Err(Error::Denied(format!("`{}` changes the schema; a tool changes data only", word.to_uppercase())))
         }
@@ -113,13 +116,14 @@ fn first_word(scanned: &Scanned) -> Result<(), Error> {
     }
 }
 
-fn kind(statement: &Statement) -> Result<Kind, Error> {
+fn kind(dialect: Dialect, statement: &Statement) -> Result<Kind, Error> {
     match statement {
         Statement::Query(query) => match query.body.as_ref() {
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) => Ok(Kind::Changes),
             _ => Ok(Kind::Reads),
         },
         Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => Ok(Kind::Changes),
+        Statement::Merge(_) if dialect == Dialect::BigQuery => Ok(Kind::Changes),
         _ => Err(Error::Denied("the statement neither reads nor changes rows".to_owned())),
     }
 }
@@ -154,7 +158,7 @@ struct Inspector {
     top: Kind,
     depth: usize,
     locks: bool,
-    schemas: Vec<String>,
+    tables: Tables,
 }
 
 impl Inspector {
@@ -196,6 +200,14 @@ impl Inspector {
         };
         match name.0.as_slice() {
             [one] if one.as_ident().is_some_and(|ident| functions::admitted(self.dialect, &ident.value)) => Ok(()),
+            // The same function, with NULL in place of an error.
+            [safe, one]
+                if self.dialect == Dialect::BigQuery
+                    && safe.as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case("safe"))
+                    && one.as_ident().is_some_and(|ident| functions::admitted(self.dialect, &ident.value)) =>
+            {
+                Ok(())
+            }
             _ => Err(refused()),
         }
     }
@@ -206,6 +218,7 @@ impl Inspector {
             | TableFactor::Derived { sample: None, .. }
             | TableFactor::NestedJoin { .. } => Ok(()),
             TableFactor::JsonTable { .. } if self.dialect == Dialect::Mysql => Ok(()),
+            TableFactor::UNNEST { .. } if self.dialect == Dialect::BigQuery => Ok(()),
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. }
                 if matches!(name.0.as_slice(), [one] if one.as_ident().is_some_and(
                     |ident| functions::admitted_table(self.dialect, &ident.value))) =>
@@ -221,16 +234,24 @@ impl Visitor for Inspector {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        self.tables.enter(query);
         flow(self.query(query))
     }
 
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        self.tables.leave(query);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        // `QUALIFY` and `SELECT AS STRUCT` are BigQuery's own.
+        let own = self.dialect == Dialect::BigQuery;
         let foreign = select.into.is_some()
             || select.top.is_some()
             || select.exclude.is_some()
             || select.prewhere.is_some()
-            || select.qualify.is_some()
-            || select.value_table_mode.is_some()
+            || (select.qualify.is_some() && !own)
+            || (select.value_table_mode.is_some() && !own)
             || !(select.lateral_views.is_empty()
                 && select.connect_by.is_empty()
                 && select.cluster_by.is_empty()
@@ -243,15 +264,15 @@ impl Visitor for Inspector {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
-        let parts: Option<Vec<_>> = relation.0.iter().map(|part| part.as_ident()).collect();
-        match parts.as_deref() {
-            Some([_]) => ControlFlow::Continue(()),
-            Some([schema, _]) => {
-                self.schemas.push(schema.value.clone());
-                ControlFlow::Continue(())
-            }
-            _ => ControlFlow::Break(Error::Denied("a table's name has at most two parts".to_owned())),
+        let (parts, most) = if self.dialect == Dialect::BigQuery { (3, "three") } else { (2, "two") };
+        if self.dialect == Dialect::BigQuery && !relation.0.iter().all(is_plain_part) {
+            let message = "a table has a name of letters, digits, `_` and `-`, and is none of INFORMATION_SCHEMA";
+            return ControlFlow::Break(Error::Denied(message.to_owned()));
         }
+        if self.tables.name(relation, parts, self.top == Kind::Changes) {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(Error::Denied(format!("a table's name has at most {most} parts")))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
@@ -275,8 +296,19 @@ impl Visitor for Inspector {
     }
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Error> {
-        flow(kind(statement).map(drop))
+        flow(kind(self.dialect, statement).map(drop))
     }
+}
+
+/// Whether a part of a BigQuery table's name means one thing: not many tables (`events_*`), a table of
+/// another time or partition (`t@0`, `t$2026`), or the catalogue of a whole project.
+fn is_plain_part(part: &ObjectNamePart) -> bool {
+    part.as_ident().is_some_and(|ident| {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        !ident.value.is_empty()
+            && ident.value.chars().all(plain)
+            && !ident.value.eq_ignore_ascii_case("information_schema")
+    })
 }
 
 fn flow(result: Result<(), Error>) -> ControlFlow<Error> {

@@ -90,6 +90,10 @@ impl Dialect for Metered {
         self.inner.is_table_factor_alias(explicit, keyword, parser)
     }
 
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        self.inner.is_column_alias(keyword, parser)
+    }
+
     // MySQL's.
     as_inner! {
         ignores_wildcard_escapes
@@ -132,11 +136,31 @@ impl Dialect for Metered {
         supports_numeric_literal_underscores
         supports_start_transaction_modifier
     }
+
+    // BigQuery's.
+    as_inner! {
+        supports_column_definition_trailing_commas
+        supports_create_table_multi_schema_info_sources
+        supports_execute_immediate
+        supports_from_first_select
+        supports_group_by_expr
+        supports_parenthesized_set_variables
+        supports_pipe_operator
+        supports_projection_trailing_commas
+        supports_select_expr_star
+        supports_select_wildcard_except
+        supports_select_wildcard_replace
+        supports_struct_literal
+        supports_table_versioning
+        supports_triple_quoted_string
+        supports_window_clause_named_window_reference
+        supports_window_function_null_treatment_arg
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlparser::dialect::{MySqlDialect, SQLiteDialect};
+    use sqlparser::dialect::{BigQueryDialect, MySqlDialect, SQLiteDialect};
 
     use super::*;
 
@@ -153,9 +177,14 @@ mod tests {
             "REPLACE INTO t (a) VALUES (:1)",
             "SELECT a FROM t WHERE b = 'x\\'y'",
             "SELECT '%\\_' -- x\n, 1 --1",
+            "SELECT * EXCEPT (a) REPLACE (b AS c), STRUCT(1 AS a), STRUCT<a INT64>(1), [1, 2][OFFSET(0)], t.s.*, FROM `p-q.d.t`",
+            "SELECT FIRST_VALUE(a IGNORE NULLS) OVER w FROM p-q.d.t FOR SYSTEM_TIME AS OF x WINDOW w AS (v), v AS (ORDER BY b)",
+            "FROM t |> WHERE a = 1",
+            "MERGE t USING u ON t.a = u.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT ROW",
+            "SELECT AS STRUCT 1 AS end_, x FROM t, UNNEST(t.items) AS i WITH OFFSET QUALIFY ROW_NUMBER() OVER (ORDER BY x) = 1",
         ] {
-            let both: [&'static dyn Dialect; 2] = [&MySqlDialect {}, &SQLiteDialect {}];
-            for dialect in both {
+            let all: [&'static dyn Dialect; 3] = [&MySqlDialect {}, &SQLiteDialect {}, &BigQueryDialect {}];
+            for dialect in all {
                 let own = Parser::parse_sql(dialect, statement);
                 let metered = Parser::parse_sql(&Metered::new(dialect, 1_000), statement);
                 assert_eq!(metered, own, "{dialect:?} {statement}");

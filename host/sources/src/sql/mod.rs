@@ -11,6 +11,7 @@ mod parser;
 mod plan;
 pub(crate) mod rows;
 mod scan;
+mod tables;
 pub(crate) mod text;
 mod transaction;
 
@@ -23,6 +24,7 @@ use remit_domain::{
         sql::{Change, Database, Dialect, RowSet, Transaction, Value},
     },
     grant::{Reading, Writing},
+    scope::Scope,
 };
 
 pub(crate) use self::plan::Plan;
@@ -163,7 +165,7 @@ impl<E: Engine> Source<E> {
 
     /// Asks the database for the number 1, through a connection as any query's.
     pub(crate) async fn probe(&self) -> Result<(), Error> {
-        self.run_query("SELECT 1", &[]).await.map(drop)
+        self.run_query(&Scope::ALL, "SELECT 1", &[]).await.map(drop)
     }
 
     async fn lend(&self, mode: Mode) -> Result<Lease<E::Connection>, Error> {
@@ -174,21 +176,27 @@ impl<E: Engine> Source<E> {
         lender.lend(&Link { engine: &self.engine, mode }).await
     }
 
-    async fn plan(&self, statement: &str, parameters: &[Value], wanted: Use) -> Result<Arc<Plan>, Error> {
-        let plan = plan(E::DIALECT, self.engine.schema(), statement, parameters, wanted).await?;
+    async fn plan(
+        &self,
+        scope: &Scope,
+        statement: &str,
+        parameters: &[Value],
+        wanted: Use,
+    ) -> Result<Arc<Plan>, Error> {
+        let plan = plan(E::DIALECT, self.engine.schema(), scope, statement, parameters, wanted).await?;
         text::check(parameters)?;
         Ok(plan)
     }
 
-    async fn run_query(&self, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
-        let plan = self.plan(statement, parameters, Use::Query).await?;
+    async fn run_query(&self, scope: &Scope, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
+        let plan = self.plan(scope, statement, parameters, Use::Query).await?;
         let mut lease = self.lend(Mode::Read).await?;
         let result = self.engine.query(&mut lease, &plan, parameters).await;
         settle(lease, result).map_err(Fault::reading)
     }
 
-    async fn run_execute(&self, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
-        let plan = self.plan(statement, parameters, Use::Execute).await?;
+    async fn run_execute(&self, scope: &Scope, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
+        let plan = self.plan(scope, statement, parameters, Use::Execute).await?;
         let mut lease = self.lend(Mode::Write).await?;
         let result = self.engine.execute(&mut lease, &plan, parameters).await;
         settle(lease, result).map_err(Fault::changing)
@@ -239,12 +247,12 @@ impl<E: Engine> Database for Shared<E> {
         E::DIALECT
     }
 
-    async fn query(&self, _access: Reading<'_>, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
-        counted("sql", "query", self.0.run_query(statement, parameters)).await
+    async fn query(&self, access: Reading<'_>, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
+        counted("sql", "query", self.0.run_query(access.scope(), statement, parameters)).await
     }
 
-    async fn execute(&self, _access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
-        counted("sql", "execute", self.0.run_execute(statement, parameters)).await
+    async fn execute(&self, access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
+        counted("sql", "execute", self.0.run_execute(access.scope(), statement, parameters)).await
     }
 
     async fn begin(&self, _access: Writing<'_>) -> Result<Box<dyn Transaction>, Error> {

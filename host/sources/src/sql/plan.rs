@@ -10,12 +10,14 @@ use remit_domain::data::{
     Error,
     sql::{Dialect, MAX_STATEMENT_BYTES, Value},
 };
+use remit_domain::scope::Scope;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::{
     classify::{Kind, classify},
     parser::{Parser, Patience},
     scan::{render, scan, too_many_parameters},
+    tables::Table,
 };
 
 /// A statement that may run.
@@ -25,9 +27,12 @@ pub(crate) struct Plan {
     pub(crate) text: SqlStr,
     /// Which parameter is bound at each place, from 0.
     pub(crate) binds: Vec<usize>,
+    /// Where in the text each `?` stands that takes one of them; empty where parameters are numbered.
+    pub(crate) marks: Vec<usize>,
+    dialect: Dialect,
     kind: Kind,
     parameters: usize,
-    schemas: Vec<String>,
+    tables: Vec<Table>,
 }
 
 /// Where a statement is to run.
@@ -44,11 +49,12 @@ pub(crate) enum Use {
 /// Plans a statement for a use, with as many values as are given.
 ///
 /// `schema` is the only name that tables may be qualified with: a source is one database, whatever
-/// else its account can see. Errors: `denied`, `invalid`, `limit`; `throttled` if too many wait to
+/// else its account can see. `scope` holds the tables it may name. Errors: `denied`, `invalid`, `limit`; `throttled` if too many wait to
 /// be parsed.
 pub(crate) async fn plan(
     dialect: Dialect,
     schema: Option<&str>,
+    scope: &Scope,
     statement: &str,
     parameters: &[Value],
     wanted: Use,
@@ -64,7 +70,7 @@ pub(crate) async fn plan(
             plan
         }
     };
-    plan.check(schema, parameters.len(), wanted)?;
+    plan.check(schema, scope, parameters.len(), wanted)?;
     Ok(plan)
 }
 
@@ -80,13 +86,15 @@ impl Plan {
         Ok(Self {
             text: AssertSqlSafe(Arc::<str>::from(rendered.text)).into_sql_str(),
             binds: rendered.binds,
+            marks: rendered.marks,
+            dialect,
             kind: classified.kind,
             parameters: scanned.parameters,
-            schemas: classified.schemas,
+            tables: classified.tables,
         })
     }
 
-    fn check(&self, schema: Option<&str>, given: usize, wanted: Use) -> Result<(), Error> {
+    fn check(&self, schema: Option<&str>, scope: &Scope, given: usize, wanted: Use) -> Result<(), Error> {
         let denied = |message: &str| Err(Error::Denied(message.to_owned()));
         match (wanted, self.kind) {
             (Use::Query, Kind::Reads)
@@ -96,9 +104,8 @@ impl Plan {
             (_, Kind::Changes) => return denied("the statement changes rows: `execute` runs it"),
             (Use::Execute, _) => return denied("the statement only reads: `query` runs it"),
         }
-        if let Some(foreign) = self.schemas.iter().find(|one| schema != Some(one.as_str())) {
-            let foreign: String = foreign.chars().take(64).collect();
-            return Err(Error::Denied(format!("tables of `{foreign}` do not belong to this source")));
+        for table in &self.tables {
+            self.belongs(table, schema, scope)?;
         }
         if given > remit_domain::data::sql::MAX_PARAMETERS {
             return Err(too_many_parameters());
@@ -108,6 +115,39 @@ impl Plan {
             return Err(Error::Invalid(format!("the statement takes {wanted} parameters and {given} were given")));
         }
         Ok(())
+    }
+
+    fn belongs(&self, table: &Table, schema: Option<&str>, scope: &Scope) -> Result<(), Error> {
+        let short = |name: &str| name.chars().take(64).collect::<String>();
+        let (own, listed) = match (self.dialect, &table.schema) {
+            (Dialect::BigQuery, qualifier) => of_warehouse(schema.unwrap_or_default(), qualifier.as_deref(), &table.name),
+            (_, None) => (true, table.name.clone()),
+            (_, Some(qualifier)) => (schema == Some(qualifier), table.name.clone()),
+        };
+        if let (false, Some(foreign)) = (own, &table.schema) {
+            let message = format!("tables of `{}` do not belong to this source", short(&foreign.replace('/', ".")));
+            return Err(Error::Denied(message));
+        }
+        if !own || !scope.holds(&listed) {
+            return Err(Error::Denied(format!("the table `{}` is not among those granted", short(&listed))));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a table is one of a warehouse's, `project/dataset` or, for all datasets, `project/`; and the
+/// name that a scope lists it by, which has its dataset where the source names none.
+fn of_warehouse(source: &str, qualifier: Option<&str>, name: &str) -> (bool, String) {
+    let (project, dataset) = source.split_once('/').unwrap_or((source, ""));
+    let (of, within) = match qualifier.map(|qualifier| qualifier.split_once('/').ok_or(qualifier)) {
+        None => (None, None),
+        Some(Ok((of, within))) => (Some(of), Some(within)),
+        Some(Err(within)) => (None, Some(within)),
+    };
+    let own = of.is_none_or(|of| of == project) && within.is_none_or(|within| dataset.is_empty() || within == dataset);
+    match within {
+        Some(within) if dataset.is_empty() => (own, format!("{within}.{name}")),
+        _ => (own, name.to_owned()),
     }
 }
 
@@ -119,6 +159,7 @@ struct Plans {
     mysql: Cache<Arc<str>, Arc<Plan>>,
     sqlite: Cache<Arc<str>, Arc<Plan>>,
     postgres: Cache<Arc<str>, Arc<Plan>>,
+    bigquery: Cache<Arc<str>, Arc<Plan>>,
 }
 
 impl Plans {
@@ -135,7 +176,7 @@ impl Plans {
                 })
                 .build()
         };
-        Self { mysql: cache(), sqlite: cache(), postgres: cache() }
+        Self { mysql: cache(), sqlite: cache(), postgres: cache(), bigquery: cache() }
     }
 
     fn of(&self, dialect: Dialect) -> &Cache<Arc<str>, Arc<Plan>> {
@@ -143,6 +184,7 @@ impl Plans {
             Dialect::Mysql => &self.mysql,
             Dialect::Sqlite => &self.sqlite,
             Dialect::Postgres => &self.postgres,
+            Dialect::BigQuery => &self.bigquery,
         }
     }
 }

@@ -83,7 +83,7 @@ impl<'a> Scanner<'a> {
         match (first, second) {
             ('/', Some('*')) => return self.block_comment().map(|()| true),
             ('-', Some('-')) if self.dashes_comment() => return self.line_comment(),
-            ('#', _) if self.dialect == Dialect::Mysql => return self.line_comment(),
+            ('#', _) if matches!(self.dialect, Dialect::Mysql | Dialect::BigQuery) => return self.line_comment(),
             _ => {}
         }
         self.tokens += 1;
@@ -91,6 +91,7 @@ impl<'a> Scanner<'a> {
             return Err(invalid(format!("the statement has more than {MAX_TOKENS} words and signs")));
         }
         match first {
+            '\'' | '"' if self.dialect == Dialect::BigQuery => self.warehouse_literal(first)?,
             '\'' => self.literal('\'')?,
             '"' if self.dialect == Dialect::Mysql => self.literal('"')?,
             '"' => self.quoted('"', '"')?,
@@ -148,7 +149,7 @@ impl<'a> Scanner<'a> {
 
     fn dashes_comment(&self) -> bool {
         let after = self.rest.chars().nth(2);
-        self.dialect == Dialect::Sqlite || after.is_none_or(char::is_whitespace)
+        matches!(self.dialect, Dialect::Sqlite | Dialect::BigQuery) || after.is_none_or(char::is_whitespace)
     }
 
     fn line_comment(&mut self) -> Result<bool, Error> {
@@ -196,6 +197,41 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         // `N'…'` and the like are read differently by parsers; apart they are a name and a literal.
+        if self.text.ends_with(is_word) {
+            self.space();
+        }
+        let _infallible = write!(self.text, "'L{};'", self.literals.len());
+        self.literals.push(written);
+        Ok(())
+    }
+
+    /// A literal of BigQuery's: quotes are doubled nowhere, and three of them make a literal of
+    /// several lines. Raw strings and bytes, which begin with letters, are left to parameters.
+    fn warehouse_literal(&mut self, quote: char) -> Result<(), Error> {
+        if ["r", "b", "rb", "br"].iter().any(|prefix| self.after_word(prefix)) {
+            return Err(invalid("raw strings and bytes (`r''`, `b''`) are given as parameters"));
+        }
+        let (one, three) = (quote.to_string(), quote.to_string().repeat(3));
+        let close = if self.rest.starts_with(&three) { three } else { one };
+        let mut escaped = false;
+        let mut end = None;
+        for (at, c) in self.rest.char_indices().skip(close.len()) {
+            match c {
+                '\n' | '\r' if close.len() == 1 => break,
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                _ if self.rest.get(at..).is_some_and(|rest| rest.starts_with(&close)) => {
+                    end = Some(at + close.len());
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let end = end.ok_or_else(|| invalid("a string is not closed"))?;
+        let written = self.take(end).to_owned();
+        if self.rest.starts_with(['\'', '"']) {
+            return Err(invalid("a quote inside a string is written with a backslash"));
+        }
         if self.text.ends_with(is_word) {
             self.space();
         }
@@ -312,6 +348,8 @@ pub(super) struct Rendered {
     pub(super) text: String,
     /// For each `?` of the text the number of its parameter, from 0; for numbered parameters in order.
     pub(super) binds: Vec<usize>,
+    /// Where each `?` stands.
+    pub(super) marks: Vec<usize>,
 }
 
 /// Puts literals and parameters back, in the engine's own style.
@@ -322,6 +360,7 @@ pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<
     let lost = || invalid("the statement is too unusual to be checked");
     let mut out = String::with_capacity(text.len() + scanned.literals.iter().map(String::len).sum::<usize>());
     let mut binds = Vec::with_capacity(scanned.parameters);
+    let mut marks = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['\'', '"', '`', '[', ':']) {
         let (before, found) = rest.split_at_checked(at).ok_or_else(lost)?;
@@ -345,7 +384,8 @@ pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<
                     return Err(lost());
                 }
                 match dialect {
-                    Dialect::Mysql => {
+                    Dialect::Mysql | Dialect::BigQuery => {
+                        marks.push(out.len());
                         out.push('?');
                         binds.push(number - 1);
                     }
@@ -371,10 +411,10 @@ pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<
         }
     }
     out.push_str(rest);
-    if dialect != Dialect::Mysql {
+    if !matches!(dialect, Dialect::Mysql | Dialect::BigQuery) {
         binds.extend(0..scanned.parameters);
     }
-    Ok(Rendered { text: out, binds })
+    Ok(Rendered { text: out, binds, marks })
 }
 
 /// Writes the literals of a marker, `L3;` or several that stood side by side.

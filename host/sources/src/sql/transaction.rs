@@ -10,6 +10,7 @@ use remit_domain::{
         sql::{Change, RowSet, Transaction, Value},
     },
     grant::{Reading, Writing},
+    scope::Scope,
 };
 
 use super::{Control, Engine, Fault, Source, plan::Use};
@@ -42,15 +43,15 @@ impl<E: Engine> Open<E> {
         result
     }
 
-    async fn run_query(&mut self, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
-        let plan = self.source.plan(statement, parameters, Use::QueryInTransaction).await?;
+    async fn run_query(&mut self, scope: &Scope, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
+        let plan = self.source.plan(scope, statement, parameters, Use::QueryInTransaction).await?;
         let mut lease = self.take()?;
         let result = self.source.engine.query(&mut lease, &plan, parameters).await;
         self.keep(lease, result).await.map_err(undone)
     }
 
-    async fn run_execute(&mut self, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
-        let plan = self.source.plan(statement, parameters, Use::Execute).await?;
+    async fn run_execute(&mut self, scope: &Scope, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
+        let plan = self.source.plan(scope, statement, parameters, Use::Execute).await?;
         let mut lease = self.take()?;
         let result = self.source.engine.execute(&mut lease, &plan, parameters).await;
         self.keep(lease, result).await.map_err(undone)
@@ -85,12 +86,12 @@ fn undone(fault: Fault) -> Error {
 
 #[async_trait]
 impl<E: Engine> Transaction for Open<E> {
-    async fn query(&mut self, _access: Reading<'_>, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
-        counted("sql", "transaction-query", self.run_query(statement, parameters)).await
+    async fn query(&mut self, access: Reading<'_>, statement: &str, parameters: &[Value]) -> Result<RowSet, Error> {
+        counted("sql", "transaction-query", self.run_query(access.scope(), statement, parameters)).await
     }
 
-    async fn execute(&mut self, _access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
-        counted("sql", "transaction-execute", self.run_execute(statement, parameters)).await
+    async fn execute(&mut self, access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error> {
+        counted("sql", "transaction-execute", self.run_execute(access.scope(), statement, parameters)).await
     }
 
     async fn commit(mut self: Box<Self>, _access: Writing<'_>) -> Result<(), Error> {

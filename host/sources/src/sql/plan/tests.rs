@@ -7,7 +7,7 @@ use super::{super::scan::Scanned, *};
 
 async fn of(dialect: Dialect, statement: &str, wanted: Use) -> Result<Arc<Plan>, Error> {
     let given = scan(dialect, statement).map_or(0, |scanned| scanned.parameters);
-    plan(dialect, Some("shop"), statement, &vec![Value::Null; given], wanted).await
+    plan(dialect, Some("shop"), &Scope::ALL, statement, &vec![Value::Null; given], wanted).await
 }
 
 async fn text(dialect: Dialect, statement: &str, wanted: Use) -> String {
@@ -181,7 +181,7 @@ async fn refusals_say_what_was_wrong() {
     assert_eq!(message("SELECT * FROM mysql.user").await, "denied: tables of `mysql` do not belong to this source");
     assert_eq!(message("DELETE FROM t").await, "denied: the statement changes rows: `execute` runs it");
     assert_eq!(
-        plan(Mysql, None, "SELECT ?, ?", &[Value::Null], Use::Query).await.unwrap_err().to_string(),
+        plan(Mysql, None, &Scope::ALL, "SELECT ?, ?", &[Value::Null], Use::Query).await.unwrap_err().to_string(),
         "invalid: the statement takes 2 parameters and 1 were given"
     );
 }
