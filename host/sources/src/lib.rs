@@ -14,6 +14,8 @@ mod pools;
 mod settings;
 mod sql;
 mod sqlite;
+mod tokens;
+mod wait;
 
 pub use pools::Pools;
 pub use settings::Settings;

@@ -198,6 +198,23 @@ pub fn signed_with_secret(header: &Value, claims: &Value, secret: &[u8]) -> Stri
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
+/// The constant key as PEM, as a service account's key file holds it.
+pub(crate) fn rsa_pem() -> String {
+    let lines: Vec<_> = RSA_KEY.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
+}
+
+/// Whether a token is signed (RS256) with the constant key; its claims if so.
+pub(crate) fn rsa_claims(token: &str) -> Option<Value> {
+    let (message, signature) = token.rsplit_once('.')?;
+    let pair = RsaKeyPair::from_pkcs8(&STANDARD.decode(RSA_KEY).ok()?).ok()?;
+    let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public());
+    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+    public.verify(&signature::RSA_PKCS1_2048_8192_SHA256, message.as_bytes(), &signature).ok()?;
+    let (_, claims) = message.split_once('.')?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+}
+
 /// A key of 2048 bits (PKCS #8), made for these tests; it is no secret.
 const RSA_KEY: &str = "\
     MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC/f20U+6V7Atlcv3JKe5RZCOURVdhlckFYcOmswFhXHdWOk9Kjigl+fO38Dl\

@@ -13,6 +13,7 @@ mod random;
 pub mod running;
 pub mod salesforce;
 pub mod shopify;
+pub mod tokens;
 
 pub use self::fault::{Fault, Faults};
 pub use self::running::{Received, Running};

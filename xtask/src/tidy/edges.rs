@@ -44,7 +44,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("object_store", &["remit-artifacts"]),
     ("opentelemetry*", &["remit-server"]),
     ("reqwest", &["remit-author", "remit-issuers", "remit-models", "remit-sources", "remit-tests"]),
-    ("ring", &["remit-issuers", "remit-upstreams"]),
+    ("ring", &["remit-issuers", "remit-sources", "remit-upstreams"]),
     ("rmcp", &["remit-server"]),
     ("rusqlite", &[]),
     ("sqlx", &["remit-journal", "remit-sources", "remit-upstreams"]),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use remit_domain::{
     data::{
         Error, Refusal, Rejection, Wait,
@@ -37,14 +37,13 @@ use crate::{
     Settings,
     guard::{Guard, Refused, Timeouts},
     observe::counted,
+    wait::retry_after,
 };
 
 /// How often a request that is harmless twice is sent again after a connection could not be made.
 const RETRIES: u32 = 2;
 /// Before the first of them; twice that before the next.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// The longest wait that a service's `Retry-After` is believed for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One tenant's account with a service.
 pub(crate) struct RemoteApi {
@@ -329,22 +328,6 @@ fn undelivered(error: Error, read: bool) -> Error {
         }
         other => other,
     }
-}
-
-/// How long a service asks to wait, by seconds or date.
-fn retry_after(headers: &HeaderMap) -> Option<u32> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match value.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-        Err(_) => {
-            let format = time::macros::format_description!(
-                "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-            );
-            let until = time::PrimitiveDateTime::parse(value, format).ok()?.assume_utc();
-            Duration::try_from(until - time::OffsetDateTime::now_utc()).unwrap_or_default()
-        }
-    };
-    u32::try_from(wait.min(MAX_RETRY_AFTER).as_millis()).ok()
 }
 
 /// An error with its causes, without the URL, which may hold what a guest searched for.

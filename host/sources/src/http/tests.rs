@@ -13,6 +13,7 @@ use axum::{
     response::IntoResponse as _,
     routing::{any, get, post},
 };
+use http::HeaderMap;
 use remit_domain::{
     SourceName,
     data::http_api::Reader as _,
@@ -316,20 +317,4 @@ async fn a_service_that_has_gone_elsewhere_is_not_healthy() {
         assert!(matches!(&error, Error::Rejected(why) if why.code.as_deref() == Some("302")), "{error}");
     }
     server.abort();
-}
-
-#[test]
-fn waits_are_told_by_seconds_or_date() {
-    let of = |value: &'static str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(value));
-        retry_after(&headers)
-    };
-    assert_eq!(of("2"), Some(2_000));
-    assert_eq!(of("2.0"), Some(2_000));
-    assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
-    assert_eq!(of("999999999"), Some(86_400_000));
-    for odd in ["-1", "soon", "NaN", "inf"] {
-        assert_eq!(of(odd), None, "{odd}");
-    }
 }
