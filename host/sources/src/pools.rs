@@ -19,6 +19,7 @@ use remit_domain::{
 
 use crate::{
     Settings,
+    bigquery::Warehouse,
     documents::DocumentFile,
     guard::Guard,
     http::RemoteApi,
@@ -50,6 +51,7 @@ struct Entry {
 enum Connector {
     Sqlite(Arc<Source<Sqlite>>),
     Mysql(Arc<Source<Mysql>>),
+    BigQuery(Arc<Warehouse>),
     Documents(Arc<DocumentFile>),
     Api(Arc<RemoteApi>),
 }
@@ -88,6 +90,10 @@ impl Pools {
         Ok(match &definition.kind {
             Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings)),
             Kind::Mysql(server) => Connector::Mysql(Source::new(Mysql::new(definition, server, settings)?, settings)),
+            Kind::BigQuery(warehouse) => {
+                let warehouse = Warehouse::new(definition, warehouse, &self.guard, settings)?;
+                Connector::BigQuery(Arc::new(warehouse))
+            }
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
@@ -112,6 +118,7 @@ impl Sources for Pools {
         Ok(match self.connector(tenant, source)? {
             Connector::Sqlite(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
+            Connector::BigQuery(warehouse) => warehouse.handle(),
             Connector::Documents(store) => Handle::Documents(store),
             Connector::Api(service) => Handle::Api(service),
         })
@@ -134,7 +141,7 @@ impl Sources for Pools {
 impl Connector {
     fn family(&self) -> &'static str {
         match self {
-            Self::Sqlite(_) | Self::Mysql(_) => "sql",
+            Self::Sqlite(_) | Self::Mysql(_) | Self::BigQuery(_) => "sql",
             Self::Documents(_) => "documents",
             Self::Api(_) => "http-api",
         }
@@ -144,6 +151,7 @@ impl Connector {
         match self {
             Self::Sqlite(source) => source.probe().await,
             Self::Mysql(source) => source.probe().await,
+            Self::BigQuery(warehouse) => warehouse.probe().await,
             Self::Documents(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
         }

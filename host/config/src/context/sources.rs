@@ -8,7 +8,7 @@ use std::{
 
 use remit_domain::{
     SourceName,
-    source::{Api, Auth, Credentials, DatabaseServer, Definition, Kind, Provider},
+    source::{Api, Auth, Credentials, DatabaseServer, Definition, Kind, Provider, Warehouse},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -34,7 +34,11 @@ const SQLITE: Keys = Keys { kind: "sqlite", required: &["path"], optional: &[] }
 const DOCUMENTS: Keys = Keys { kind: "documents", required: &["path"], optional: &[] };
 const MONGODB: Keys =
     Keys { kind: "mongodb", required: &[], optional: &["connection", "uri", "database", "credentials"] };
-const BIGQUERY: Keys = Keys { kind: "bigquery", required: &["projectId", "credentials"], optional: &["dataset"] };
+const BIGQUERY: Keys = Keys {
+    kind: "bigquery",
+    required: &["projectId", "credentials"],
+    optional: &["dataset", "location", "maxBytesBilled"],
+};
 const SALESFORCE: Keys = Keys { kind: "salesforce", required: &["instance", "credentials"], optional: &["apiVersion"] };
 const SHOPIFY: Keys = Keys { kind: "shopify", required: &["store", "credentials"], optional: &["apiVersion"] };
 const ZENDESK: Keys = Keys { kind: "zendesk", required: &["subdomain", "credentials"], optional: &[] };
@@ -103,6 +107,7 @@ impl Reader<'_> {
         let credentials = match kind {
             Kind::Mysql(server) => Some(&server.credentials),
             Kind::Api(api) => Some(&api.credentials),
+            Kind::BigQuery(warehouse) => Some(&warehouse.credentials),
             _ => None,
         };
         if let Some(Credentials { user, password, token, uri, key_file, access_key, secret_key }) = credentials {
@@ -219,7 +224,7 @@ impl Reader<'_> {
                 self.mongodb(pointer, database);
                 Some(Kind::Unconnected { kind: keys.kind.into() })
             }
-            Type::Bigquery => self.unconnected(pointer, keys.kind, database.credentials.as_ref()),
+            Type::Bigquery => self.bigquery(pointer, database),
         };
         kind.filter(|_| complete)
     }
@@ -255,6 +260,23 @@ impl Reader<'_> {
             host: database.host.clone().unwrap_or_default(),
             port: database.port,
             database: database.database.clone().unwrap_or_default(),
+            credentials,
+        }))
+    }
+
+    fn bigquery(&mut self, pointer: &str, database: &authored::Database) -> Option<Kind> {
+        let credentials = self.credentials(pointer, database.credentials.as_ref());
+        let (key, token) = (credentials.key_file.is_some(), credentials.token.is_some());
+        self.needs(pointer, database.credentials.as_ref(), &[(Part::KeyFile, key || token)]);
+        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
+            let name = database.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
+            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
+        }
+        Some(Kind::BigQuery(Warehouse {
+            project: database.project_id.clone()?,
+            dataset: database.dataset.clone(),
+            location: database.location.clone(),
+            max_bytes_billed: database.max_bytes_billed.unwrap_or(Warehouse::MAX_BYTES_BILLED),
             credentials,
         }))
     }

@@ -102,8 +102,8 @@ async fn a_definition_that_cannot_work_says_what_is_missing_and_no_value() {
              allow it",
         ),
         (
-            Kind::Unconnected { kind: "bigquery".to_owned() },
-            "not found: no connector for `bigquery` in this build (source `s`)",
+            Kind::Unconnected { kind: "s3".to_owned() },
+            "not found: no connector for `s3` in this build (source `s`)",
         ),
     ] {
         let error = pools.open(&tenant, &definition("s", "r", kind)).await.err().unwrap();

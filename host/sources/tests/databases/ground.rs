@@ -13,6 +13,7 @@ use remit_domain::{
         sql::{Change, Database, Dialect, RowSet, Value},
     },
     grant::{Grant, Grants, Permission, Permit},
+    scope::Scope,
     source::{Credentials, DatabaseServer, Definition, Kind},
     tenant::{Agent, Company, Context, Mapping, State, Tenants},
 };
@@ -69,7 +70,7 @@ impl Ground {
             owner.execute(AssertSqlSafe(statement)).await?;
         }
         owner.close().await?;
-        Self::new(settings, Kind::Sqlite { path }, folder).await
+        Self::new(settings, Kind::Sqlite { path }, Scope::ALL, folder).await
     }
 
     pub(crate) async fn mariadb(settings: Settings, server: &Mariadb) -> Result<Self> {
@@ -88,10 +89,15 @@ impl Ground {
                 ..Credentials::default()
             },
         });
-        Self::new(settings, kind, tempfile::tempdir()?).await
+        Self::new(settings, kind, Scope::ALL, tempfile::tempdir()?).await
     }
 
-    async fn new(settings: Settings, kind: Kind, folder: tempfile::TempDir) -> Result<Self> {
+    /// A source that somebody has set up, whose agent may touch what is in scope.
+    pub(crate) async fn of(settings: Settings, kind: Kind, scope: Scope) -> Result<Self> {
+        Self::new(settings, kind, scope, tempfile::tempdir()?).await
+    }
+
+    async fn new(settings: Settings, kind: Kind, scope: Scope, folder: tempfile::TempDir) -> Result<Self> {
         let (tenant, agent) = (TenantId::new("tenant")?, AgentName::new("agent")?);
         let name = SourceName::new("primary")?;
         let definition = Arc::new(Definition {
@@ -100,9 +106,9 @@ impl Ground {
             kind,
             revision: "1".to_owned(),
         });
-        let context = context(&tenant, &agent, &definition);
+        let context = context(&tenant, &agent, &definition, scope);
         let tenants: Arc<dyn Tenants> = Arc::new(One(context.clone()));
-        let pools = Pools::new(settings, Guard::new(NetworkRules::default())?);
+        let pools = Pools::new(settings, Guard::new(NetworkRules::new(["127.0.0.1"])?)?);
         let sources: Arc<dyn Sources> = pools.clone();
         let granted = vec![Grant { source: name, permission: Permission::Write }];
         let (permit, handle) = Grants::new(&context, &agent, granted, &tenants, &sources).open("primary").await?;
@@ -149,12 +155,12 @@ impl Tenants for One {
     }
 }
 
-fn context(tenant: &TenantId, agent: &AgentName, definition: &Arc<Definition>) -> Arc<Context> {
+fn context(tenant: &TenantId, agent: &AgentName, definition: &Arc<Definition>, scope: Scope) -> Arc<Context> {
     let name = definition.name.clone();
     let mapping = Mapping {
         order: vec![name.clone()],
         permissions: BTreeMap::from([(name.clone(), Permission::Write)]),
-        scopes: BTreeMap::new(),
+        scopes: BTreeMap::from([(name.clone(), scope)]),
         sets: Vec::new(),
     };
     let agent_of = Agent {

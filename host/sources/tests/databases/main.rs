@@ -1,9 +1,13 @@
-//! What every SQL connector promises, asked of SQLite and of a real MariaDB through the ports alone.
+//! What every SQL connector promises, asked of SQLite, of a real MariaDB
+//! and, as far as it can, of BigQuery, through the ports alone.
 #![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod contract;
+mod emulator;
 mod ground;
 mod refusals;
+mod stand_in;
+mod warehouse;
 
 use std::time::Duration;
 
