@@ -73,6 +73,8 @@ async fn health(host: &Host) {
     for source in ["primary", "crm", "ecommerce", "analytics"] {
         assert_eq!(body["data_sources"][source]["status"], "healthy", "{source}: {body:#}");
     }
+    let (status, body) = answer(host.get("/api/health/datasources/marketing")).await;
+    assert_eq!((status, &body["data_sources"]["warehouse"]["status"]), (200, &json!("healthy")), "{body:#}");
 }
 
 async fn debug(host: &Host) {

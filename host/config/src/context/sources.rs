@@ -268,6 +268,10 @@ impl Reader<'_> {
         let credentials = self.credentials(pointer, database.credentials.as_ref());
         let (key, token) = (credentials.key_file.is_some(), credentials.token.is_some());
         self.needs(pointer, database.credentials.as_ref(), &[(Part::KeyFile, key || token)]);
+        if let (true, true, Some(name)) = (key, token, &database.credentials) {
+            let both = format!("{} and {} are both set", Part::KeyFile.variable(name), Part::Token.variable(name));
+            self.at(&join(pointer, "credentials"), both, "each is a way to prove the same: leave out one");
+        }
         if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
             let name = database.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
             self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));

@@ -134,7 +134,7 @@ pub trait Database: Send + Sync {
     /// connection broke after sending. Cancel: what was sent may take effect.
     async fn execute(&self, access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error>;
 
-    /// Begins a transaction. Errors: `unavailable`.
+    /// Begins a transaction. Errors: `unavailable`; `invalid` where the database has none.
     async fn begin(&self, access: Writing<'_>) -> Result<Box<dyn Transaction>, Error>;
 }
 

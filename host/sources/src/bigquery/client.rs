@@ -99,13 +99,10 @@ impl Client {
         let base = base(&name, warehouse)?;
         guard.check(&base).map_err(|refused| refusal(&name, refused))?;
         let credential = match (&credentials.key_file, &credentials.token) {
-            (Some(key), _) => {
-                Credential::Minted(Tokens::service_account(key, SCOPE, guard, settings.api_timeout)?)
-            }
+            (Some(key), _) => Credential::Minted(Tokens::service_account(key, SCOPE, guard, settings.api_timeout)?),
             (None, Some(token)) => {
                 let invalid = |_| Error::Invalid(format!("the `_TOKEN` of source `{name}` can't be sent in a header"));
-                let mut value =
-                    HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(invalid)?;
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(invalid)?;
                 value.set_sensitive(true);
                 Credential::Given(value)
             }
@@ -275,7 +272,8 @@ fn why(status: StatusCode, body: &[u8]) -> Reason {
 }
 
 fn base(name: &str, warehouse: &Warehouse) -> Result<Url, Error> {
-    let invalid = || Error::Invalid(format!("the `_URI` credential of source `{name}` is not an http(s) URL without query"));
+    let invalid =
+        || Error::Invalid(format!("the `_URI` credential of source `{name}` is not an http(s) URL without query"));
     let uri = warehouse.credentials.uri.as_ref().map_or(GOOGLE, |uri| uri.expose_secret());
     let mut base: Url = uri.parse().map_err(|_| invalid())?;
     let plain = matches!(base.scheme(), "http" | "https")
@@ -287,10 +285,13 @@ fn base(name: &str, warehouse: &Warehouse) -> Result<Url, Error> {
     if !plain {
         return Err(invalid());
     }
-    base.path_segments_mut()
-        .map_err(|()| invalid())?
-        .pop_if_empty()
-        .extend(["bigquery", "v2", "projects", &warehouse.project, ""]);
+    base.path_segments_mut().map_err(|()| invalid())?.pop_if_empty().extend([
+        "bigquery",
+        "v2",
+        "projects",
+        &warehouse.project,
+        "",
+    ]);
     Ok(base)
 }
 

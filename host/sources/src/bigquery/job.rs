@@ -191,12 +191,7 @@ impl Running {
     }
 
     /// A page of its rows, or that there is none yet, which takes `patience` to say.
-    pub(super) async fn page(
-        &self,
-        token: Option<&str>,
-        most: usize,
-        patience: Duration,
-    ) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn page(&self, token: Option<&str>, most: usize, patience: Duration) -> Result<Vec<u8>, Failure> {
         let mut query = self.place();
         query.push(("maxResults", most.to_string()));
         query.push(("timeoutMs", patience.as_millis().to_string()));

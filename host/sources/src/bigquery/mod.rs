@@ -215,7 +215,9 @@ impl BigQuery {
             loop {
                 match job.outcome().await {
                     Ok(Some(outcome)) => return Ok(outcome),
-                    Err(Failure::Refused(refusal)) if refusal.status == http::StatusCode::NOT_FOUND => return Err(true),
+                    Err(Failure::Refused(refusal)) if refusal.status == http::StatusCode::NOT_FOUND => {
+                        return Err(true);
+                    }
                     Ok(None) | Err(Failure::Refused(_)) => pause.wait().await,
                     Err(_) => return Err(false),
                 }
@@ -305,7 +307,8 @@ impl Engine for BigQuery {
     }
 
     async fn control(&self, _connection: &mut (), _control: Control) -> Result<(), Fault> {
-        Err(Error::Invalid("a BigQuery source has no transactions: each statement takes effect by itself".to_owned()).into())
+        Err(Error::Invalid("a BigQuery source has no transactions: each statement takes effect by itself".to_owned())
+            .into())
     }
 
     async fn still_open(_connection: &mut (), _fault: &Fault) -> bool {

@@ -238,7 +238,9 @@ mod tests {
 
     #[test]
     fn parameters_have_the_type_that_fits() {
-        let of = |value: Value| parameter(&value).map(|one| one.map(|one| (one.parameter_type.kind, one.parameter_value.value)));
+        let of = |value: Value| {
+            parameter(&value).map(|one| one.map(|one| (one.parameter_type.kind, one.parameter_value.value)))
+        };
         let good = |kind, value: &str| Ok(Some((kind, value.to_owned())));
         assert_eq!(of(Value::Null), Ok(None));
         assert_eq!(of(Value::Integer(i64::MAX)), good("INT64", "9223372036854775807"));

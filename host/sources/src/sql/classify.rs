@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use remit_domain::data::{Error, sql::Dialect};
 use sqlparser::{
     ast::{
-        Expr, Insert, ObjectName, ObjectNamePart, Query, Select, SetExpr, SqliteOnConflict, Statement, TableFactor, Update, Visit as _,
-        Visitor,
+        Expr, Insert, ObjectName, ObjectNamePart, Query, Select, SetExpr, SqliteOnConflict, Statement, TableFactor,
+        Update, Visit as _, Visitor,
     },
     dialect::{self, BigQueryDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
     parser::{Parser, ParserError, ParserOptions},

@@ -120,7 +120,9 @@ impl Plan {
     fn belongs(&self, table: &Table, schema: Option<&str>, scope: &Scope) -> Result<(), Error> {
         let short = |name: &str| name.chars().take(64).collect::<String>();
         let (own, listed) = match (self.dialect, &table.schema) {
-            (Dialect::BigQuery, qualifier) => of_warehouse(schema.unwrap_or_default(), qualifier.as_deref(), &table.name),
+            (Dialect::BigQuery, qualifier) => {
+                of_warehouse(schema.unwrap_or_default(), qualifier.as_deref(), &table.name)
+            }
             (_, None) => (true, table.name.clone()),
             (_, Some(qualifier)) => (schema == Some(qualifier), table.name.clone()),
         };

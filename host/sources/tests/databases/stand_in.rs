@@ -19,7 +19,7 @@ use remit_upstreams::tokens::Issued;
 use serde_json::{Value as Json, json};
 
 /// What the stand-in does with a request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Reply {
     /// Answers.
     Json(u16, Json),
@@ -104,10 +104,7 @@ pub(crate) fn not_yet() -> Reply {
 pub(crate) fn page(numbers: &[i64], next: Option<&str>) -> Reply {
     let rows: Vec<_> = numbers.iter().map(|n| json!({ "f": [{ "v": n.to_string() }] })).collect();
     let fields = json!([{ "name": "n", "type": "INTEGER", "mode": "NULLABLE" }]);
-    Reply::Json(
-        200,
-        json!({ "jobComplete": true, "schema": { "fields": fields }, "rows": rows, "pageToken": next }),
-    )
+    Reply::Json(200, json!({ "jobComplete": true, "schema": { "fields": fields }, "rows": rows, "pageToken": next }))
 }
 
 /// A change that ended.
