@@ -19,6 +19,7 @@ use remit_domain::{
 
 use crate::{
     Settings,
+    bigquery::Warehouse,
     documents::DocumentFile,
     guard::Guard,
     http::RemoteApi,
@@ -52,6 +53,7 @@ enum Connector {
     Sqlite(Arc<Source<Sqlite>>),
     Mysql(Arc<Source<Mysql>>),
     Postgres(Arc<Source<Postgres>>),
+    BigQuery(Arc<Warehouse>),
     Documents(Arc<DocumentFile>),
     Api(Arc<RemoteApi>),
 }
@@ -93,6 +95,10 @@ impl Pools {
             Kind::Postgres(server) => {
                 Connector::Postgres(Source::new(Postgres::new(definition, server, settings)?, settings))
             }
+            Kind::BigQuery(warehouse) => {
+                let warehouse = Warehouse::new(definition, warehouse, &self.guard, settings)?;
+                Connector::BigQuery(Arc::new(warehouse))
+            }
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings))),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
             Kind::Unconnected { kind } => {
@@ -118,6 +124,7 @@ impl Sources for Pools {
             Connector::Sqlite(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
             Connector::Postgres(source) => Handle::Sql(Arc::new(Shared(source))),
+            Connector::BigQuery(warehouse) => warehouse.handle(),
             Connector::Documents(store) => Handle::Documents(store),
             Connector::Api(service) => Handle::Api(service),
         })
@@ -140,7 +147,7 @@ impl Sources for Pools {
 impl Connector {
     fn family(&self) -> &'static str {
         match self {
-            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => "sql",
+            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) | Self::BigQuery(_) => "sql",
             Self::Documents(_) => "documents",
             Self::Api(_) => "http-api",
         }
@@ -151,6 +158,7 @@ impl Connector {
             Self::Sqlite(source) => source.probe().await,
             Self::Mysql(source) => source.probe().await,
             Self::Postgres(source) => source.probe().await,
+            Self::BigQuery(warehouse) => warehouse.probe().await,
             Self::Documents(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
         }

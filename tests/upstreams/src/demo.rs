@@ -19,9 +19,11 @@ pub struct Prepared {
     pub primary: PathBuf,
     /// The document file in place of TechStart's `analytics`.
     pub analytics: PathBuf,
+    /// SQLite in place of TechStart's `warehouse`.
+    pub warehouse: PathBuf,
 }
 
-/// Makes what is missing of `<state>/demo/techstart/{primary,analytics}.db`. With `fresh`, all of
+/// Makes what is missing of `<state>/demo/techstart/{primary,analytics,warehouse}.db`. With `fresh`, all of
 /// `<state>/demo` is made anew; no host may have it open then.
 ///
 /// # Errors
@@ -33,8 +35,12 @@ pub async fn prepare(state: &Path, fresh: bool) -> Result<Prepared> {
     }
     let folder = demo.join("techstart");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let prepared = Prepared { primary: folder.join("primary.db"), analytics: folder.join("analytics.db") };
-    if prepared.primary.exists() && prepared.analytics.exists() {
+    let prepared = Prepared {
+        primary: folder.join("primary.db"),
+        analytics: folder.join("analytics.db"),
+        warehouse: folder.join("warehouse.db"),
+    };
+    if prepared.primary.exists() && prepared.analytics.exists() && prepared.warehouse.exists() {
         return Ok(prepared);
     }
     let data = techstart::dataset();
@@ -43,6 +49,9 @@ pub async fn prepare(state: &Path, fresh: bool) -> Result<Prepared> {
     }
     if !prepared.analytics.exists() {
         seed_documents(&prepared.analytics, &data).await?;
+    }
+    if !prepared.warehouse.exists() {
+        table::seed_sqlite(&prepared.warehouse, &techstart::warehouse_tables(&data)).await?;
     }
     Ok(prepared)
 }

@@ -8,13 +8,18 @@ use std::{
 
 use remit_domain::{
     SourceName,
-    source::{Credentials, DatabaseServer, Definition, Kind},
+    source::{Credentials, DatabaseServer, Definition, Kind, Warehouse},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Reader, authored, state};
-use crate::{environment::Part, fault::one_of, host::is_host_name, located::join};
+use crate::{
+    environment::Part,
+    fault::one_of,
+    host::{http_url, is_host_name},
+    located::join,
+};
 
 /// The keys of one kind of source, beside the one that names the kind.
 pub(super) struct Keys {
@@ -31,7 +36,11 @@ const SQLITE: Keys = Keys { kind: "sqlite", required: &["path"], optional: &[] }
 const DOCUMENTS: Keys = Keys { kind: "documents", required: &["path"], optional: &[] };
 const MONGODB: Keys =
     Keys { kind: "mongodb", required: &[], optional: &["connection", "uri", "database", "credentials"] };
-const BIGQUERY: Keys = Keys { kind: "bigquery", required: &["projectId", "credentials"], optional: &["dataset"] };
+const BIGQUERY: Keys = Keys {
+    kind: "bigquery",
+    required: &["projectId", "credentials"],
+    optional: &["dataset", "location", "maxBytesBilled"],
+};
 const GOOGLE_DRIVE: Keys = Keys { kind: "google_drive", required: &["folderId", "credentials"], optional: &[] };
 const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint"] };
 const LOCAL: Keys = Keys { kind: "local", required: &["path"], optional: &[] };
@@ -88,6 +97,7 @@ impl Reader<'_> {
         let credentials = match kind {
             Kind::Mysql(server) | Kind::Postgres(server) => Some(&server.credentials),
             Kind::Api(api) => Some(&api.credentials),
+            Kind::BigQuery(warehouse) => Some(&warehouse.credentials),
             _ => None,
         };
         if let Some(Credentials {
@@ -219,7 +229,7 @@ impl Reader<'_> {
                 self.mongodb(pointer, database);
                 Some(Kind::Unconnected { kind: keys.kind.into() })
             }
-            Type::Bigquery => self.unconnected(pointer, keys.kind, database.credentials.as_ref()),
+            Type::Bigquery => self.bigquery(pointer, database),
         };
         kind.filter(|_| complete)
     }
@@ -257,6 +267,27 @@ impl Reader<'_> {
             database: database.database.clone().unwrap_or_default(),
             credentials,
         }
+    }
+
+    fn bigquery(&mut self, pointer: &str, database: &authored::Database) -> Option<Kind> {
+        let credentials = self.credentials(pointer, database.credentials.as_ref());
+        let (key, token) = (credentials.key_file.is_some(), credentials.token.is_some());
+        self.needs(pointer, database.credentials.as_ref(), &[(Part::KeyFile, key || token)]);
+        if let (true, true, Some(name)) = (key, token, &database.credentials) {
+            let both = format!("{} and {} are both set", Part::KeyFile.variable(name), Part::Token.variable(name));
+            self.at(&join(pointer, "credentials"), both, "each is a way to prove the same: leave out one");
+        }
+        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
+            let name = database.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
+            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
+        }
+        Some(Kind::BigQuery(Warehouse {
+            project: database.project_id.clone()?,
+            dataset: database.dataset.clone(),
+            location: database.location.clone(),
+            max_bytes_billed: database.max_bytes_billed.unwrap_or(Warehouse::MAX_BYTES_BILLED),
+            credentials,
+        }))
     }
 
     fn mongodb(&mut self, pointer: &str, database: &authored::Database) {

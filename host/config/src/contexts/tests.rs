@@ -282,6 +282,7 @@ fn the_demo_runs_on_embedded_sources() -> Tested {
     let analytics = state.join("demo/techstart/analytics.db");
     assert!(matches!(kind("analytics"), Some(Kind::DocumentFile { path }) if *path == analytics));
     assert!(matches!(kind("ecommerce"), Some(Kind::Api(api)) if api.credentials.uri.is_some()));
-    assert!(matches!(kind("warehouse"), Some(Kind::Unconnected { kind }) if kind == "bigquery"));
+    let warehouse = state.join("demo/techstart/warehouse.db");
+    assert!(matches!(kind("warehouse"), Some(Kind::Sqlite { path }) if *path == warehouse));
     Ok(())
 }

@@ -81,7 +81,7 @@ fn cut(mut text: String) -> String {
 }
 
 fn known_limit(name: &str) -> &'static str {
-    const KNOWN: [&str; 20] = [
+    const KNOWN: [&str; 21] = [
         "max-statement-bytes",
         "max-parameters",
         "max-rows",
@@ -102,6 +102,7 @@ fn known_limit(name: &str) -> &'static str {
         "max-database-bytes",
         "max-query-bytes",
         "max-query-parts",
+        "max-bytes-billed",
     ];
     KNOWN.into_iter().find(|known| *known == name).unwrap_or("unnamed")
 }

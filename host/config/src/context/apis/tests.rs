@@ -85,7 +85,7 @@ fn what_does_not_fit_is_told() -> Outcome {
         (rest(r#""auth": "refresh_token", "credentials": "TECHSTART_X""#), "this `auth` needs `tokenUrl`"),
         (
             rest(r#""auth": "client_credentials", "tokenUrl": "ftp://x", "credentials": "TECHSTART_X""#),
-            "not an http(s) URL",
+            "not an http or https URL",
         ),
         (rest(r#""tokenUrl": "https://x.example""#), "`tokenUrl` is of no use here"),
         (rest(r#""parameter": "key""#), "`parameter` is of no use here"),
