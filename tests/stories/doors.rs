@@ -83,6 +83,8 @@ async fn health(host: &Host) {
     assert_eq!(body["data_sources"]["support"]["status"], "healthy", "{body:#}");
     let asked = host.zendesk.received();
     assert_eq!(asked.first().map(|asked| asked.path.as_str()), Some("/api/v2/tickets/count.json"));
+    let (status, body) = answer(host.get("/api/health/datasources/marketing")).await;
+    assert_eq!((status, &body["data_sources"]["warehouse"]["status"]), (200, &json!("healthy")), "{body:#}");
 }
 
 async fn debug(host: &Host) {

@@ -37,6 +37,8 @@ pub enum Kind {
     Mysql(DatabaseServer),
     /// A PostgreSQL server.
     Postgres(DatabaseServer),
+    /// Google BigQuery.
+    BigQuery(Warehouse),
     /// A MongoDB deployment.
     Mongo(DocumentServer),
     /// Documents kept in a SQLite file: the embedded document store.
@@ -57,7 +59,7 @@ pub enum Kind {
     Drive(Drive),
     /// A kind that the language of contexts knows and this build has no connector for.
     Unconnected {
-        /// Its name, such as `bigquery`.
+        /// Its name, such as `s3`.
         kind: String,
     },
 }
@@ -109,6 +111,27 @@ pub struct Drive {
     pub folder_id: String,
     /// `key_file` or `token`; `uri` replaces the scheme and host of the API.
     pub credentials: Credentials,
+}
+
+/// A project of Google BigQuery's.
+#[derive(Debug)]
+pub struct Warehouse {
+    /// The project that is billed and that all tables belong to.
+    pub project: String,
+    /// The only dataset whose tables may be named; any of the project's if none.
+    pub dataset: Option<String>,
+    /// Where the dataset lies, such as `EU`; BigQuery finds it by the tables if none.
+    pub location: Option<String>,
+    /// The most bytes that one statement may have billed.
+    pub max_bytes_billed: u64,
+    /// `key_file`, or else `token`; `uri` replaces the scheme and host of Google's API.
+    pub credentials: Credentials,
+}
+
+impl Warehouse {
+    /// The ceiling of a source that names none: 1 GiB, well below a US cent by the price of scanned
+    /// bytes, and more than a tool's question of a partitioned table reads.
+    pub const MAX_BYTES_BILLED: u64 = 1024 * 1024 * 1024;
 }
 
 /// An HTTP API.

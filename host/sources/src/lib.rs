@@ -4,6 +4,7 @@
 //! Deliberately absent: who may use a source (the port's callers hand over a proof), where
 //! definitions and credentials come from (`remit-config`), and what a guest sees (`remit-sandbox`).
 
+mod bigquery;
 mod breaker;
 mod ceilings;
 mod documents;

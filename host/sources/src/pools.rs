@@ -19,6 +19,7 @@ use remit_domain::{
 
 use crate::{
     Settings,
+    bigquery::Warehouse,
     breaker::Breaker,
     ceilings::{Ceilings, Share},
     documents::DocumentFile,
@@ -68,6 +69,7 @@ enum Connector {
     Sqlite(Arc<Source<Sqlite>>),
     Mysql(Arc<Source<Mysql>>),
     Postgres(Arc<Source<Postgres>>),
+    BigQuery(Arc<Warehouse>),
     Documents(Arc<DocumentFile>),
     Mongo(Arc<Mongo>),
     Api(Arc<RemoteApi>),
@@ -118,6 +120,10 @@ impl Pools {
             }
             Kind::Postgres(server) => {
                 Connector::Postgres(Source::new(Postgres::new(definition, server, settings)?, settings, share))
+            }
+            Kind::BigQuery(warehouse) => {
+                let warehouse = Warehouse::new(definition, warehouse, &self.guard, settings)?;
+                Connector::BigQuery(Arc::new(warehouse))
             }
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings, share))),
             Kind::Mongo(server) => Connector::Mongo(Arc::new(Mongo::new(definition, server, settings)?)),
@@ -183,6 +189,7 @@ impl Connector {
             Self::Sqlite(source) => Handle::Sql(Arc::new(Shared(source))),
             Self::Mysql(source) => Handle::Sql(Arc::new(Shared(source))),
             Self::Postgres(source) => Handle::Sql(Arc::new(Shared(source))),
+            Self::BigQuery(warehouse) => warehouse.handle(),
             Self::Documents(store) => Handle::Documents(store),
             Self::Mongo(store) => Handle::Documents(store),
             Self::Api(service) => Handle::Api(service),
@@ -198,13 +205,13 @@ impl Connector {
             Self::Mysql(source) => source.close_idle(before),
             Self::Postgres(source) => source.close_idle(before),
             Self::Documents(store) => store.close_idle(before),
-            Self::Mongo(_) | Self::Api(_) | Self::Files(_) => {}
+            Self::BigQuery(_) | Self::Mongo(_) | Self::Api(_) | Self::Files(_) => {}
         }
     }
 
     fn family(&self) -> &'static str {
         match self {
-            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => "sql",
+            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) | Self::BigQuery(_) => "sql",
             Self::Documents(_) | Self::Mongo(_) => "documents",
             Self::Api(_) => "http-api",
             Self::Files(_) => "files",
@@ -216,6 +223,7 @@ impl Connector {
             Self::Sqlite(source) => source.probe().await,
             Self::Mysql(source) => source.probe().await,
             Self::Postgres(source) => source.probe().await,
+            Self::BigQuery(warehouse) => warehouse.probe().await,
             Self::Documents(store) => store.probe().await,
             Self::Mongo(store) => store.probe().await,
             Self::Api(service) => service.probe().await,

@@ -19,13 +19,15 @@ pub struct Prepared {
     pub primary: PathBuf,
     /// The document file in place of TechStart's `analytics`.
     pub analytics: PathBuf,
+    /// SQLite in place of TechStart's `warehouse`.
+    pub warehouse: PathBuf,
     /// A folder in place of TechStart's `documents`.
     pub documents: PathBuf,
     /// A folder in place of TechStart's `storage`.
     pub storage: PathBuf,
 }
 
-/// Makes what is missing of `<state>/demo/techstart/`: `primary.db`, `analytics.db`, `documents/`, `storage/`. With `fresh`, all of
+/// Makes what is missing of `<state>/demo/techstart/`: `{primary,analytics,warehouse}.db`, `documents/`, `storage/`. With `fresh`, all of
 /// `<state>/demo` is made anew; no host may have it open then.
 ///
 /// # Errors
@@ -40,6 +42,7 @@ pub async fn prepare(state: &Path, fresh: bool) -> Result<Prepared> {
     let prepared = Prepared {
         primary: folder.join("primary.db"),
         analytics: folder.join("analytics.db"),
+        warehouse: folder.join("warehouse.db"),
         documents: folder.join("documents"),
         storage: folder.join("storage"),
     };
@@ -48,7 +51,7 @@ pub async fn prepare(state: &Path, fresh: bool) -> Result<Prepared> {
             files::seed(folder, files)?;
         }
     }
-    if prepared.primary.exists() && prepared.analytics.exists() {
+    if prepared.primary.exists() && prepared.analytics.exists() && prepared.warehouse.exists() {
         return Ok(prepared);
     }
     let data = techstart::dataset();
@@ -57,6 +60,9 @@ pub async fn prepare(state: &Path, fresh: bool) -> Result<Prepared> {
     }
     if !prepared.analytics.exists() {
         seed_documents(&prepared.analytics, &data).await?;
+    }
+    if !prepared.warehouse.exists() {
+        table::seed_sqlite(&prepared.warehouse, &techstart::warehouse_tables(&data)).await?;
     }
     Ok(prepared)
 }

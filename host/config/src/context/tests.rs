@@ -217,6 +217,48 @@ fn credentials_come_from_the_environment() -> Outcome {
 }
 
 #[test]
+fn a_warehouse_has_a_ceiling_and_one_way_to_prove_itself() -> Outcome {
+    let context = |more: &str| {
+        format!(
+            r#"{{"company": {{"name": "A"}}, "dataSources": {{"databases": {{"warehouse":
+      {{"type": "bigquery", "projectId": "acme-prod", "credentials": "TECHSTART_BQ"{more}}}}}}}}}"#
+        )
+    };
+    let token = [("TECHSTART_BQ_TOKEN", "t0ken"), ("TECHSTART_BQ_URI", "http://127.0.0.1:9050")];
+    let kind = |text: &str| -> Result<_, Box<dyn std::error::Error>> {
+        let loaded = read(text, None, &token, None)?;
+        assert_eq!((lines(&loaded.faults), lines(&loaded.warnings)), (String::new(), String::new()));
+        let mut sources = loaded.context.ok_or("faulty")?.sources.clone();
+        Ok(sources.remove("warehouse").ok_or("no warehouse")?)
+    };
+    let plain = kind(&context(""))?;
+    let source::Kind::BigQuery(warehouse) = &plain.kind else { return Err("no warehouse".into()) };
+    assert_eq!((warehouse.project.as_str(), &warehouse.dataset, &warehouse.location), ("acme-prod", &None, &None));
+    assert_eq!(warehouse.max_bytes_billed, 1024 * 1024 * 1024);
+    assert_eq!(warehouse.credentials.token.as_ref().map(ExposeSecret::expose_secret), Some("t0ken"));
+    let full = kind(&context(r#", "dataset": "sales", "location": "EU", "maxBytesBilled": 5000"#))?;
+    let source::Kind::BigQuery(warehouse) = &full.kind else { return Err("no warehouse".into()) };
+    let named = (warehouse.dataset.as_deref(), warehouse.location.as_deref(), warehouse.max_bytes_billed);
+    assert_eq!(named, (Some("sales"), Some("EU"), 5000));
+    assert_ne!(plain.revision, full.revision);
+
+    let none = read(&context(""), None, &[], None)?;
+    assert_eq!(
+        lines(&none.warnings),
+        "c.json:2:69: TECHSTART_BQ_KEY_FILE is not set: the source `warehouse` can't be used (set it in the environment or in `.env`)\n"
+    );
+    for more in [r#", "maxBytesBilled": 0"#, r#", "dataset": "a.b""#, r#", "location": "a/b""#, r#", "host": "h""#] {
+        assert_ne!(lines(&read(&context(more), None, &token, None)?.faults), "", "{more}");
+    }
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), "{}")?;
+    let path = file.path().to_str().ok_or("no path")?;
+    let both = [("TECHSTART_BQ_TOKEN", "t"), ("TECHSTART_BQ_KEY_FILE", path)];
+    assert!(lines(&read(&context(""), None, &both, None)?.faults).contains("are both set"));
+    Ok(())
+}
+
+#[test]
 fn a_revision_changes_with_the_definition_and_with_its_secrets() -> Outcome {
     let revision = |host: &str, password: &str| -> Result<String, Box<dyn std::error::Error>> {
         let context = json!({"company": {"name": "A"}, "dataSources": {"databases": {

@@ -286,6 +286,7 @@ fn the_demo_runs_on_embedded_sources() -> Tested {
         let folder = state.join("demo/techstart").join(name);
         assert!(matches!(kind(name), Some(Kind::LocalFolder { path }) if *path == folder), "{name}");
     }
-    assert!(matches!(kind("warehouse"), Some(Kind::Unconnected { kind }) if kind == "bigquery"));
+    let warehouse = state.join("demo/techstart/warehouse.db");
+    assert!(matches!(kind("warehouse"), Some(Kind::Sqlite { path }) if *path == warehouse));
     Ok(())
 }

@@ -101,6 +101,8 @@ pub enum Dialect {
     Postgres,
     /// SQLite.
     Sqlite,
+    /// Google BigQuery's.
+    BigQuery,
 }
 
 impl Dialect {
@@ -110,6 +112,7 @@ impl Dialect {
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
             Self::Sqlite => "sqlite",
+            Self::BigQuery => "bigquery",
         }
     }
 }
@@ -135,7 +138,7 @@ pub trait Database: Send + Sync {
     /// connection broke after sending. Cancel: what was sent may take effect.
     async fn execute(&self, access: Writing<'_>, statement: &str, parameters: &[Value]) -> Result<Change, Error>;
 
-    /// Begins a transaction. Errors: `unavailable`.
+    /// Begins a transaction. Errors: `unavailable`; `invalid` where the database has none.
     async fn begin(&self, access: Writing<'_>) -> Result<Box<dyn Transaction>, Error>;
 }
 

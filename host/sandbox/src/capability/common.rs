@@ -100,7 +100,7 @@ fn cut(mut text: String) -> String {
 }
 
 fn known_limit(name: &str) -> &'static str {
-    const KNOWN: [&str; 22] = [
+    const KNOWN: [&str; 23] = [
         "max-statement-bytes",
         "max-parameters",
         "max-rows",
@@ -123,6 +123,7 @@ fn known_limit(name: &str) -> &'static str {
         "max-database-bytes",
         "max-query-bytes",
         "max-query-parts",
+        "max-bytes-billed",
     ];
     KNOWN.into_iter().find(|known| *known == name).unwrap_or("unnamed")
 }

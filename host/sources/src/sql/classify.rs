@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 use remit_domain::data::{Error, sql::Dialect};
 use sqlparser::{
     ast::{
-        BinaryOperator, DataType, Expr, Insert, ObjectName, Query, Select, SetExpr, SqliteOnConflict, Statement,
-        TableFactor, TableObject, Update, Visit as _, Visitor,
+        BinaryOperator, DataType, Expr, Insert, ObjectName, ObjectNamePart, Query, Select, SetExpr, SqliteOnConflict,
+        Statement, TableFactor, TableObject, Update, Visit as _, Visitor,
     },
-    dialect::{self, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
+    dialect::{self, BigQueryDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
     parser::{Parser, ParserError, ParserOptions},
 };
 
@@ -56,11 +56,12 @@ pub(super) struct Classified {
 /// Errors: `denied` for anything but one statement that reads or changes rows; `invalid` for what
 /// can't be parsed.
 pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified, Error> {
-    first_word(scanned)?;
+    first_word(dialect, scanned)?;
     let parser_dialect: Box<dyn dialect::Dialect> = match dialect {
         Dialect::Mysql => Box::new(Metered::new(&MySqlDialect {}, MAX_STEPS)),
         Dialect::Sqlite => Box::new(Metered::new(&SQLiteDialect {}, MAX_STEPS)),
         Dialect::Postgres => Box::new(Metered::new(&PostgreSqlDialect {}, MAX_STEPS)),
+        Dialect::BigQuery => Box::new(Metered::new(&BigQueryDialect {}, MAX_STEPS)),
     };
     let statements = Parser::new(parser_dialect.as_ref())
         .with_options(ParserOptions::new().with_unescape(false))
@@ -73,7 +74,7 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
     let [statement] = statements.as_slice() else {
         return Err(Error::Denied("one statement at a time is admitted".to_owned()));
     };
-    let kind = kind(statement)?;
+    let kind = kind(dialect, statement)?;
     let mut inspector = Inspector {
         dialect,
         top: kind,
@@ -105,12 +106,13 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
 }
 
 /// Names what is refused by its first word, before a parser may fail on the rest of it.
-fn first_word(scanned: &Scanned) -> Result<(), Error> {
+fn first_word(dialect: Dialect, scanned: &Scanned) -> Result<(), Error> {
     let Some(word) = scanned.words.first() else {
         return Err(Error::Invalid("the statement has no words".to_owned()));
     };
     match word.as_str() {
         "select" | "with" | "values" | "insert" | "update" | "delete" | "replace" => Ok(()),
+        "merge" if dialect == Dialect::BigQuery => Ok(()),
         "create" | "alter" | "drop" | "truncate" | "rename" | "reindex" => {
             Err(Error::Denied(format!("`{}` changes the schema; a tool changes data only", word.to_uppercase())))
         }
@@ -124,7 +126,7 @@ fn first_word(scanned: &Scanned) -> Result<(), Error> {
     }
 }
 
-fn kind(statement: &Statement) -> Result<Kind, Error> {
+fn kind(dialect: Dialect, statement: &Statement) -> Result<Kind, Error> {
     match statement {
         Statement::Query(query) => match query.body.as_ref() {
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) => Ok(Kind::Changes),
@@ -133,6 +135,7 @@ fn kind(statement: &Statement) -> Result<Kind, Error> {
         Statement::Insert(Insert { table: TableObject::TableName(_), .. })
         | Statement::Update(_)
         | Statement::Delete(_) => Ok(Kind::Changes),
+        Statement::Merge(_) if dialect == Dialect::BigQuery => Ok(Kind::Changes),
         _ => Err(Error::Denied("the statement neither reads nor changes rows".to_owned())),
     }
 }
@@ -210,11 +213,16 @@ impl Inspector {
             let name: String = name.to_string().chars().take(64).collect();
             Error::Denied(format!("the function `{name}` is not admitted"))
         };
+        let admitted = |part: &ObjectNamePart| {
+            part.as_ident().is_some_and(|ident| functions::admitted(self.dialect, &folded(self.dialect, ident)))
+        };
         match name.0.as_slice() {
-            [one]
-                if one
-                    .as_ident()
-                    .is_some_and(|ident| functions::admitted(self.dialect, &folded(self.dialect, ident))) =>
+            [one] if admitted(one) => Ok(()),
+            // The same function, with NULL in place of an error.
+            [safe, one]
+                if self.dialect == Dialect::BigQuery
+                    && safe.as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case("safe"))
+                    && admitted(one) =>
             {
                 Ok(())
             }
@@ -246,6 +254,7 @@ impl Inspector {
             | TableFactor::NestedJoin { .. } => Ok(()),
             TableFactor::JsonTable { .. } if self.dialect == Dialect::Mysql => Ok(()),
             TableFactor::UNNEST { with_offset: false, .. } if self.dialect == Dialect::Postgres => Ok(()),
+            TableFactor::UNNEST { .. } if self.dialect == Dialect::BigQuery => Ok(()),
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. }
                 if matches!(name.0.as_slice(), [one] if one.as_ident().is_some_and(
                     |ident| functions::admitted_table(self.dialect, &folded(self.dialect, ident)))) =>
@@ -271,12 +280,14 @@ impl Visitor for Inspector {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        // `QUALIFY` and `SELECT AS STRUCT` are BigQuery's own.
+        let own = self.dialect == Dialect::BigQuery;
         let foreign = select.into.is_some()
             || select.top.is_some()
             || select.exclude.is_some()
             || select.prewhere.is_some()
-            || select.qualify.is_some()
-            || select.value_table_mode.is_some()
+            || (select.qualify.is_some() && !own)
+            || (select.value_table_mode.is_some() && !own)
             || !(select.lateral_views.is_empty()
                 && select.connect_by.is_empty()
                 && select.cluster_by.is_empty()
@@ -294,6 +305,11 @@ impl Visitor for Inspector {
         if std::mem::take(&mut self.function) {
             return ControlFlow::Continue(());
         }
+        let warehouse = self.dialect == Dialect::BigQuery;
+        if warehouse && !relation.0.iter().all(is_plain_part) {
+            let message = "a table has a name of letters, digits, `_` and `-`, and is none of INFORMATION_SCHEMA";
+            return ControlFlow::Break(Error::Denied(message.to_owned()));
+        }
         match parts.as_deref() {
             Some([name]) => {
                 if self.dialect == Dialect::Postgres {
@@ -308,15 +324,19 @@ impl Visitor for Inspector {
                     }
                 }
                 self.tables.named(name);
-                ControlFlow::Continue(())
             }
+            Some([dataset, name]) if warehouse => self.tables.touch(&[dataset], name),
+            Some([project, dataset, name]) if warehouse => self.tables.touch(&[project, dataset], name),
             Some([schema, name]) => {
                 self.schemas.push(folded(self.dialect, schema));
-                self.tables.touch(name);
-                ControlFlow::Continue(())
+                self.tables.touch(&[], name);
             }
-            _ => ControlFlow::Break(Error::Denied("a table's name has at most two parts".to_owned())),
+            _ => {
+                let most = if warehouse { "three" } else { "two" };
+                return ControlFlow::Break(Error::Denied(format!("a table's name has at most {most} parts")));
+            }
         }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
@@ -348,8 +368,19 @@ impl Visitor for Inspector {
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Error> {
         self.tables.changed(statement);
-        flow(kind(statement).map(drop))
+        flow(kind(self.dialect, statement).map(drop))
     }
+}
+
+/// Whether a part of a BigQuery table's name means one thing: not many tables (`events_*`), a table of
+/// another time or partition (`t@0`, `t$2026`), or the catalogue of a whole project.
+fn is_plain_part(part: &ObjectNamePart) -> bool {
+    part.as_ident().is_some_and(|ident| {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        !ident.value.is_empty()
+            && ident.value.chars().all(plain)
+            && !ident.value.eq_ignore_ascii_case("information_schema")
+    })
 }
 
 fn flow(result: Result<(), Error>) -> ControlFlow<Error> {

@@ -3,9 +3,12 @@
 //!
 //! The lists are in order, for binary search; a test holds them to it.
 
+mod bigquery;
 mod postgres;
 
 use remit_domain::data::sql::Dialect;
+
+use self::bigquery::BIGQUERY;
 
 /// Whether an engine's function may be called. Upper and lower case are the same, but to PostgreSQL, for
 /// which a name comes as it knows it.
@@ -14,6 +17,7 @@ pub(crate) fn admitted(dialect: Dialect, name: &str) -> bool {
         Dialect::Sqlite => &SQLITE,
         Dialect::Mysql => &MYSQL,
         Dialect::Postgres => return postgres::ALL.binary_search(&name).is_ok(),
+        Dialect::BigQuery => &BIGQUERY,
     };
     list.binary_search(&name.to_ascii_lowercase().as_str()).is_ok()
 }
@@ -23,7 +27,7 @@ pub(super) fn admitted_table(dialect: Dialect, name: &str) -> bool {
     let list: &[&str] = match dialect {
         Dialect::Sqlite => &["json_each", "json_tree"],
         Dialect::Postgres => return postgres::TABLES.binary_search(&name).is_ok(),
-        Dialect::Mysql => &[],
+        Dialect::Mysql | Dialect::BigQuery => &[],
     };
     list.binary_search(&name.to_ascii_lowercase().as_str()).is_ok()
 }
@@ -394,6 +398,7 @@ mod tests {
         assert!(SQLITE.is_sorted());
         assert!(MYSQL.is_sorted());
         assert!(postgres::ALL.is_sorted() && postgres::TABLES.is_sorted());
+        assert!(BIGQUERY.is_sorted());
     }
 
     #[test]
@@ -473,6 +478,15 @@ mod tests {
             assert!(!admitted(Dialect::Postgres, name), "{name}");
             assert!(!admitted_table(Dialect::Postgres, name), "{name}");
         }
-        assert!(admitted(Dialect::Mysql, "COUNT") && admitted(Dialect::Sqlite, "Sum"));
+        for name in
+            ["external_query", "session_user", "remote", "aead.decrypt_string", "error", "repeat", "search", "appends"]
+        {
+            assert!(!admitted(Dialect::BigQuery, name), "{name}");
+        }
+        assert!(
+            admitted(Dialect::BigQuery, "COUNTIF")
+                && admitted(Dialect::Mysql, "COUNT")
+                && admitted(Dialect::Sqlite, "Sum")
+        );
     }
 }

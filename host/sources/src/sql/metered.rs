@@ -94,6 +94,10 @@ impl Dialect for Metered {
         self.inner.is_table_alias(keyword, parser)
     }
 
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        self.inner.is_column_alias(keyword, parser)
+    }
+
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
         self.inner.is_reserved_for_identifier(keyword)
     }
@@ -174,11 +178,30 @@ impl Dialect for Metered {
         supports_unicode_string_literal
         supports_xml_expressions
     }
+
+    // BigQuery's.
+    as_inner! {
+        supports_column_definition_trailing_commas
+        supports_create_table_multi_schema_info_sources
+        supports_execute_immediate
+        supports_from_first_select
+        supports_parenthesized_set_variables
+        supports_pipe_operator
+        supports_projection_trailing_commas
+        supports_select_expr_star
+        supports_select_wildcard_except
+        supports_select_wildcard_replace
+        supports_struct_literal
+        supports_table_versioning
+        supports_triple_quoted_string
+        supports_window_clause_named_window_reference
+        supports_window_function_null_treatment_arg
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlparser::dialect::{MySqlDialect, PostgreSqlDialect, SQLiteDialect};
+    use sqlparser::dialect::{BigQueryDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 
     use super::*;
 
@@ -204,8 +227,14 @@ mod tests {
             "INSERT INTO t AS x (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET a = excluded.a RETURNING a",
             "UPDATE t SET a = u.a FROM u WHERE t.b = u.b RETURNING t.a",
             "DELETE FROM t USING u WHERE t.a = u.a",
+            "SELECT * EXCEPT (a) REPLACE (b AS c), STRUCT(1 AS a), STRUCT<a INT64>(1), [1, 2][OFFSET(0)], t.s.*, FROM `p-q.d.t`",
+            "SELECT FIRST_VALUE(a IGNORE NULLS) OVER w FROM p-q.d.t FOR SYSTEM_TIME AS OF x WINDOW w AS (v), v AS (ORDER BY b)",
+            "FROM t |> WHERE a = 1",
+            "MERGE t USING u ON t.a = u.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT ROW",
+            "SELECT AS STRUCT 1 AS end_, x FROM t, UNNEST(t.items) AS i WITH OFFSET QUALIFY ROW_NUMBER() OVER (ORDER BY x) = 1",
         ] {
-            let all: [&'static dyn Dialect; 3] = [&MySqlDialect {}, &SQLiteDialect {}, &PostgreSqlDialect {}];
+            let all: [&'static dyn Dialect; 4] =
+                [&MySqlDialect {}, &SQLiteDialect {}, &PostgreSqlDialect {}, &BigQueryDialect {}];
             for dialect in all {
                 let own = Parser::parse_sql(dialect, statement);
                 let metered = Parser::parse_sql(&Metered::new(dialect, 1_000), statement);

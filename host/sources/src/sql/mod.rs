@@ -198,7 +198,7 @@ impl<E: Engine> Source<E> {
         wanted: Use,
     ) -> Result<Arc<Plan>, Error> {
         let plan = plan(E::DIALECT, self.engine.schema(), statement, parameters, wanted).await?;
-        plan.keep_within(scope)?;
+        plan.keep_within(self.engine.schema(), scope)?;
         text::check(parameters)?;
         Ok(plan)
     }

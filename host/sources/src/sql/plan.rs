@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) text: SqlStr,
     /// Which parameter is bound at each place, from 0.
     pub(crate) binds: Vec<usize>,
+    /// Where in the text each `?` stands that takes one of them; empty where parameters are numbered.
+    pub(crate) marks: Vec<usize>,
     kind: Kind,
     parameters: usize,
     schemas: Vec<String>,
@@ -49,8 +51,8 @@ pub(crate) enum Use {
 /// Plans a statement for a use, with as many values as are given.
 ///
 /// `schema` is the only name that tables may be qualified with: a source is one database, whatever
-/// else its account can see. Errors: `denied`, `invalid`, `limit`; `throttled` if too many wait to
-/// be parsed.
+/// else its account can see. BigQuery's is `project/dataset`, or `project/` for all of its datasets.
+/// Errors: `denied`, `invalid`, `limit`; `throttled` if too many wait to be parsed.
 pub(crate) async fn plan(
     dialect: Dialect,
     schema: Option<&str>,
@@ -85,6 +87,7 @@ impl Plan {
         Ok(Self {
             text: AssertSqlSafe(Arc::<str>::from(rendered.text)).into_sql_str(),
             binds: rendered.binds,
+            marks: rendered.marks,
             kind: classified.kind,
             parameters: scanned.parameters,
             schemas: classified.schemas,
@@ -92,9 +95,9 @@ impl Plan {
         })
     }
 
-    /// Holds the tables that it touches to those of a scope. Errors: `denied`.
-    pub(crate) fn keep_within(&self, scope: &Scope) -> Result<(), Error> {
-        match self.tables.iter().find(|(name, _)| !scope.holds(name)) {
+    /// Holds the tables that it touches to those of a scope. `schema` as for [`plan`]. Errors: `denied`.
+    pub(crate) fn keep_within(&self, schema: Option<&str>, scope: &Scope) -> Result<(), Error> {
+        match self.tables.iter().find(|(table, _)| !scope.holds(&table.listed(schema))) {
             Some((_, written)) => {
                 let written: String = written.chars().take(64).collect();
                 Err(Error::Denied(format!("the table `{written}` is not among those that this agent may touch")))
@@ -113,7 +116,8 @@ impl Plan {
             (_, Kind::Changes) => return denied("the statement changes rows: `execute` runs it"),
             (Use::Execute, _) => return denied("the statement only reads: `query` runs it"),
         }
-        if let Some(foreign) = self.schemas.iter().find(|one| schema != Some(one.as_str())) {
+        let foreign = self.schemas.iter().find(|one| schema != Some(one.as_str())).cloned();
+        if let Some(foreign) = foreign.or_else(|| self.tables.keys().find_map(|table| table.foreign(schema))) {
             let foreign: String = foreign.chars().take(64).collect();
             return Err(Error::Denied(format!("tables of `{foreign}` do not belong to this source")));
         }
@@ -136,6 +140,7 @@ struct Plans {
     mysql: Cache<Arc<str>, Arc<Plan>>,
     sqlite: Cache<Arc<str>, Arc<Plan>>,
     postgres: Cache<Arc<str>, Arc<Plan>>,
+    bigquery: Cache<Arc<str>, Arc<Plan>>,
 }
 
 impl Plans {
@@ -148,12 +153,12 @@ impl Plans {
                 .max_capacity(Self::MAX_BYTES)
                 .weigher(|text: &Arc<str>, plan: &Arc<Plan>| {
                     // The names of its tables are parts of the text.
-                    u32::try_from(3 * text.len() + plan.text.as_str().len() + plan.binds.len() * 8 + 256)
+                    u32::try_from(3 * text.len() + plan.text.as_str().len() + plan.binds.len() * 16 + 256)
                         .unwrap_or(u32::MAX)
                 })
                 .build()
         };
-        Self { mysql: cache(), sqlite: cache(), postgres: cache() }
+        Self { mysql: cache(), sqlite: cache(), postgres: cache(), bigquery: cache() }
     }
 
     fn of(&self, dialect: Dialect) -> &Cache<Arc<str>, Arc<Plan>> {
@@ -161,6 +166,7 @@ impl Plans {
             Dialect::Mysql => &self.mysql,
             Dialect::Sqlite => &self.sqlite,
             Dialect::Postgres => &self.postgres,
+            Dialect::BigQuery => &self.bigquery,
         }
     }
 }

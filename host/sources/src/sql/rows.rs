@@ -76,14 +76,25 @@ impl Rows {
         for value in values {
             let value = value?;
             self.bytes += value.size();
-            if let Err(too_large) = self.within() {
-                self.set.truncated = !self.set.rows.is_empty();
-                return if self.set.truncated { Ok(false) } else { Err(too_large) };
+            if self.within().is_err() {
+                return self.cut().map(|()| false);
             }
             row.push(value);
         }
         self.set.rows.push(row);
         Ok(true)
+    }
+
+    /// Cuts the answer after the rows so far: there is no room for what comes. Errors: `limit` if that is
+    /// the first row.
+    pub(crate) fn cut(&mut self) -> Result<(), Error> {
+        self.set.truncated = !self.set.rows.is_empty();
+        if self.set.truncated { Ok(()) } else { Err(result_too_large()) }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.set.rows.len()
     }
 
     /// The columns, to complete what only a row tells.

@@ -5,6 +5,8 @@
 //! comes out is simple enough that a parser and the database can't read it differently: MariaDB runs
 //! what stands in `/*M! … */`, and string escapes are where parsers err.
 
+mod bigquery;
+
 use std::fmt::Write as _;
 
 use remit_domain::data::{Error, sql::Dialect, sql::MAX_PARAMETERS};
@@ -83,7 +85,7 @@ impl<'a> Scanner<'a> {
         match (first, second) {
             ('/', Some('*')) => return self.block_comment().map(|()| true),
             ('-', Some('-')) if self.dashes_comment() => return self.line_comment(),
-            ('#', _) if self.dialect == Dialect::Mysql => return self.line_comment(),
+            ('#', _) if matches!(self.dialect, Dialect::Mysql | Dialect::BigQuery) => return self.line_comment(),
             _ => {}
         }
         self.tokens += 1;
@@ -91,6 +93,7 @@ impl<'a> Scanner<'a> {
             return Err(invalid(format!("the statement has more than {MAX_TOKENS} words and signs")));
         }
         match first {
+            '\'' | '"' if self.dialect == Dialect::BigQuery => self.warehouse_literal(first)?,
             '\'' => self.literal('\'')?,
             '"' if self.dialect == Dialect::Mysql => self.literal('"')?,
             '"' => self.quoted('"', '"')?,
@@ -333,6 +336,8 @@ pub(super) struct Rendered {
     pub(super) text: String,
     /// For each `?` of the text the number of its parameter, from 0; for numbered parameters in order.
     pub(super) binds: Vec<usize>,
+    /// Where each `?` stands.
+    pub(super) marks: Vec<usize>,
 }
 
 /// Puts literals and parameters back, in the engine's own style.
@@ -343,6 +348,7 @@ pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<
     let lost = || invalid("the statement is too unusual to be checked");
     let mut out = String::with_capacity(text.len() + scanned.literals.iter().map(String::len).sum::<usize>());
     let mut binds = Vec::with_capacity(scanned.parameters);
+    let mut marks = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['\'', '"', '`', '[', ':']) {
         let (before, found) = rest.split_at_checked(at).ok_or_else(lost)?;
@@ -370,7 +376,8 @@ pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<
                     return Err(lost());
                 }
                 match dialect {
-                    Dialect::Mysql => {
+                    Dialect::Mysql | Dialect::BigQuery => {
+                        marks.push(out.len());
                         out.push('?');
                         binds.push(number - 1);
                     }
@@ -396,10 +403,10 @@ pub(super) fn render(dialect: Dialect, text: &str, scanned: &Scanned) -> Result<
         }
     }
     out.push_str(rest);
-    if dialect != Dialect::Mysql {
+    if !matches!(dialect, Dialect::Mysql | Dialect::BigQuery) {
         binds.extend(0..scanned.parameters);
     }
-    Ok(Rendered { text: out, binds })
+    Ok(Rendered { text: out, binds, marks })
 }
 
 /// Writes the literals of a marker, `L3;` or several that stood side by side.

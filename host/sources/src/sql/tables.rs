@@ -5,13 +5,49 @@
 //! table: what is found here is held against what an agent may touch. Deliberately absent: what
 //! views, triggers and rules touch in turn, which is the operator's schema to say.
 
-use std::{collections::BTreeMap, ptr};
+use std::{borrow::Cow, collections::BTreeMap, ptr};
 
 use remit_domain::data::sql::Dialect;
 use sqlparser::ast::{FromTable, Ident, ObjectName, Query, Statement, TableFactor, TableObject};
 
-/// Tables, each by the name that the database knows it by, with how the statement writes it.
-pub(super) type Touched = BTreeMap<String, String>;
+/// Tables, each with how the statement writes it.
+pub(super) type Touched = BTreeMap<Table, String>;
+
+/// A table that a statement touches.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Table {
+    /// The dataset that BigQuery's is qualified with, as it is written. What others' are qualified with is held
+    /// apart from them, since it is never but the source's one schema.
+    dataset: Option<String>,
+    /// And the project before that.
+    project: Option<String>,
+    /// The name that the database knows it by.
+    name: String,
+}
+
+impl Table {
+    /// What it is qualified with, if that is none of a source's, which is `project/dataset` or, for all of
+    /// its datasets, `project/`.
+    pub(super) fn foreign(&self, source: Option<&str>) -> Option<String> {
+        let dataset = self.dataset.as_ref()?;
+        let own = source.and_then(|source| source.split_once('/')).is_some_and(|(project, only)| {
+            self.project.as_ref().is_none_or(|of| of == project) && (only.is_empty() || only == dataset)
+        });
+        (!own).then(|| self.project.iter().chain([dataset]).map(String::as_str).collect::<Vec<_>>().join("."))
+    }
+
+    /// The name that a scope lists it by, which has its dataset where the source names none.
+    pub(super) fn listed(&self, source: Option<&str>) -> Cow<'_, str> {
+        match &self.dataset {
+            Some(dataset)
+                if source.and_then(|source| source.split_once('/')).is_none_or(|(_, only)| only != dataset) =>
+            {
+                Cow::Owned(format!("{dataset}.{}", self.name))
+            }
+            _ => Cow::Borrowed(&self.name),
+        }
+    }
+}
 
 /// What is found on the way through a statement.
 #[derive(Debug)]
@@ -60,13 +96,17 @@ impl Tables {
     /// A relation is named by one word.
     pub(super) fn named(&mut self, name: &Ident) {
         if !self.is_given(name) {
-            self.touch(name);
+            self.touch(&[], name);
         }
     }
 
     /// A table is named, and no query of the statement can be meant: it has a schema, or is changed.
-    pub(super) fn touch(&mut self, name: &Ident) {
-        self.touched.insert(folded(self.dialect, name), name.value.clone());
+    /// `within`: the project and dataset of BigQuery's.
+    pub(super) fn touch(&mut self, within: &[&Ident], name: &Ident) {
+        let mut parts = within.iter().rev().map(|part| part.value.clone());
+        let (dataset, project) = (parts.next(), parts.next());
+        let written: Vec<_> = within.iter().chain([&name]).map(|part| part.value.as_str()).collect();
+        self.touched.insert(Table { dataset, project, name: folded(self.dialect, name) }, written.join("."));
     }
 
     /// What a statement changes is a table, whatever names its `WITH` gives.
@@ -75,7 +115,7 @@ impl Tables {
         match statement {
             Statement::Insert(insert) => {
                 if let TableObject::TableName(name) = &insert.table {
-                    self.touch_last(name);
+                    self.touch_whole(name);
                 }
             }
             Statement::Update(update) => factors.push(&update.table),
@@ -83,14 +123,16 @@ impl Tables {
                 let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
                 factors.extend(from);
             }
+            Statement::Merge(merge) => {
+                self.touch_factor(&merge.table);
+                self.touch_factor(&merge.source);
+            }
             _ => {}
         }
         for joined in factors {
             let more = joined.joins.iter().map(|join| &join.relation);
             for factor in std::iter::once(&joined.relation).chain(more) {
-                if let TableFactor::Table { name, .. } = factor {
-                    self.touch_last(name);
-                }
+                self.touch_factor(factor);
             }
         }
     }
@@ -99,9 +141,16 @@ impl Tables {
         self.touched
     }
 
-    fn touch_last(&mut self, name: &ObjectName) {
-        if let Some(name) = name.0.last().and_then(|part| part.as_ident()) {
-            self.touch(name);
+    fn touch_factor(&mut self, factor: &TableFactor) {
+        if let TableFactor::Table { name, .. } = factor {
+            self.touch_whole(name);
+        }
+    }
+
+    fn touch_whole(&mut self, name: &ObjectName) {
+        let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+        if let Some((name, within)) = parts.split_last() {
+            self.touch(if self.dialect == Dialect::BigQuery { within } else { &[] }, name);
         }
     }
 

@@ -116,7 +116,7 @@ async fn values_round_trip(ground: &Ground) {
     }
 }
 
-async fn parameters_are_written_either_way(ground: &Ground) {
+pub(crate) async fn parameters_are_written_either_way(ground: &Ground) {
     let (a, b) = (Value::Integer(7), Value::Text(text("b?")));
     for (statement, expected) in [
         ("SELECT ?, ?", vec![a.clone(), b.clone()]),
@@ -369,7 +369,7 @@ async fn what_is_given_up_is_stopped(ground: &Ground) {
     assert_eq!(ground.number("SELECT 1").await, 1);
 }
 
-async fn many_at_once_share_the_connections(ground: &Ground) {
+pub(crate) async fn many_at_once_share_the_connections(ground: &Ground) {
     let given: Vec<_> = (0..50).map(Value::Integer).collect();
     let one = |n| ground.query("SELECT n FROM numbers WHERE n = ?", std::slice::from_ref(n));
     let answers = futures::future::join_all(given.iter().map(one)).await;

@@ -76,7 +76,7 @@ impl Ground {
             owner.execute(AssertSqlSafe(statement)).await?;
         }
         owner.close().await?;
-        Self::new(settings, Kind::Sqlite { path }, folder).await
+        Self::new(settings, Kind::Sqlite { path }, Scope::ALL, folder).await
     }
 
     pub(crate) async fn mariadb(settings: Settings, server: &Mariadb) -> Result<Self> {
@@ -100,7 +100,7 @@ impl Ground {
                 ..Credentials::default()
             },
         });
-        Self::new(settings, kind, tempfile::tempdir()?).await
+        Self::new(settings, kind, Scope::ALL, tempfile::tempdir()?).await
     }
 
     /// As an account that may do everything, and owns the tables.
@@ -125,10 +125,15 @@ impl Ground {
                 ..Credentials::default()
             },
         });
-        Self::new(settings, kind, tempfile::tempdir()?).await
+        Self::new(settings, kind, Scope::ALL, tempfile::tempdir()?).await
     }
 
-    async fn new(settings: Settings, kind: Kind, folder: tempfile::TempDir) -> Result<Self> {
+    /// A source that somebody has set up, whose agent may touch what is in scope.
+    pub(crate) async fn of(settings: Settings, kind: Kind, scope: Scope) -> Result<Self> {
+        Self::new(settings, kind, scope, tempfile::tempdir()?).await
+    }
+
+    async fn new(settings: Settings, kind: Kind, scope: Scope, folder: tempfile::TempDir) -> Result<Self> {
         let (tenant, agent) = (TenantId::new("tenant")?, AgentName::new("agent")?);
         let name = SourceName::new("primary")?;
         let definition = Arc::new(Definition {
@@ -138,8 +143,8 @@ impl Ground {
             revision: "1".to_owned(),
             cache: None,
         });
-        let pools = Pools::new(settings, Guard::new(NetworkRules::default())?);
-        Self::granted(tenant, &agent, definition, pools, Scope::ALL, Arc::new(folder)).await
+        let pools = Pools::new(settings, Guard::new(NetworkRules::new(["127.0.0.1"])?)?);
+        Self::granted(tenant, &agent, definition, pools, scope, Arc::new(folder)).await
     }
 
     /// The same source to an agent that may touch these tables alone.

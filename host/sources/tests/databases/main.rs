@@ -1,12 +1,15 @@
-//! What every SQL connector promises, asked of SQLite and of a real MariaDB and PostgreSQL through
-//! the ports alone.
+//! What every SQL connector promises, asked of SQLite, of a real MariaDB and PostgreSQL and, as far as
+//! it can be, of BigQuery, through the ports alone.
 #![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod contract;
+mod emulator;
 mod ground;
 mod postgres;
 mod refusals;
 mod scopes;
+mod stand_in;
+mod warehouse;
 
 use std::time::Duration;
 

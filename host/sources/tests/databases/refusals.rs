@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use crate::ground::Ground;
 
 /// Tried by reading and by changing; none may run, and nothing may be different afterwards.
-const TRICKS: [&str; 36] = [
+pub(crate) const TRICKS: [&str; 36] = [
     "SELECT 1; DROP TABLE parent",
     "DROP TABLE parent",
     "CREATE TABLE evil (a INTEGER)",
@@ -47,7 +47,7 @@ const TRICKS: [&str; 36] = [
 ];
 
 /// Changes that a query must not make.
-const CHANGES: [&str; 7] = [
+pub(crate) const CHANGES: [&str; 7] = [
     "INSERT INTO parent (id, name) VALUES (66, 'Evil')",
     "UPDATE parent SET age = 66",
     "DELETE FROM parent",
@@ -74,7 +74,7 @@ pub(crate) async fn all(ground: &Ground) {
     assert!(!std::path::Path::new("/tmp/remit-evil").exists());
 }
 
-fn refused<T>(statement: &str, result: Result<T, Error>) {
+pub(crate) fn refused<T>(statement: &str, result: Result<T, Error>) {
     match result {
         Err(Error::Denied(_) | Error::Invalid(_)) => {}
         // To PostgreSQL an operator before a column that is not there.

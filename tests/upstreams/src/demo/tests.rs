@@ -78,6 +78,29 @@ async fn rows_arrive_whole_and_exact() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_warehouse_counts_what_the_shop_sold() -> Result<()> {
+    let state = tempfile::tempdir()?;
+    let prepared = prepare(state.path(), false).await?;
+    let cents = "CAST(ROUND(SUM({}) * 100) AS INTEGER)";
+    let mut primary = open(&prepared.primary).await?;
+    let sold =
+        format!("SELECT COUNT(*), {} FROM orders WHERE status <> 'cancelled'", cents.replace("{}", "total_amount"));
+    let sold: (i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(sold)).fetch_one(&mut primary).await?;
+    let mut warehouse = open(&prepared.warehouse).await?;
+    let counted = format!("SELECT SUM(orders), {} FROM monthly_sales", cents.replace("{}", "revenue"));
+    let counted: (i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(counted)).fetch_one(&mut warehouse).await?;
+    assert_eq!(counted, sold);
+    // The campaign that the seed asks about, and none that sold more than there was.
+    let query = "SELECT id FROM campaign_performance WHERE name LIKE 'Q3 2026%' AND channel = 'email'";
+    let id: String = sqlx::query_scalar(query).fetch_one(&mut warehouse).await?;
+    assert_eq!(id, "camp_2026_q3");
+    let odd = "SELECT COUNT(*) FROM campaign_performance WHERE conversions > clicked OR clicked > opened OR opened > sent \
+               OR conversions = 0 OR revenue <= spend * 0";
+    assert_eq!(sqlx::query_scalar::<_, i64>(odd).fetch_one(&mut warehouse).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn documents_have_json_ids() -> Result<()> {
     let state = tempfile::tempdir()?;
     let prepared = prepare(state.path(), false).await?;

@@ -3,6 +3,8 @@
 
 use Dialect::{Mysql, Postgres, Sqlite};
 
+mod warehouse;
+
 use super::{super::scan::Scanned, *};
 
 async fn of(dialect: Dialect, statement: &str, wanted: Use) -> Result<Arc<Plan>, Error> {

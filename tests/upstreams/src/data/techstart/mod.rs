@@ -1,4 +1,5 @@
-//! TechStart's own records: customers, orders, interactions, announcements, analytics.
+//! TechStart's own records: customers, orders, interactions, announcements, analytics, and what its
+//! warehouse counts.
 //!
 //! The people do not exist, and all mail addresses but the seed's lie under `.example`.
 
@@ -8,6 +9,7 @@ mod customers;
 mod interactions;
 mod orders;
 mod rows;
+mod warehouse;
 
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
@@ -15,6 +17,7 @@ use time::macros::datetime;
 
 pub(crate) use self::customers::{salesforce_id, with_checksum};
 pub use self::rows::tables;
+pub use self::warehouse::warehouse_tables;
 use crate::data::catalogue::{Product, catalogue};
 
 /// All dates count back from here, so that the rows are the same on every day.
@@ -38,6 +41,7 @@ mod seeds {
     pub(super) const ORDERS: u64 = 0x4f52_4452;
     pub(super) const INTERACTIONS: u64 = 0x494e_5452;
     pub(super) const ANALYTICS: u64 = 0x414e_4c59;
+    pub(super) const CAMPAIGNS: u64 = 0x4341_4d50;
 }
 
 /// A person who buys, or may.
