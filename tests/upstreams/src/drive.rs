@@ -111,14 +111,13 @@ impl Store {
             return Some(json!({"id": ROOT, "name": "root", "mimeType": FOLDER}));
         }
         let file = self.files.get(id)?;
-        let mut shown = json!({
+        // Only what has bytes has a size and revisions; null stands for neither.
+        let has_bytes = !file.mime_type.starts_with("application/vnd.google-apps.");
+        Some(json!({
             "id": id, "name": file.name, "mimeType": file.mime_type, "modifiedTime": "2026-01-02T03:04:05.678Z",
-        });
-        if !file.mime_type.starts_with("application/vnd.google-apps.") {
-            shown["size"] = json!(file.bytes.len().to_string());
-            shown["headRevisionId"] = json!(format!("revision-{}", file.revision));
-        }
-        Some(shown)
+            "size": has_bytes.then(|| file.bytes.len().to_string()),
+            "headRevisionId": has_bytes.then(|| format!("revision-{}", file.revision)),
+        }))
     }
 }
 
@@ -189,11 +188,9 @@ async fn list(State(drive): State<Drive>, headers: HeaderMap, Query(asked): Para
     });
     let skip: usize = asked.get("pageToken").and_then(|token| token.parse().ok()).unwrap_or_default();
     let found: Vec<Value> = found.filter_map(|(id, _)| store.shown(id)).collect();
-    let mut answer = json!({"files": found.iter().skip(skip).take(PAGE).collect::<Vec<_>>()});
-    if found.len() > skip + PAGE {
-        answer["nextPageToken"] = json!((skip + PAGE).to_string());
-    }
-    Json(answer).into_response()
+    let next = (found.len() > skip + PAGE).then(|| (skip + PAGE).to_string());
+    Json(json!({"files": found.iter().skip(skip).take(PAGE).collect::<Vec<_>>(), "nextPageToken": next}))
+        .into_response()
 }
 
 async fn create(State(drive): State<Drive>, headers: HeaderMap, Json(metadata): Json<Value>) -> Response {
@@ -313,7 +310,7 @@ async fn part(State(drive): State<Drive>, Path(session): Path<String>, headers: 
     let range = headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let begins = format!("bytes {}-{}/", upload.bytes.len(), (upload.bytes.len() + body.len()).saturating_sub(1));
     let Some(total) = range.strip_prefix(&begins) else { return refused(StatusCode::BAD_REQUEST, "invalid") };
-    if total == "*" && body.len() % (256 << 10) != 0 {
+    if total == "*" && !body.len().is_multiple_of(256 << 10) {
         return refused(StatusCode::BAD_REQUEST, "a part that is no multiple of 256 KiB");
     }
     upload.bytes.extend_from_slice(&body);

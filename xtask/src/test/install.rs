@@ -53,9 +53,11 @@ pub(super) const TOOLS: &[Tool] = &[
 ];
 
 /// Inspector needs a newer Node than Debian has; npm brings that, too.
-const NPM: [(&str, &str); 11] = [
+const NPM: [(&str, &str); 12] = [
     ("@bytecodealliance/componentize-js", "0.23.0"),
     ("@bytecodealliance/jco", "1.35.0"),
+    // componentize-js uses it without saying so: unnamed, it goes with the next package that is added.
+    ("@bytecodealliance/preview2-shim", "0.25.0"),
     ("@modelcontextprotocol/client", "2.4.0"),
     ("@modelcontextprotocol/inspector", "2.12.0"),
     ("@modelcontextprotocol/sdk", "1.32.2"),
