@@ -122,7 +122,7 @@ impl Pools {
                 Connector::Postgres(Source::new(Postgres::new(definition, server, settings)?, settings, share))
             }
             Kind::BigQuery(warehouse) => {
-                let warehouse = Warehouse::new(definition, warehouse, &self.guard, settings)?;
+                let warehouse = Warehouse::new(definition, warehouse, &self.guard, settings, share)?;
                 Connector::BigQuery(Arc::new(warehouse))
             }
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings, share))),

@@ -388,12 +388,6 @@ impl Reader<'_> {
             self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
         }
     }
-
-    /// A kind that this build has no connector for: whose credentials it names is checked all the same.
-    fn unconnected(&mut self, pointer: &str, kind: &str, credentials: Option<&String>) -> Option<Kind> {
-        self.credentials(pointer, credentials);
-        Some(Kind::Unconnected { kind: kind.to_owned() })
-    }
 }
 
 /// Checks an address's scheme. Its cause would show the address. Errors: what is wrong, and a hint.

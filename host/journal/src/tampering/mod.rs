@@ -353,11 +353,11 @@ async fn rows_from_before_operations_were_recorded_are_verified_as_they_are() {
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut old = SqliteConnection::connect_with(&options).await.unwrap();
     for migration in [
-        include_str!("../migrations/0001_first.sql"),
-        include_str!("../migrations/0002_keys.sql"),
-        include_str!("../migrations/0003_versions.sql"),
-        include_str!("../migrations/0004_chain.sql"),
-        include_str!("../migrations/0005_usage.sql"),
+        include_str!("../../migrations/0001_first.sql"),
+        include_str!("../../migrations/0002_keys.sql"),
+        include_str!("../../migrations/0003_versions.sql"),
+        include_str!("../../migrations/0004_chain.sql"),
+        include_str!("../../migrations/0005_usage.sql"),
         "DROP TABLE unchained; UPDATE identity SET id = 'j'",
         // The hash is the one of `chain.rs`'s own test.
         "INSERT INTO audit (seq, at, request, call, tenant, actor, agent, door, action, subject, name, sources,

@@ -36,6 +36,7 @@ use self::{
 };
 use crate::{
     Settings,
+    ceilings::Share,
     guard::Guard,
     sql::{
         Control, Engine, Fault, Mode, Plan, Shared, Source,
@@ -66,6 +67,7 @@ impl Warehouse {
         warehouse: &source::Warehouse,
         guard: &Guard,
         settings: &Settings,
+        share: &Arc<Share>,
     ) -> Result<Self, Error> {
         let client = Arc::new(Client::new(definition, warehouse, guard, settings)?);
         let setting = Arc::new(Setting {
@@ -77,7 +79,7 @@ impl Warehouse {
         });
         let schema = format!("{}/{}", warehouse.project, warehouse.dataset.as_deref().unwrap_or_default());
         let engine = BigQuery { client, setting, schema };
-        Ok(Self { source: Source::new(engine.clone(), settings), engine })
+        Ok(Self { source: Source::new(engine.clone(), settings, share), engine })
     }
 
     /// A handle to it.

@@ -10,6 +10,7 @@ use remit_domain::data::{Breaker, Error};
 use remit_sources::Settings;
 use remit_upstreams::{
     mariadb::Mariadb,
+    postgres::Postgres,
     proxy::{Proxy, Trouble},
     shopify,
 };
@@ -44,6 +45,17 @@ async fn mariadb_behind_a_bad_wire() {
     };
     let proxy = Proxy::before(([127, 0, 0, 1], server.port()).into()).await.unwrap();
     all(&Subject::mysql(settings(), proxy.addr(), Mariadb::USER, Mariadb::PASSWORD, Mariadb::DATABASE), &proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_behind_a_bad_wire() {
+    let Some(server) = Postgres::start_if_installed().await.unwrap() else {
+        eprintln!("SKIPPED: PostgreSQL is not installed; no faults were put before it");
+        return;
+    };
+    let proxy = Proxy::before(([127, 0, 0, 1], server.port()).into()).await.unwrap();
+    let (user, password) = (Postgres::USER, Postgres::PASSWORD);
+    all(&Subject::postgres(settings(), proxy.addr(), user, password, Postgres::DATABASE), &proxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ use remit_domain::{
     AgentName, SourceName, TenantId,
     data::{
         Condition, Error, Handle, Sources,
+        files::Path,
         http_api::{Method, Request},
     },
     grant::{Grant, Grants, Permission, Permit},
@@ -32,6 +33,10 @@ impl Subject {
         Self::new(settings, Kind::Mysql(server(at, user, password, database)))
     }
 
+    pub(crate) fn postgres(settings: Settings, at: SocketAddr, user: &str, password: &str, database: &str) -> Self {
+        Self::new(settings, Kind::Postgres(server(at, user, password, database)))
+    }
+
     pub(crate) fn shopify(settings: Settings, at: SocketAddr, token: &str) -> Self {
         let credentials = Credentials {
             token: Some(token.to_owned().into()),
@@ -39,7 +44,15 @@ impl Subject {
             ..Credentials::default()
         };
         let (address, api_version) = ("shop.example".to_owned(), Some("2024-01".to_owned()));
-        let api = Api { provider: Provider::Shopify, address, api_version, auth: Auth::Bearer, credentials };
+        let api = Api {
+            provider: Provider::Shopify,
+            address,
+            api_version,
+            auth: Auth::Bearer,
+            graphql: None,
+            rate: None,
+            credentials,
+        };
         Self::new(settings, Kind::Api(api))
     }
 
@@ -79,6 +92,7 @@ impl Subject {
                 let request = request(Method::Get, "products.json");
                 api.send(permit.access(api.permission(&request))?, &request).await.map(drop)
             }
+            Handle::Files(folder) => folder.list(permit.read()?, &Path::new("")?, None).await.map(drop),
         }
     }
 
@@ -91,6 +105,7 @@ impl Subject {
                 let request = request(Method::Post, "nothing.json");
                 api.send(permit.access(api.permission(&request))?, &request).await.map(drop)
             }
+            Handle::Files(folder) => folder.delete(permit.write()?, &Path::inside("any")?).await,
         }
     }
 

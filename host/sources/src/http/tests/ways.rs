@@ -80,7 +80,13 @@ fn described(provider: Provider, url: &str, auth: Auth) -> source::Api {
 
 fn definition(api: source::Api) -> Arc<Definition> {
     let name = SourceName::new("shop").unwrap();
-    Arc::new(Definition { name, authored_kind: "rest".to_owned(), kind: Kind::Api(api), revision: "r".to_owned(), cache: None })
+    Arc::new(Definition {
+        name,
+        authored_kind: "rest".to_owned(),
+        kind: Kind::Api(api),
+        revision: "r".to_owned(),
+        cache: None,
+    })
 }
 
 fn made(api: source::Api) -> RemoteApi {
