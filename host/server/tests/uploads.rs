@@ -202,7 +202,7 @@ async fn what_is_no_plugin_of_this_host_is_not_fit() {
         ("start-trap", "did not describe itself"),
         ("start", "cpuTimeMs allows 500 ms"),
         ("describe", "cpuTimeMs allows 500 ms"),
-        ("imports", "remit:data/files@0.1.0"),
+        ("imports", "remit:notify/notify@0.1.0"),
     ] {
         let told = workshop.file("", name).await;
         assert!(told.as_ref().is_err_and(|told| told.contains(reason)), "{name}: {reason}: {told:?}");
@@ -283,7 +283,7 @@ async fn an_upload_that_is_given_up_leaves_no_process() {
 #[tokio::test]
 async fn random_components_and_mutants_of_real_ones_are_taken_in_or_not_fit() {
     /// Of each small guest.
-    const MUTANTS: u64 = 12;
+    const MUTANTS: u64 = 24;
     let _turn = alone().await;
     let guests = ["handle-forged", "two-memories", "tables", "realloc", "same-text", "no-case"];
     let mut uploads: Vec<(String, Vec<u8>)> =

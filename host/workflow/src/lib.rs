@@ -1,7 +1,7 @@
-//! Workflows: authored YAML, checked with line and column, all faults at once.
+//! Workflows: authored YAML, checked with line and column, all faults at once, and run to its end by an
+//! interpreter that a crash does not confuse.
 //!
-//! Deliberately absent: running them, and deciding what a step may use, which needs a tenant's
-//! context; a file is checked here for what is wrong with it whoever runs it.
+//! Deliberately absent: what a step may use, which the catalogue decides, and where runs are kept.
 
 pub mod authored;
 mod check;

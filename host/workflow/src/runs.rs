@@ -34,8 +34,15 @@ pub struct Workflows {
     halted: CancellationToken,
 }
 
+/// The most runs of one tenant that are at work at once, those that wait among them: each keeps its steps'
+/// outputs in memory.
+const MAX_OF_TENANT: usize = 1_000;
+/// The most of all tenants.
+const MAX_RUNS: usize = 10_000;
+
 /// A run at work.
 struct Working {
+    tenant: TenantId,
     live: Live,
     end: watch::Sender<Option<End>>,
 }
@@ -74,7 +81,8 @@ impl Workflows {
     /// Begins a run. With a key that the tenant has used before, it is the run of then.
     ///
     /// Errors: [`Error::UnknownWorkflow`]; [`Error::InvalidArguments`] for inputs that the workflow does not
-    /// take; [`Error::UnknownAgent`], [`Error::NotYourAgent`]; [`Error::Journal`].
+    /// take; [`Error::UnknownAgent`], [`Error::NotYourAgent`]; [`Error::Busy`] while too many are at work;
+    /// [`Error::Journal`].
     pub async fn execute(
         &self,
         principal: &Principal,
@@ -91,6 +99,7 @@ impl Workflows {
             context.agent(agent.as_str())?;
             principal.speak_for(agent)?;
         }
+        self.room(&context.tenant)?;
         let run = Run {
             id: RunId::new(),
             tenant: context.tenant.clone(),
@@ -144,7 +153,8 @@ impl Workflows {
     }
 
     fn go(&self, run: Run, plan: Arc<Plan>, again: bool) -> Begun {
-        let working = Arc::new(Working { live: Live::new(), end: watch::Sender::new(None) });
+        let working =
+            Arc::new(Working { tenant: run.tenant.clone(), live: Live::new(), end: watch::Sender::new(None) });
         let (id, end) = (run.id.clone(), working.end.subscribe());
         self.lock().insert(id.clone(), Arc::downgrade(&working));
         let this = self.clone();
@@ -169,6 +179,18 @@ impl Workflows {
             }
         });
         Begun { id, end: Some(end) }
+    }
+
+    /// Whether one more run may be at work. Errors: [`Error::Busy`].
+    fn room(&self, tenant: &TenantId) -> Result<(), Error> {
+        let live = self.lock();
+        let own = live.values().filter_map(Weak::upgrade).filter(|working| working.tenant == *tenant).count();
+        let (limit, allowed) = match (own < MAX_OF_TENANT, live.len() < MAX_RUNS) {
+            (true, true) => return Ok(()),
+            (false, _) => ("runs of one tenant's workflows", MAX_OF_TENANT),
+            (true, false) => ("runs of workflows", MAX_RUNS),
+        };
+        Err(Error::Busy { limit, allowed: allowed as u64, unit: "runs", retry_after_ms: 5_000 })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Weak<Working>>> {

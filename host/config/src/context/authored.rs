@@ -3,6 +3,8 @@
 //! Sources are one struct a category with every key of every kind; which keys a kind takes is checked
 //! afterwards, since neither serde nor an editor says it well otherwise.
 
+mod messages;
+
 use std::{collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -12,6 +14,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+pub(crate) use self::messages::{MappedNotifications, Notifications};
 use crate::quotas::Quotas;
 
 /// A tenant's context: who it is, its agents, its data sources and who may use them.
@@ -379,77 +382,6 @@ pub(crate) struct Only {
     /// files relative to the source's folder, such as `invoices/2026`.
     #[schemars(length(min = 1))]
     pub paths: Option<Vec<String>>,
-}
-
-/// Where an agent may send messages.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct MappedNotifications {
-    /// Slack.
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
-    pub slack: Option<MappedSlack>,
-    /// Mail.
-    pub email: Option<MappedEmail>,
-}
-
-/// Where an agent may post.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct MappedSlack {
-    /// Channels beside the agent's own, such as `#order-review`.
-    #[serde(default)]
-    #[schemars(inner(regex(pattern = r"^#")))]
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
-    pub channels: Vec<String>,
-}
-
-/// What an agent may mail.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct MappedEmail {
-    /// The templates it may use; all of the tenant's without it.
-    pub templates: Option<Vec<String>>,
-}
-
-/// Where messages may go.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Notifications {
-    /// Slack.
-    pub slack: Option<Slack>,
-    /// Mail.
-    pub email: Option<Email>,
-}
-
-/// Slack.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Slack {
-    /// Each agent's own channel, by the agent's name.
-    #[serde(default)]
-    #[schemars(extend("additionalProperties" = {"type": "string", "pattern": "^#"}))]
-    pub channels: BTreeMap<String, String>,
-    /// The webhook's URL: a secret, better kept in `{credentials}_WEBHOOK`.
-    pub webhook: Option<String>,
-    /// The prefix of the environment variable that holds the webhook's URL.
-    #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
-    pub credentials: Option<String>,
-}
-
-/// Mail.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Email {
-    /// The sender's address.
-    #[schemars(regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
-    pub from: String,
-    /// Templates: the name that workflows use, and the template's own.
-    #[serde(default)]
-    pub templates: BTreeMap<String, String>,
-    /// Patterns of recipients, such as `*@techstart.com`; any recipient without it.
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
-    pub to: Option<Vec<String>>,
 }
 
 /// A tenant's own language model.

@@ -167,7 +167,11 @@ async fn rows_that_do_not_fit_are_not_sealed() {
 #[tokio::test]
 async fn seals_from_before_they_were_signed_are_refused() {
     let log = Log::sealed(false).await;
-    log.tamper("ALTER TABLE segments DROP COLUMN seal; PRAGMA user_version = 5").await;
+    log.tamper(
+        "ALTER TABLE segments DROP COLUMN seal; ALTER TABLE audit DROP COLUMN operations;
+         DROP TABLE entries; DROP TABLE runs; DROP TABLE definitions; PRAGMA user_version = 5",
+    )
+    .await;
     log.tamper_again("CREATE TRIGGER segments_are_not_changed BEFORE UPDATE ON segments BEGIN SELECT 1; END").await;
     let again = Journal::open(&log.folder.path().join("j.db").display().to_string()).await.unwrap();
     let expected = Expected { key: Some(key().public()), checkpoints: Vec::new() };

@@ -23,6 +23,8 @@ fn settings() -> Settings {
     Settings {
         statement_timeout: Duration::from_secs(20),
         acquire_timeout: Duration::from_millis(300),
+        // What the store itself says is asked for here, failure after failure.
+        breaker_failures: 1_000,
         ..Settings::default()
     }
 }

@@ -38,21 +38,12 @@ impl Subject {
     }
 
     pub(crate) fn shopify(settings: Settings, at: SocketAddr, token: &str) -> Self {
-        let credentials = Credentials {
-            token: Some(token.to_owned().into()),
-            uri: Some(format!("http://{at}").into()),
-            ..Credentials::default()
-        };
-        let (address, api_version) = ("shop.example".to_owned(), Some("2024-01".to_owned()));
-        let api = Api {
-            provider: Provider::Shopify,
-            address,
-            api_version,
-            auth: Auth::Bearer,
-            graphql: None,
-            rate: None,
-            credentials,
-        };
+        let credentials = Credentials { token: Some(token.to_owned().into()), ..Credentials::default() };
+        // As `rest`, which has no limit of requests of its own.
+        let auth = Auth::Header("X-Shopify-Access-Token".to_owned());
+        let address = format!("http://{at}/admin/api/2024-01");
+        let api =
+            Api { provider: Provider::Rest, address, api_version: None, auth, graphql: None, rate: None, credentials };
         Self::new(settings, Kind::Api(api))
     }
 
