@@ -207,15 +207,29 @@ pub enum Entry {
         at: OffsetDateTime,
         /// How.
         choice: Choice,
+        /// Who did.
+        by: String,
+    },
+    /// Somebody stopped the run.
+    Cancelled {
+        /// When.
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        /// Who did.
+        by: String,
     },
 }
 
 impl Entry {
+    /// Where it stands that a run was stopped: no step's path, and no signal's name.
+    pub const CANCELLED: &'static str = "!!cancelled";
+
     /// Where in a run it belongs: a step's path, or `!name` for a signal.
     pub fn place(&self) -> String {
         match self {
             Self::Began { path, .. } | Self::Ended { path, .. } | Self::Resolved { path, .. } => path.clone(),
             Self::Signalled { name, .. } => format!("!{name}"),
+            Self::Cancelled { .. } => Self::CANCELLED.to_owned(),
         }
     }
 }
@@ -325,10 +339,14 @@ pub trait Executions: Send + Sync {
     /// The first signal of a name: what came with it, and who gave it.
     async fn signal(&self, run: &RunId, name: &str) -> Result<Option<(Value, Option<String>)>, Error>;
 
-    /// Ends a run, with the last entries of its journal.
+    /// Whether somebody stopped the run, whatever became of that.
+    async fn cancelled(&self, run: &RunId) -> Result<bool, Error>;
+
+    /// Ends a run, with the last entries of its journal. One that has ended stays as it ended.
     async fn end(&self, run: &RunId, entries: &[Entry], end: &End) -> Result<(), Error>;
 
-    /// Opens a run that ended again, for one who decided on a step or wants it tried again.
+    /// Opens a run again that was interrupted, for one who decided on its step. Errors:
+    /// [`Error::ExecutionState`] if it is not, or no longer.
     async fn reopen(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error>;
 
     /// A tenant's run and how it stands; `None` if the tenant has no such run.

@@ -86,15 +86,17 @@ pub(crate) async fn write(connection: &mut SqliteConnection, progress: &Progress
         insert(connection, entries.iter().map(row).collect()).await?;
     }
     let Some(end) = &progress.end else { return Ok(()) };
-    sqlx::query("UPDATE runs SET status = ?2, ended = ?3, outputs = ?4, failure = ?5 WHERE id = ?1")
-        .bind(progress.run.as_str())
-        .bind(end.status.as_str())
-        .bind(&end.at)
-        .bind(&end.outputs)
-        .bind(&end.failure)
-        .execute(connection)
-        .await
-        .map(drop)
+    sqlx::query(
+        "UPDATE runs SET status = ?2, ended = ?3, outputs = ?4, failure = ?5 WHERE id = ?1 AND status = 'running'",
+    )
+    .bind(progress.run.as_str())
+    .bind(end.status.as_str())
+    .bind(&end.at)
+    .bind(&end.outputs)
+    .bind(&end.failure)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 #[async_trait]
@@ -154,6 +156,10 @@ impl Executions for Journal {
         }))
     }
 
+    async fn cancelled(&self, run: &RunId) -> Result<bool, remit_domain::Error> {
+        Ok(!self.at(run, Entry::CANCELLED).await?.is_empty())
+    }
+
     async fn end(&self, run: &RunId, entries: &[Entry], end: &End) -> Result<(), remit_domain::Error> {
         self.queue.progress(Progress::new(run, entries, Some(end))?).await
     }
@@ -162,11 +168,18 @@ impl Executions for Journal {
         let progress = Progress::new(run, entries, None)?;
         let mut change = self.lasting.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)?;
         write(&mut change, &progress).await.map_err(unwritten)?;
-        sqlx::query("UPDATE runs SET status = 'running', ended = NULL, outputs = NULL, failure = NULL WHERE id = ?")
-            .bind(run.as_str())
-            .execute(&mut *change)
-            .await
-            .map_err(unwritten)?;
+        let opened = sqlx::query(
+            "UPDATE runs SET status = 'running', ended = NULL, outputs = NULL, failure = NULL
+             WHERE id = ? AND status = 'interrupted'",
+        )
+        .bind(run.as_str())
+        .execute(&mut *change)
+        .await
+        .map_err(unwritten)?;
+        if opened.rows_affected() == 0 {
+            let reason = "it does not wait for a decision, or no longer";
+            return Err(remit_domain::Error::ExecutionState { is: "not interrupted", reason });
+        }
         change.commit().await.map_err(unwritten)
     }
 
@@ -345,8 +358,11 @@ mod tests {
         journal.end(&run.id, &[], &end).await?;
         assert_eq!(journal.find(&run.tenant, &run.id).await?.and_then(|standing| standing.end), Some(end));
         assert_eq!(journal.unfinished().await?, []);
-        let decided = Entry::Resolved { path: "y".to_owned(), at: run.began, choice: Choice::Skip };
-        journal.reopen(&run.id, &[decided]).await?;
+        let decided =
+            Entry::Resolved { path: "y".to_owned(), at: run.began, choice: Choice::Skip, by: "ada".to_owned() };
+        journal.reopen(&run.id, std::slice::from_ref(&decided)).await?;
+        let again = journal.reopen(&run.id, &[decided]).await;
+        assert!(again.is_err_and(|error| error.code() == "execution_state"), "of two decisions one is late");
         assert_eq!(journal.unfinished().await?.len(), 1);
         assert_eq!(
             journal.recorded(&run.id, "y").await?,
@@ -354,6 +370,15 @@ mod tests {
         );
         let entries = journal.entries(&run.id, 0, 100).await?;
         assert_eq!(entries.len(), 4);
+        // What ended stays as it ended.
+        let completed = End { status: Status::Completed, at: run.began, outputs: Some(json!({})), failure: None };
+        journal.end(&run.id, &[], &completed).await?;
+        assert!(!journal.cancelled(&run.id).await?);
+        journal.append(&run.id, &[Entry::Cancelled { at: run.began, by: "ada".to_owned() }]).await?;
+        assert!(journal.cancelled(&run.id).await?);
+        let cancelled = End { status: Status::Cancelled, ..completed.clone() };
+        journal.end(&run.id, &[], &cancelled).await?;
+        assert_eq!(journal.find(&run.tenant, &run.id).await?.and_then(|standing| standing.end), Some(completed));
         let second = entries.get(1).context("two")?.0;
         assert_eq!(journal.entries(&run.id, second, 1).await?.len(), 1);
         Ok(())

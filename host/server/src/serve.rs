@@ -83,8 +83,10 @@ async fn run(
         );
     }
     let _watch = Watch::start(&app, &host)?;
-    // Where another host is at work on the same state, the runs that have not ended are that one's.
-    if alone {
+    // Where another process is at work on the same state, the runs that have not ended may be that one's.
+    if !alone {
+        tracing::warn!("another process uses the state folder: runs of workflows that have not ended stay as they are");
+    } else {
         match app.workflows.resume().await {
             Ok(0) => {}
             Ok(runs) => tracing::info!(runs, "runs of workflows were taken up"),

@@ -115,6 +115,10 @@ impl Workflows {
         match self.interpreter.journal.make(&run).await? {
             Made::New => Ok(self.go(run, workflow.plan, false)),
             Made::Before(id) => {
+                let before = self.interpreter.journal.find(&context.tenant, &id).await?.map(|standing| standing.run);
+                if before.is_none_or(|before| before.workflow != run.workflow || before.inputs != run.inputs) {
+                    return Err(problem("/Idempotency-Key", "it was used for another execution"));
+                }
                 let end = self.working(&id).map(|working| working.end.subscribe());
                 Ok(Begun { id, end })
             }
@@ -224,17 +228,20 @@ impl Workflows {
         self.interpreter.journal.entries(run, after, most).await
     }
 
-    /// Stops a run: what it waits for is given up, and the steps for failures run.
+    /// Stops a run: what it waits for is given up, and the steps for failures run. That it is stopped is on
+    /// record before this returns.
     ///
-    /// Errors: [`Error::ExecutionState`] if it has ended.
-    pub async fn cancel(&self, standing: &Standing) -> Result<(), Error> {
+    /// Errors: [`Error::ExecutionState`] if it has ended; [`Error::Journal`].
+    pub async fn cancel(&self, standing: &Standing, by: &Principal) -> Result<(), Error> {
         open(standing)?;
-        match self.working(&standing.run.id) {
+        let (run, at) = (&standing.run.id, self.interpreter.timer.now());
+        let cancelled = Entry::Cancelled { at, by: by.name().to_owned() };
+        self.interpreter.journal.append(run, &[cancelled]).await?;
+        match self.working(run) {
             Some(working) => working.live.cancel.cancel(),
             None => {
-                let at = self.interpreter.timer.now();
                 let end = End { status: Status::Cancelled, at, outputs: None, failure: None };
-                self.interpreter.journal.end(&standing.run.id, &[], &end).await?;
+                self.interpreter.journal.end(run, &[], &end).await?;
             }
         }
         Ok(())
@@ -261,7 +268,7 @@ impl Workflows {
     /// Decides on the step at which a run was interrupted, and takes it up.
     ///
     /// Errors: [`Error::ExecutionState`] if it was not; [`Error::Journal`].
-    pub async fn decide(&self, standing: &Standing, choice: Choice) -> Result<Begun, Error> {
+    pub async fn decide(&self, standing: &Standing, choice: Choice, by: &Principal) -> Result<Begun, Error> {
         let end = standing.end.as_ref().filter(|end| end.status == Status::Interrupted);
         let path = end.and_then(|end| end.failure.as_ref()).and_then(|failure| failure.path.clone());
         let Some(path) = path else {
@@ -269,7 +276,8 @@ impl Workflows {
             return Err(Error::ExecutionState { is, reason: "only one that was interrupted waits for a decision" });
         };
         let plan = pinned(&standing.run).map_err(|fault| Error::Internal(fault.to_string().into()))?;
-        let decided = Entry::Resolved { path, at: self.interpreter.timer.now(), choice };
+        let by = by.name().to_owned();
+        let decided = Entry::Resolved { path, at: self.interpreter.timer.now(), choice, by };
         self.interpreter.journal.reopen(&standing.run.id, &[decided]).await?;
         Ok(self.go(standing.run.clone(), Arc::new(plan), true))
     }
@@ -280,9 +288,15 @@ impl Workflows {
     }
 }
 
+fn problem(pointer: &str, message: &str) -> Error {
+    Error::InvalidArguments(vec![Problem { pointer: pointer.to_owned(), message: message.to_owned() }])
+}
+
 fn concerns(principal: &Principal, run: &Run) -> bool {
     let agent = run.context.get("agent").and_then(Value::as_str);
-    principal.agents().is_none_or(|own| agent.is_some_and(|agent| own.contains(agent)))
+    // Their own they may know whoever does its work.
+    let own = run.by.name == principal.name();
+    principal.agents().is_none_or(|agents| own || agent.is_some_and(|agent| agents.contains(agent)))
 }
 
 fn open(standing: &Standing) -> Result<(), Error> {
@@ -302,9 +316,6 @@ fn pinned(run: &Run) -> Result<Plan, Fault> {
 
 /// Inputs as a workflow takes them, defaults filled in.
 fn taken(workflow: &authored::Workflow, inputs: Value) -> Result<Value, Error> {
-    let problem = |pointer: &str, message: &str| {
-        Error::InvalidArguments(vec![Problem { pointer: pointer.to_owned(), message: message.to_owned() }])
-    };
     let mut given = match inputs {
         Value::Null => Map::new(),
         Value::Object(members) => members,

@@ -67,15 +67,16 @@ impl Worker {
 
 #[async_trait]
 impl Performer for Worker {
-    fn harmless(&self, work: &Work<'_>) -> bool {
+    fn harmless(&self, work: &Work<'_>, keyed: bool) -> bool {
         match work.job {
+            Job::Tool { .. } | Job::Node { .. } if keyed => true,
             Job::Tool { tool, .. } => {
                 let Ok(caller) = self.caller(work) else { return false };
                 let tools = self.catalogue.tools(&caller);
                 let found = tools.iter().map(|offered| offered.tool()).find(|offered| offered.name == *tool);
                 found.is_some_and(|tool| tool.annotations.read_only || tool.annotations.idempotent)
             }
-            // Its tools may have changed something.
+            // Its tools may have changed something, each call under a key of its own.
             Job::Agent { .. } | Job::Node { .. } => false,
         }
     }

@@ -68,9 +68,6 @@ impl<'l> Line<'l> {
     {
         Box::pin(async move {
             for step in steps {
-                if self.stoppable && self.live.cancel.is_cancelled() {
-                    return Err(Halt::Cancelled);
-                }
                 let path = format!("{prefix}{}", step.id);
                 let outcome = match self.with.recorded(self.run, &path, self.again).await? {
                     Recorded::Ended(outcome) => {
@@ -78,6 +75,8 @@ impl<'l> Line<'l> {
                         self.revisit(step, prefix, scope, tail, &outcome).await?;
                         outcome
                     }
+                    // What is recorded is looked at even then, for the steps that are there for failures.
+                    _ if self.stoppable && self.live.cancel.is_cancelled() => return Err(Halt::Cancelled),
                     before => {
                         let outcome = self.step(step, &path, prefix, scope, tail, before).await?;
                         tail.push(Entry::Ended {
@@ -318,6 +317,8 @@ impl<'l> Line<'l> {
                 let outcome = Outcome::Done(output.clone());
                 tail.push(Entry::Ended { path: own, at: self.with.timer.now(), outcome });
             }
+            // Told before the order of items comes to it: no further one begins.
+            halting.fetch_or(ended.is_err(), Ordering::Relaxed);
             self.write(&mut tail, None).await?;
             ended.map(|()| Some(output))
         });

@@ -60,8 +60,10 @@ impl Memory {
             let takes = breaks.is_none_or(|breaks| breaks.written && breaks.at + 1 == inner.writes);
             if let Some((_, journal, ended)) = inner.runs.get_mut(run).filter(|_| takes) {
                 journal.extend(entries.iter().cloned());
-                if let Some(end) = end {
-                    *ended = end.cloned();
+                match end {
+                    Some(None) => *ended = None,
+                    Some(Some(end)) if ended.is_none() => *ended = Some(end.clone()),
+                    _ => {}
                 }
             }
             match breaks {
@@ -102,6 +104,10 @@ impl Executions for Memory {
             Entry::Signalled { name, payload, by, .. } if name == wanted => Some((payload, by)),
             _ => None,
         }))
+    }
+
+    async fn cancelled(&self, run: &RunId) -> Result<bool, Error> {
+        Ok(self.entries(run).iter().any(|entry| matches!(entry, Entry::Cancelled { .. })))
     }
 
     async fn end(&self, run: &RunId, entries: &[Entry], end: &End) -> Result<(), Error> {

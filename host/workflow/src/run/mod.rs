@@ -55,9 +55,9 @@ pub struct Work<'w> {
 /// Port: does the work of steps.
 #[async_trait]
 pub trait Performer: Send + Sync {
-    /// Whether doing it twice does no more than doing it once, as far as the host can know: it only reads,
-    /// or who does it keeps to the key.
-    fn harmless(&self, work: &Work<'_>) -> bool;
+    /// Whether doing it twice does no more than doing it once, as far as the host can know: it only reads, or
+    /// who does it keeps to the key. `keyed`: the step has a key of its author's own.
+    fn harmless(&self, work: &Work<'_>, keyed: bool) -> bool;
 
     /// Does it. Errors: whatever is wrong, as a step's failure. Cancel: it stops where it is.
     async fn perform(&self, work: Work<'_>) -> Result<Value, Failure>;
@@ -149,11 +149,14 @@ impl Interpreter {
         let mut scope = Scope::new(fixed);
         let line = Line { with: self, run, plan, again, live, stoppable: true };
         let mut tail = Vec::new();
+        if again && self.journal.cancelled(&run.id).await? {
+            live.cancel.cancel();
+        }
         let ended = match line.steps(&plan.steps, "", &mut scope, &mut tail).await {
             Ok(()) => self.outputs(plan, &scope),
             Err(halt) => Err(halt),
         };
-        let (status, outputs, failure) = match ended {
+        let (mut status, outputs, mut failure) = match ended {
             Ok(outputs) => (Status::Completed, Some(outputs), None),
             Err(Halt::Failed(failure)) => (Status::Failed, None, Some(failure)),
             Err(Halt::Cancelled) => (Status::Cancelled, None, None),
@@ -161,14 +164,18 @@ impl Interpreter {
             Err(Halt::Journal(error)) => return Err(error),
         };
         if matches!(status, Status::Failed | Status::Cancelled) && !plan.on_failure.is_empty() {
-            self.after(&line, status, failure.as_ref(), &scope, &mut tail).await?;
+            // In doubt here is in doubt: a person decides, and the run comes back to this very failure.
+            if let Some(doubt) = self.after(&line, status, failure.as_ref(), &scope, &mut tail).await? {
+                (status, failure) = (Status::Interrupted, Some(doubt));
+            }
         }
         let end = End { status, at: self.timer.now(), outputs, failure };
         self.journal.end(&run.id, &tail, &end).await?;
         Ok(end)
     }
 
-    /// Runs the steps that are there for failures. That one of these fails is recorded and changes nothing.
+    /// Runs the steps that are there for failures. That one of these fails is recorded and changes nothing; one
+    /// that was interrupted is given back.
     async fn after(
         &self,
         line: &Line<'_>,
@@ -176,7 +183,7 @@ impl Interpreter {
         failure: Option<&Failure>,
         scope: &Scope<'_>,
         tail: &mut Vec<Entry>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Failure>, Error> {
         let error = json!({
             "status": status.as_str(),
             "code": failure.map(|failure| failure.code.clone()),
@@ -187,7 +194,8 @@ impl Interpreter {
         let line = Line { stoppable: false, ..*line };
         match line.steps(&line.plan.on_failure, "onFailure.", &mut scope, tail).await {
             Err(Halt::Journal(error)) => Err(error),
-            _ => Ok(()),
+            Err(Halt::Interrupted(failure)) => Ok(Some(failure)),
+            _ => Ok(None),
         }
     }
 

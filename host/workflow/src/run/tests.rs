@@ -33,8 +33,8 @@ struct Doer {
 
 #[async_trait]
 impl Performer for Doer {
-    fn harmless(&self, _work: &Work<'_>) -> bool {
-        !self.harmful
+    fn harmless(&self, _work: &Work<'_>, keyed: bool) -> bool {
+        keyed || !self.harmful
     }
 
     async fn perform(&self, work: Work<'_>) -> Result<Value, Failure> {
@@ -286,7 +286,23 @@ outputs: {all: \"{{ steps.each.output.results | pluck('n') }}\", count: '{{ step
     )
     .await;
     assert_eq!(bench.done(), ["each[0].one#1", "each[1].one#1", "each[2].one#1"]);
-    // Those at work come to their end; no further one begins.
+    // Those at work come to their end; no further one begins, even while the first are still at it.
+    let slow = "{id: s, type: mcp, retry: {attempts: 3, delay: 1s}, config: {tool_name: flaky}}";
+    let text = format!(
+        "steps:
+  - id: each
+    type: foreach
+    config: {{items: [slow, slow, fail, late, late], concurrency: 3}}
+    steps:
+      - {{id: pick, type: conditional, condition: \"{{{{ item == 'fail' }}}}\", if_true: [{{id: f, type: mcp, config: {{tool_name: fail}}}}], if_false: [{slow}]}}
+"
+    );
+    let bench = check(&text, json!({}), "failed: broken at each[2].f").await;
+    assert!(
+        !bench.done().iter().any(|done| done.starts_with("each[3]") || done.starts_with("each[4]")),
+        "{:?}",
+        bench.done()
+    );
     let bench = check(
         "steps:
   - id: each
@@ -370,6 +386,47 @@ onFailure: [{id: tell, type: mcp, config: {tool_name: t, parameters: '{{ error.s
     assert_eq!(bench.done(), ["a#1", "b#1", "onFailure.tell#1"]);
 }
 
+#[tokio::test]
+async fn a_run_that_was_stopped_stays_stopped_when_it_is_taken_up() {
+    let text = "steps:
+  - {id: a, type: mcp, config: {tool_name: t, parameters: 7}}
+  - {id: b, type: wait, config: {duration: 1h}}
+  - {id: c, type: mcp, config: {tool_name: t}}
+onFailure: [{id: tell, type: mcp, config: {tool_name: t, parameters: '{{ steps.a.output.result }}'}}]
+";
+    let bench = Bench::new(text, json!({}));
+    // The host ends while the wait is on; before that somebody had stopped the run.
+    bench.journal.breaks(Some(Break { at: 2, written: false }));
+    assert!(bench.go(false).await.is_err());
+    bench.journal.breaks(None);
+    let stopped = Entry::Cancelled { at: bench.timer.now(), by: "ada".to_owned() };
+    bench.journal.append(&bench.run.id, &[stopped]).await.unwrap();
+    assert_eq!(shown(&bench.go(true).await.unwrap()), "cancelled");
+    assert_eq!(bench.done(), ["a#1", "onFailure.tell#1"]);
+    let Some(Outcome::Done(told)) = bench.journal.outcome(&bench.run.id, "onFailure.tell") else { panic!() };
+    assert_eq!(told["result"], 7);
+}
+
+#[tokio::test]
+async fn a_step_for_failures_that_is_in_doubt_waits_for_a_person_too() {
+    let text = "steps: [{id: a, type: mcp, config: {tool_name: fail}}]
+onFailure:
+  - {id: undo, type: mcp, config: {tool_name: t}}
+  - {id: tell, type: mcp, config: {tool_name: t}}
+";
+    let bench = Bench::new(text, json!({})).harmful();
+    // It was begun, done, and the host ended before it could say so.
+    bench.journal.breaks(Some(Break { at: 2, written: false }));
+    assert!(bench.go(false).await.is_err());
+    bench.journal.breaks(None);
+    assert_eq!(shown(&bench.go(true).await.unwrap()), "interrupted: interrupted at onFailure.undo");
+    let path = "onFailure.undo".to_owned();
+    let decided = Entry::Resolved { path, at: bench.timer.now(), choice: Choice::Skip, by: "ada".to_owned() };
+    bench.journal.reopen(&bench.run.id, &[decided]).await.unwrap();
+    assert_eq!(shown(&bench.go(true).await.unwrap()), "failed: broken at a");
+    assert_eq!(bench.done(), ["a#1", "onFailure.undo#1", "onFailure.tell#1"]);
+}
+
 const VARIED: &str = "steps:
   - {id: a, type: mcp, config: {tool_name: t, parameters: {n: '{{ inputs.n }}'}}}
   - id: fork
@@ -445,7 +502,7 @@ outputs: {b: '{{ steps.b.output }}'}
         let end = bench.go(true).await.unwrap();
         assert_eq!(shown(&end), "interrupted: interrupted at a");
         assert_eq!(bench.done(), ["a#1"]);
-        let decided = Entry::Resolved { path: "a".to_owned(), at: bench.timer.now(), choice };
+        let decided = Entry::Resolved { path: "a".to_owned(), at: bench.timer.now(), choice, by: "ada".to_owned() };
         bench.journal.reopen(&bench.run.id, &[decided]).await.unwrap();
         let end = bench.go(true).await.unwrap();
         assert_eq!(shown(&end), expect);

@@ -46,7 +46,7 @@ impl Line<'_> {
             match resolved {
                 Some(Choice::Skip) => return Ok(Outcome::Skipped),
                 Some(Choice::Rerun) => {}
-                None if step.key.is_some() || self.with.performer.harmless(&work(attempt)) => {}
+                None if self.with.performer.harmless(&work(attempt), step.key.is_some()) => {}
                 None => {
                     let message = "the host ended while this step was under way, and it may have taken effect";
                     return Err(Halt::Interrupted(failure("interrupted", message, Some(path))));

@@ -71,10 +71,13 @@ impl Line<'_> {
         let given = async {
             let Some(until) = until else { return given.await };
             tokio::select! {
-                given = given => given,
-                () = self.with.timer.until(until) => {
-                    Err(Halt::Failed(failure("timeout", "nobody decided in time", Some(path))))
-                }
+                given = given => return given,
+                () = self.with.timer.until(until) => {}
+            }
+            // Given while the host was away, or at the last moment: it was acknowledged.
+            match self.with.journal.signal(&self.run.id, path).await.map_err(Halt::Journal)? {
+                Some(given) => Ok(given),
+                None => Err(Halt::Failed(failure("timeout", "nobody decided in time", Some(path)))),
             }
         };
         let (payload, by) = self.unless_cancelled(given).await??;

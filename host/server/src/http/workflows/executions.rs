@@ -103,7 +103,7 @@ pub(crate) async fn cancel(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
-    state.workflows.cancel(&standing).await?;
+    state.workflows.cancel(&standing, &tenant.principal).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn resolve(
     JsonBody(decision): JsonBody<Decision>,
 ) -> Result<Json<Value>, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
-    state.workflows.decide(&standing, decision.choice).await?;
+    state.workflows.decide(&standing, decision.choice, &tenant.principal).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
 }
 
@@ -209,10 +209,10 @@ fn steps(entries: &[(u64, Entry)]) -> Value {
                 step.insert("status".to_owned(), status.into());
                 step.extend(output.map(|output| ("output".to_owned(), output.clone())));
             }
-            Entry::Resolved { choice, .. } => {
-                step.insert("decided".to_owned(), json!(choice));
+            Entry::Resolved { choice, by, .. } => {
+                step.insert("decided".to_owned(), json!({"choice": choice, "by": by}));
             }
-            Entry::Signalled { .. } => {}
+            Entry::Signalled { .. } | Entry::Cancelled { .. } => {}
         }
     }
     order.into_iter().filter_map(|place| steps.remove(&place)).collect()

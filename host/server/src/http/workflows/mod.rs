@@ -128,12 +128,12 @@ async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<File, Failur
     if !own || !yaml || !parts.iter().all(plain) {
         return Err(missing());
     }
-    let (folder, at) = (state.folder.clone(), state.folder.join(parts.join("/")));
+    let own = parts.join("/");
+    let (folder, at) = (state.folder.clone(), state.folder.join(&own));
     let read = tokio::task::spawn_blocking(move || {
-        // A link may lead anywhere: the file that is read must lie where it seems to.
+        // A link may lead anywhere: what is read lies where it seems to.
         let (folder, real) = (folder.canonicalize().ok()?, at.canonicalize().ok()?);
-        let within = at.strip_prefix(&folder).ok().map(|rest| folder.join(rest)).unwrap_or_else(|| at.clone());
-        if !real.starts_with(&folder) || (within.is_absolute() && real != within.canonicalize().ok()?) {
+        if real != folder.join(own) {
             return None;
         }
         Some(File::read(&folder, &real))
@@ -159,7 +159,9 @@ pub(crate) struct Wait {
     wait: Option<u64>,
 }
 
-/// How long an answer is waited for, if the client says nothing (decisions.md 24).
+/// The most bytes of an `Idempotency-Key`.
+const MAX_KEY_BYTES: usize = 256;
+/// How long an answer is waited for, if the client says nothing.
 const WAIT: Duration = Duration::from_secs(30);
 /// The longest that a client may wait: proxies give up soon after.
 const MAX_WAIT_SECONDS: u64 = 120;
@@ -189,7 +191,11 @@ pub(crate) async fn execute(
     OptionalJson(start): OptionalJson<Start>,
 ) -> Result<Response, Failure> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let key = text("idempotency-key").filter(|key| !key.is_empty() && key.len() <= 256).map(str::to_owned);
+    let key = text("idempotency-key").filter(|key| !key.is_empty()).map(str::to_owned);
+    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+        let message = format!("longer than {MAX_KEY_BYTES} bytes");
+        return Err(Error::InvalidArguments(vec![Problem { pointer: "/Idempotency-Key".to_owned(), message }]).into());
+    }
     let async_ = text("prefer").is_some_and(|prefer| prefer.split([',', ';']).any(|it| it.trim() == "respond-async"));
     let wait = match asked.wait {
         Some(seconds) => Duration::from_secs(seconds.min(MAX_WAIT_SECONDS)),
