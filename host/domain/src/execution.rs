@@ -352,7 +352,7 @@ pub trait Executions: Send + Sync {
     /// A tenant's run and how it stands; `None` if the tenant has no such run.
     async fn find(&self, tenant: &TenantId, run: &RunId) -> Result<Option<Standing>, Error>;
 
-    /// A tenant's runs, newest first, `most` of them at most.
+    /// A tenant's runs, newest first, `most` of them at most, without definition, inputs, context and outputs.
     async fn list(&self, tenant: &TenantId, filter: &Filter, most: usize) -> Result<Vec<Standing>, Error>;
 
     /// What a run's journal holds, in order, from after a place in it on, `most` entries at most.

@@ -18,6 +18,11 @@ use crate::{Error, Journal, audit::instant};
 const RUNS: &str = "SELECT r.*, d.definition FROM runs AS r
      JOIN definitions AS d ON d.tenant = r.tenant AND d.digest = r.digest";
 
+/// Of a list: what makes one run large is not read.
+const BRIEF: &str =
+    "SELECT id, tenant, workflow, digest, 'null' AS inputs, 'null' AS context, began, key, asker, status,
+        ended, NULL AS outputs, failure, 'null' AS definition FROM runs AS r";
+
 /// The most entries of one statement: SQLite takes 32,766 parameters, three an entry.
 const MAX_ROWS: usize = 10_000;
 
@@ -200,7 +205,7 @@ impl Executions for Journal {
         most: usize,
     ) -> Result<Vec<Standing>, remit_domain::Error> {
         let text = format!(
-            "{RUNS} WHERE r.tenant = ?1 AND (?2 IS NULL OR r.workflow = ?2) AND (?3 IS NULL OR r.status = ?3)
+            "{BRIEF} WHERE r.tenant = ?1 AND (?2 IS NULL OR r.workflow = ?2) AND (?3 IS NULL OR r.status = ?3)
              AND (?4 IS NULL OR r.id < ?4) ORDER BY r.id DESC LIMIT ?5"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(text))
@@ -233,7 +238,16 @@ impl Executions for Journal {
             .fetch_all(&self.readers)
             .await
             .map_err(unread)?;
-        rows.iter().map(|row| standing(row).map(|standing| standing.run)).collect()
+        // One that can't be read keeps no other from being taken up.
+        let read = rows.iter().filter_map(|row| match standing(row) {
+            Ok(standing) => Some(standing.run),
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                tracing::error!(cause, "a run can't be read, and is not taken up");
+                None
+            }
+        });
+        Ok(read.collect())
     }
 }
 

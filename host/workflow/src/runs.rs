@@ -1,13 +1,13 @@
 //! Runs: begun, taken up again after a restart, listed, stopped, decided on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use remit_config::{Fault, Spot};
 use remit_domain::{
-    Error, TenantId,
+    AgentName, Error, TenantId,
     access::Principal,
     execution::{Choice, End, Entry, Filter, Made, Recorded, Run, RunId, Standing, Status},
     schema::{Problem, Schema},
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Plan,
     authored::{self, Input},
-    run::{Interpreter, Live},
+    run::{Interpreter, Live, MAX_DEPTH, shallow},
     shelf::{Shelf, Workflow},
 };
 
@@ -109,7 +109,8 @@ impl Workflows {
             inputs,
             context: json!({"company": context.company, "tenant": context.tenant, "agent": agent}),
             began: self.interpreter.timer.now(),
-            key,
+            // Nobody takes another's keys away.
+            key: key.map(|key| format!("{}/{key}", principal.name())),
             by: principal.asker(),
         };
         match self.interpreter.journal.make(&run).await? {
@@ -253,8 +254,13 @@ impl Workflows {
     pub async fn signal(&self, standing: &Standing, name: &str, payload: Value, by: &Principal) -> Result<(), Error> {
         open(standing)?;
         let run = &standing.run.id;
-        if !matches!(self.interpreter.journal.recorded(run, name).await?, Recorded::Began { .. }) {
+        let waits = matches!(self.interpreter.journal.recorded(run, name).await?, Recorded::Began { .. });
+        // The first one counts, and no other is kept.
+        if !waits || self.interpreter.journal.signal(run, name).await?.is_some() {
             return Err(Error::ExecutionState { is: "running", reason: "nothing waits for such a signal" });
+        }
+        if !shallow(&payload, MAX_DEPTH) {
+            return Err(problem("", "nested too deep"));
         }
         let at = self.interpreter.timer.now();
         let entry = Entry::Signalled { name: name.to_owned(), at, payload, by: Some(by.name().to_owned()) };
@@ -292,11 +298,11 @@ fn problem(pointer: &str, message: &str) -> Error {
     Error::InvalidArguments(vec![Problem { pointer: pointer.to_owned(), message: message.to_owned() }])
 }
 
+/// Whether somebody may know of a run, and decide on it: whoever speaks for some agents alone, if it was begun
+/// by one who speaks for no others, since its steps may be of any agent that one speaks for.
 fn concerns(principal: &Principal, run: &Run) -> bool {
-    let agent = run.context.get("agent").and_then(Value::as_str);
-    // Their own they may know whoever does its work.
-    let own = run.by.name == principal.name();
-    principal.agents().is_none_or(|agents| own || agent.is_some_and(|agent| agents.contains(agent)))
+    let begun_by = |agents: &BTreeSet<AgentName>| run.by.agents.as_ref().is_some_and(|theirs| theirs.is_subset(agents));
+    principal.agents().is_none_or(begun_by)
 }
 
 fn open(standing: &Standing) -> Result<(), Error> {
@@ -321,6 +327,9 @@ fn taken(workflow: &authored::Workflow, inputs: Value) -> Result<Value, Error> {
         Value::Object(members) => members,
         _ => return Err(problem("/inputs", "not an object")),
     };
+    if !given.values().all(|value| shallow(value, MAX_DEPTH)) {
+        return Err(problem("/inputs", "nested too deep"));
+    }
     let Some(declared) = &workflow.inputs else { return Ok(given.into()) };
     for (name, input) in declared {
         if let Some(default) = input.default.clone().filter(|_| !given.contains_key(name)) {

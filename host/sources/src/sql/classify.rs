@@ -20,6 +20,7 @@ use sqlparser::{
 use super::{
     functions,
     metered::Metered,
+    notation::Notation,
     scan::{MAX_TOKENS, Scanned},
     tables::{Tables, Touched, folded},
 };
@@ -83,10 +84,12 @@ pub(super) fn classify(dialect: Dialect, scanned: &Scanned) -> Result<Classified
         function: false,
         schemas: Vec::new(),
         tables: Tables::new(dialect),
+        notation: Notation::default(),
     };
     if let ControlFlow::Break(error) = statement.visit(&mut inspector) {
         return Err(error);
     }
+    inspector.notation.finish()?;
     let kind = if kind == Kind::Reads && inspector.locks { Kind::ReadsAndLocks } else { kind };
     if kind == Kind::Changes {
         if let Some(conflict) = on_conflict(statement)
@@ -174,6 +177,7 @@ struct Inspector {
     function: bool,
     schemas: Vec<String>,
     tables: Tables,
+    notation: Notation,
 }
 
 impl Inspector {
@@ -341,10 +345,16 @@ impl Visitor for Inspector {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
         self.function = matches!(factor, TableFactor::Table { args: Some(_), .. });
+        if self.dialect == Dialect::Postgres {
+            self.notation.factor(self.dialect, factor);
+        }
         flow(self.table(factor))
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        if self.dialect == Dialect::Postgres {
+            flow(self.notation.expr(self.dialect, expr))?;
+        }
         match expr {
             Expr::Function(function) => flow(self.function(&function.name)),
             Expr::Cast { data_type, .. } => flow(self.data_type(data_type)),

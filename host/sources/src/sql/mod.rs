@@ -7,6 +7,7 @@
 mod classify;
 pub(crate) mod functions;
 mod metered;
+mod notation;
 mod parser;
 mod plan;
 pub(crate) mod rows;

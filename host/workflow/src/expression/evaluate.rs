@@ -4,7 +4,7 @@
 //! Numbers are added, subtracted and multiplied as decimals, so that `0.1 + 0.2` is `0.3`; only what no
 //! decimal of 28 digits holds is computed in binary.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde_json::{Map, Number, Value};
@@ -56,25 +56,54 @@ pub(super) fn wrong<T>(message: impl Into<String>) -> Result<T, Failure> {
 impl Expr {
     /// What it comes to.
     pub(crate) fn evaluate(&self, names: &dyn Names) -> Evaluated {
-        if let Some(found) = self.reach(names)? {
-            return Ok(found.clone());
-        }
+        self.resolve(names).map(Cow::into_owned)
+    }
+
+    /// What it comes to: of a name a part that is not copied, since only a part of it may be wanted. Each
+    /// part of an expression is looked at once.
+    fn resolve<'n>(&self, names: &'n dyn Names) -> Result<Cow<'n, Value>, Failure> {
         match self {
-            Self::Literal(value) => Ok(value.clone()),
-            Self::Name(name) => Err(Failure::Missing(name.clone())),
-            Self::List(items) => items.iter().map(|item| item.evaluate(names)).collect(),
-            Self::Object(members) => {
-                let members = members.iter().map(|(name, member)| Ok((name.clone(), member.evaluate(names)?)));
-                members.collect::<Result<Map<_, _>, _>>().map(Value::Object)
-            }
-            Self::Member(of, name) => match (of.evaluate(names)?, name.as_str()) {
-                (Value::String(text), "length") => Ok(text.chars().count().into()),
-                (Value::Array(items), "length") => Ok(items.len().into()),
-                (of, name) => member(&of, name, self).cloned(),
+            Self::Name(name) => names.get(name).map(Cow::Borrowed).ok_or_else(|| Failure::Missing(name.clone())),
+            Self::Member(of, name) => match names.member(root(of), name) {
+                Some(found) => listed(found, root(of), name),
+                None => match of.resolve(names)? {
+                    Cow::Borrowed(found) if name == "length" && !found.is_object() => {
+                        length(found, name, self).map(Cow::Owned)
+                    }
+                    Cow::Borrowed(found) => member(found, name, self).map(Cow::Borrowed),
+                    Cow::Owned(made) if name == "length" && !made.is_object() => {
+                        length(&made, name, self).map(Cow::Owned)
+                    }
+                    Cow::Owned(made) => member(&made, name, self).cloned().map(Cow::Owned),
+                },
             },
             Self::Index(of, index) => {
-                let of = of.evaluate(names)?;
-                at(&of, &index.evaluate(names)?).cloned()
+                let index = index.evaluate(names)?;
+                if names.member(root(of), "").is_some() {
+                    let name = text(&index);
+                    return listed(names.member(root(of), &name).flatten(), root(of), &name);
+                }
+                match of.resolve(names)? {
+                    Cow::Borrowed(found) => at(found, &index).map(Cow::Borrowed),
+                    Cow::Owned(made) => at(&made, &index).cloned().map(Cow::Owned),
+                }
+            }
+            made => made.compute(names).map(Cow::Owned),
+        }
+    }
+
+    fn compute(&self, names: &dyn Names) -> Evaluated {
+        match self {
+            Self::Literal(value) => Ok(value.clone()),
+            Self::List(items) => {
+                let mut room = MAX_MADE;
+                items.iter().map(|item| copied(item, names, &mut room)).collect()
+            }
+            Self::Object(members) => {
+                let mut room = MAX_MADE;
+                let members =
+                    members.iter().map(|(name, member)| Ok((name.clone(), copied(member, names, &mut room)?)));
+                members.collect::<Result<Map<_, _>, _>>().map(Value::Object)
             }
             Self::Not(of) => Ok(Value::Bool(!boolean(&of.evaluate(names)?, "`not`")?)),
             Self::Negative(of) => {
@@ -87,7 +116,7 @@ impl Expr {
                 chosen.evaluate(names)
             }
             Self::Test { of, test, negated } => {
-                let is = match (of.evaluate(names), test) {
+                let is = match (of.resolve(names), test) {
                     (Ok(_), Test::Defined) => true,
                     (Err(Failure::Missing(_)), Test::Defined) => false,
                     (Ok(value), test) => holds(*test, &value),
@@ -100,35 +129,58 @@ impl Expr {
                 let arguments = arguments.iter().map(|argument| argument.evaluate(names));
                 filter::apply(*filter, of, &arguments.collect::<Result<Vec<_>, _>>()?)
             }
+            // These reach something, or fail.
+            Self::Name(_) | Self::Member(..) | Self::Index(..) => self.resolve(names).map(Cow::into_owned),
         }
     }
 
-    /// What it reaches within the names without computing anything, so that a large value that only a part
-    /// of is wanted is not copied. `None` for what has to be computed.
-    fn reach<'n>(&self, names: &'n dyn Names) -> Result<Option<&'n Value>, Failure> {
-        match self {
-            Self::Name(name) => names.get(name).map(Some).ok_or_else(|| Failure::Missing(name.clone())),
-            Self::Member(of, name) if names.member(root(of), name).is_some() => {
-                let found = names.member(root(of), name).flatten();
-                found.map(Some).ok_or_else(|| Failure::Missing(format!("{}.{name}", root(of))))
-            }
-            Self::Member(of, name) => match of.reach(names)? {
-                // A text or list has a length, which is computed.
-                Some(found) if name == "length" && !found.is_object() => Ok(None),
-                Some(found) => member(found, name, self).map(Some),
-                None => Ok(None),
-            },
-            Self::Index(of, index) if !root(of).is_empty() && names.member(root(of), "").is_some() => {
-                let name = text(&index.evaluate(names)?);
-                let found = names.member(root(of), &name).flatten();
-                found.map(Some).ok_or_else(|| Failure::Missing(format!("{}.{name}", root(of))))
-            }
-            Self::Index(of, index) => match of.reach(names)? {
-                Some(found) => at(found, &index.evaluate(names)?).map(Some),
-                None => Ok(None),
-            },
-            _ => Ok(None),
+    /// How many levels it has: so deep goes evaluating it.
+    pub(super) fn height(&self) -> usize {
+        let within: Vec<&Self> = match self {
+            Self::Literal(_) | Self::Name(_) => Vec::new(),
+            Self::List(items) => items.iter().collect(),
+            Self::Object(members) => members.iter().map(|(_, member)| member).collect(),
+            Self::Member(of, _) | Self::Not(of) | Self::Negative(of) | Self::Test { of, .. } => vec![of],
+            Self::Index(left, right) | Self::Binary(_, left, right) => vec![left, right],
+            Self::Choice { condition, then, otherwise } => vec![condition, then, otherwise],
+            Self::Filter { of, arguments, .. } => std::iter::once(&**of).chain(arguments).collect(),
+        };
+        1 + within.into_iter().map(Self::height).max().unwrap_or(0)
+    }
+}
+
+/// A part of something that is made, if there is room for it.
+fn copied(part: &Expr, names: &dyn Names, room: &mut usize) -> Evaluated {
+    let value = part.resolve(names)?;
+    match room.checked_sub(weight(&value)) {
+        Some(left) => {
+            *room = left;
+            Ok(value.into_owned())
         }
+        None => wrong(format!("a value of more than {MAX_MADE} bytes")),
+    }
+}
+
+/// About what a value takes in memory.
+fn weight(value: &Value) -> usize {
+    const EACH: usize = 16;
+    EACH + match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(members) => members.iter().map(|(name, member)| name.len() + weight(member)).sum(),
+    }
+}
+
+fn listed<'n>(found: Option<&'n Value>, of: &str, name: &str) -> Result<Cow<'n, Value>, Failure> {
+    found.map(Cow::Borrowed).ok_or_else(|| Failure::Missing(format!("{of}.{name}")))
+}
+
+fn length(of: &Value, name: &str, whole: &Expr) -> Evaluated {
+    match of {
+        Value::String(text) => Ok(text.chars().count().into()),
+        Value::Array(items) => Ok(items.len().into()),
+        other => member(other, name, whole).cloned(),
     }
 }
 

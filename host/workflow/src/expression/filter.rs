@@ -91,7 +91,7 @@ fn list(filter: Filter, items: &[Value], arguments: &[Value]) -> Filtered {
         Filter::Sort => sort(items, first),
         Filter::Unique => {
             /// Each is held against each.
-            const MAX_UNIQUE: usize = 10_000;
+            const MAX_UNIQUE: usize = 1_000;
             if items.len() > MAX_UNIQUE {
                 return wrong(format!("`unique` of more than {MAX_UNIQUE} items"));
             }

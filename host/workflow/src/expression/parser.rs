@@ -14,6 +14,9 @@ pub(crate) const MAX_BYTES: usize = 4 * 1024;
 /// How deep one may nest: evaluating it recurses as deep.
 const MAX_DEPTH: usize = 64;
 
+/// How high the tree may be that comes of it.
+const MAX_HEIGHT: usize = 128;
+
 /// Why an expression can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unreadable {
@@ -31,6 +34,9 @@ pub(crate) fn parse(text: &str) -> Result<Expr, Unreadable> {
     let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, end: text.len() };
     let expr = parser.choice()?;
     match parser.peek() {
+        None if expr.height() > MAX_HEIGHT => {
+            Err(Unreadable { message: format!("nested more than {MAX_HEIGHT} deep"), at: 0 })
+        }
         None => Ok(expr),
         Some(token) => Err(parser.fault(format!("{} is not expected here", shown(token)))),
     }

@@ -214,6 +214,23 @@ fn what_it_makes_is_bounded() {
     assert!(Template::read("{{ [big, big] | join }}").unwrap().fill(&values).is_err());
 }
 
+/// Each level would double the work if an index were looked at twice: 2^50 steps are never done.
+#[test]
+fn nothing_is_looked_at_twice() {
+    let mut text = "0".to_owned();
+    for _ in 0..50 {
+        text = format!("deep[{text}].length");
+    }
+    let deep = Here(json!({"deep": [[]]}));
+    assert_eq!(Template::read(&format!("{{{{ {text} }}}}")).unwrap().fill(&deep).unwrap(), 0);
+    let high = format!("{{{{ ({}1) }}}}", "1~1~1~1~1~1~1~(".repeat(20) + &")".repeat(0));
+    assert!(Template::read(&high).is_err());
+    let copies = format!("{{{{ [{}] }}}}", vec!["big"; 300].join(", "));
+    let big = Here(json!({"big": "x".repeat(10_000)}));
+    let failed = Template::read(&copies).unwrap().fill(&big).unwrap_err();
+    assert_eq!(failed.to_string(), "a value of more than 1048576 bytes");
+}
+
 #[test]
 fn a_value_says_where_it_cant_be_filled() {
     let form = Form::read(&json!({"a": [1, {"b": "{{ inputs.x }}"}], "c": "plain"})).unwrap();

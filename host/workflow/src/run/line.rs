@@ -23,6 +23,9 @@ use crate::{
 /// The most bytes that a step's output may have, as JSON: it is kept in memory and in the journal.
 pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 
+/// How deep a value may be nested: what is recorded has to be read again, with a little around it.
+pub(crate) const MAX_DEPTH: usize = 64;
+
 /// Why a line ends before its last step.
 #[derive(Debug)]
 pub(super) enum Halt {
@@ -361,14 +364,31 @@ fn graver(first: Option<Halt>, second: Halt) -> Halt {
     }
 }
 
+/// What a form comes to, if it is not too much.
 pub(super) fn fill(form: &Form, path: &str, scope: &Scope<'_>) -> Result<Value, Halt> {
-    form.fill(scope).map_err(|unfilled| Halt::Failed(failure("expression", unfilled.to_string(), Some(path))))
+    let filled = form.fill(scope);
+    let filled = filled.map_err(|unfilled| Halt::Failed(failure("expression", unfilled.to_string(), Some(path))))?;
+    bounded(filled, path)
 }
 
-pub(super) fn bounded(output: Value, path: &str) -> Result<Value, Halt> {
-    if output.to_string().len() > MAX_OUTPUT_BYTES {
-        let message = format!("the output has more than {MAX_OUTPUT_BYTES} bytes");
-        return Err(Halt::Failed(failure("output_too_large", message, Some(path))));
+/// A value that may be recorded.
+pub(super) fn bounded(value: Value, path: &str) -> Result<Value, Halt> {
+    let wrong = |message: String| Err(Halt::Failed(failure("output_too_large", message, Some(path))));
+    if !shallow(&value, MAX_DEPTH) {
+        return wrong(format!("a value is nested more than {MAX_DEPTH} deep"));
     }
-    Ok(output)
+    if value.to_string().len() > MAX_OUTPUT_BYTES {
+        return wrong(format!("a value has more than {MAX_OUTPUT_BYTES} bytes"));
+    }
+    Ok(value)
+}
+
+/// Whether a value is nested no more than so deep.
+pub(crate) fn shallow(value: &Value, levels: usize) -> bool {
+    let Some(levels) = levels.checked_sub(1) else { return false };
+    match value {
+        Value::Array(items) => items.iter().all(|item| shallow(item, levels)),
+        Value::Object(members) => members.values().all(|member| shallow(member, levels)),
+        _ => true,
+    }
 }

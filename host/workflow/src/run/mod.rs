@@ -27,6 +27,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 pub use self::line::MAX_OUTPUT_BYTES;
+pub(crate) use self::line::{MAX_DEPTH, shallow};
 use self::{
     line::{Halt, Line},
     scope::Scope,
@@ -202,16 +203,16 @@ impl Interpreter {
     fn outputs(&self, plan: &Plan, scope: &Scope<'_>) -> Result<Value, Halt> {
         if plan.outputs.is_empty() {
             let all = plan.steps.iter().filter_map(|step| Some((step.id.clone(), scope.output(&step.id)?.clone())));
-            return Ok(Value::Object(all.collect()));
+            return line::bounded(Value::Object(all.collect()), "outputs");
         }
         let mut outputs = Map::new();
         for (name, form) in &plan.outputs {
             let value = form.fill(scope).map_err(|unfilled| {
                 Halt::Failed(line::failure("expression", format!("the output `{name}`: {unfilled}"), None))
             })?;
-            outputs.insert(name.clone(), value);
+            outputs.insert(name.clone(), line::bounded(value, "outputs")?);
         }
-        Ok(Value::Object(outputs))
+        line::bounded(Value::Object(outputs), "outputs")
     }
 
     /// What is recorded at a place: nothing, for a run that is new.

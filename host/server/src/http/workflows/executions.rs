@@ -22,6 +22,9 @@ use super::{
 const MAX_PAGE: usize = 200;
 /// The most entries of a run's journal that are shown at once.
 const MAX_ENTRIES: usize = 5_000;
+/// The most bytes of them, and how many are read at a time until then.
+const MAX_SHOWN_BYTES: usize = 4 * 1024 * 1024;
+const PIECE: usize = 16;
 
 /// Which runs.
 #[derive(Deserialize)]
@@ -80,15 +83,35 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
-    let entries = state.workflows.entries(&standing.run.id, 0, MAX_ENTRIES).await?;
+    let (entries, whole) = entries(&state, &standing.run.id).await?;
     let mut shown = summary(&standing);
     if let Value::Object(members) = &mut shown {
         members.insert("inputs".to_owned(), standing.run.inputs.clone());
         members.insert("steps".to_owned(), steps(&entries));
-        members.insert("stepsTruncated".to_owned(), (entries.len() == MAX_ENTRIES).into());
+        members.insert("stepsTruncated".to_owned(), (!whole).into());
         members.insert("plan".to_owned(), standing.run.definition.clone());
     }
     Ok(Json(shown))
+}
+
+/// The first entries of a run's journal, and whether these are all.
+async fn entries(state: &State, run: &RunId) -> Result<(Vec<(u64, Entry)>, bool), Error> {
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while entries.len() < MAX_ENTRIES && bytes < MAX_SHOWN_BYTES {
+        let after = entries.last().map_or(0, |(at, _)| *at);
+        let more = state.workflows.entries(run, after, PIECE).await?;
+        let last = more.len() < PIECE;
+        bytes += more.iter().map(|(_, entry)| size(entry)).sum::<usize>();
+        entries.extend(more);
+        if last {
+            return Ok((entries, true));
+        }
+    }
+    Ok((entries, false))
+}
+
+fn size(entry: &Entry) -> usize {
+    serde_json::to_string(entry).map_or(0, |text| text.len())
 }
 
 /// Stops a run.

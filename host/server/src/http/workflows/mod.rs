@@ -64,6 +64,9 @@ fn shown(workflow: &Workflow, tenant: &Tenant) -> Value {
     })
 }
 
+/// The most faults of a file that are told at once.
+const MAX_FAULTS: usize = 100;
+
 /// A workflow to look at.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -97,9 +100,12 @@ pub(crate) async fn load(
             return Err(Error::InvalidArguments(vec![Problem { pointer: String::new(), message }]).into());
         }
     };
-    let plan = remit_workflow::plan(&file, &state.env).map_err(|faults| {
+    let env = state.env.clone();
+    // A large file takes its time.
+    let reading = tokio::task::spawn_blocking(move || remit_workflow::plan(&file, &env));
+    let plan = reading.await.map_err(|error| Error::Internal(error.into()))?.map_err(|faults| {
         let problem = |fault: &remit_config::Fault| Problem { pointer: String::new(), message: fault.to_string() };
-        Error::InvalidArguments(faults.into_vec().iter().map(problem).collect())
+        Error::InvalidArguments(faults.into_vec().iter().take(MAX_FAULTS).map(problem).collect())
     })?;
     let authored = &plan.authored;
     let workflow = json!({
