@@ -120,7 +120,8 @@ pub(super) fn missing() -> Result<()> {
     if program("npm").is_none() || program("node").is_none() {
         packages.extend(["nodejs", "npm"]);
     }
-    if !(pypi_packages() && emulator()) && !can_make_venv() {
+    let complete = pypi_packages() && emulator();
+    if !complete && !can_make_venv() {
         packages.extend(["python3", "python3-venv"]);
     }
     if !packages.is_empty() {
