@@ -39,10 +39,10 @@ impl Notation {
     /// Notes what an expression reaches. Errors: `denied` for a name that is reached within a value.
     pub(super) fn expr(&mut self, dialect: Dialect, expr: &Expr) -> Result<(), Error> {
         match expr {
-            Expr::CompoundFieldAccess { access_chain, .. } => {
-                if access_chain.iter().any(|access| matches!(access, AccessExpr::Dot(_))) {
-                    return Err(denied());
-                }
+            Expr::CompoundFieldAccess { access_chain, .. }
+                if access_chain.iter().any(|access| matches!(access, AccessExpr::Dot(_))) =>
+            {
+                return Err(denied());
             }
             Expr::CompoundIdentifier(parts) => {
                 if let [value, name] = parts.as_slice() {
