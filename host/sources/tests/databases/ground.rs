@@ -168,7 +168,7 @@ impl Ground {
         let granted = vec![Grant { source: definition.name.clone(), permission: Permission::Write }];
         let (permit, handle) = Grants::new(&context, agent, granted, &tenants, &sources).open("primary").await?;
         let Handle::Sql(database) = handle else { bail!("the handle is of another family") };
-        Ok(Self { database, permit, pools, definition, tenant, folder: folder })
+        Ok(Self { database, permit, pools, definition, tenant, folder })
     }
 
     pub(crate) fn is_mysql(&self) -> bool {

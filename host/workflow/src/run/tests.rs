@@ -1,6 +1,6 @@
 //! Runs: what comes of them, and that a host may end at any moment.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod crashes;
 
