@@ -80,7 +80,7 @@ impl Wanted {
 
     fn form(&mut self, form: &Form) {
         // What is the whole of a text keeps its type, which nobody knows here.
-        form.visit(&mut |expr, _| self.expr(expr, None));
+        form.visit(&mut |expr| self.expr(expr, None));
     }
 
     /// Notes what an expression reads, where the whole of it is wanted as a type.

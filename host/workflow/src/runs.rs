@@ -21,7 +21,7 @@ use crate::{
     Plan,
     authored::{self, Input},
     run::{Interpreter, Live, MAX_DEPTH, shallow},
-    shelf::{Shelf, Workflow},
+    shelf::Shelf,
 };
 
 /// The workflows of all tenants, and their runs. Cheap to clone.
@@ -286,11 +286,6 @@ impl Workflows {
         let decided = Entry::Resolved { path, at: self.interpreter.timer.now(), choice, by };
         self.interpreter.journal.reopen(&standing.run.id, &[decided]).await?;
         Ok(self.go(standing.run.clone(), Arc::new(plan), true))
-    }
-
-    /// The workflows that a tenant can run.
-    pub fn workflows(&self, tenant: &TenantId) -> Vec<Workflow> {
-        self.shelf.list(tenant)
     }
 }
 

@@ -83,10 +83,7 @@ impl Reader<'_> {
         };
         let auth = self.auth(pointer, api, provider);
         let credentials = self.credentials(pointer, api.credentials.as_ref());
-        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
-            let name = api.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
-            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
-        }
+        self.uri(pointer, api.credentials.as_ref(), &credentials);
         self.needs(pointer, api.credentials.as_ref(), &parts(provider, &auth, &credentials));
         let graphql = api.graphql_path.as_ref().map(|path| path.trim_start_matches('/').to_owned());
         let rate = api.rate_limit.and_then(|rate| self.rate(&join(pointer, "rateLimit"), rate));

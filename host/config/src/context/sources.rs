@@ -288,10 +288,7 @@ impl Reader<'_> {
             let both = format!("{} and {} are both set", Part::KeyFile.variable(name), Part::Token.variable(name));
             self.at(&join(pointer, "credentials"), both, "each is a way to prove the same: leave out one");
         }
-        if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
-            let name = database.credentials.as_ref().map(|name| Part::Uri.variable(name)).unwrap_or_default();
-            self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));
-        }
+        self.uri(pointer, database.credentials.as_ref(), &credentials);
         Some(Kind::BigQuery(Warehouse {
             project: database.project_id.clone()?,
             dataset: database.dataset.clone(),
@@ -382,7 +379,7 @@ impl Reader<'_> {
     }
 
     /// Checks an address that stands in the environment.
-    fn uri(&mut self, pointer: &str, name: Option<&String>, credentials: &Credentials) {
+    pub(super) fn uri(&mut self, pointer: &str, name: Option<&String>, credentials: &Credentials) {
         if let Some(Err(message)) = credentials.uri.as_ref().map(|uri| http_url(uri.expose_secret())) {
             let name = name.map(|name| Part::Uri.variable(name)).unwrap_or_default();
             self.faults.push(self.located.at(&join(pointer, "credentials"), format!("{name}: {message}")));

@@ -190,14 +190,11 @@ impl Form {
         }
     }
 
-    /// All expressions in it, each with whether it is the whole of its text.
-    pub(crate) fn visit(&self, seen: &mut dyn FnMut(&Expr, bool)) {
+    /// Shows all expressions in it.
+    pub(crate) fn visit(&self, seen: &mut dyn FnMut(&Expr)) {
         match self {
             Self::Plain(_) => {}
-            Self::Text(template) => {
-                let whole = matches!(template, Template::Whole(_));
-                template.expressions().for_each(|expr| seen(expr, whole));
-            }
+            Self::Text(template) => template.expressions().for_each(seen),
             Self::List(items) => items.iter().for_each(|item| item.visit(seen)),
             Self::Object(members) => members.iter().for_each(|(_, member)| member.visit(seen)),
         }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::{Interpreter, Live, Scope};
 use crate::{
     authored::OnError,
-    expression::{Form, boolean, kind},
+    expression::{Expr, Form, boolean, kind},
     plan::{Job, Kind, Plan, Step},
 };
 
@@ -172,10 +172,10 @@ impl<'l> Line<'l> {
         tail: &mut Vec<Entry>,
         before: Recorded,
     ) -> Result<Outcome, Halt> {
-        let done = match self.wanted(step, path, scope) {
+        let done = match step.condition.as_ref().map_or(Ok(true), |condition| holds(condition, path, scope)) {
             Ok(false) => return Ok(Outcome::Skipped),
             Ok(true) => self.kind(step, path, prefix, scope, tail, before).await,
-            Err(failure) => Err(Halt::Failed(failure)),
+            Err(halt) => Err(halt),
         };
         match done {
             Ok(outcome) => Ok(outcome),
@@ -196,12 +196,6 @@ impl<'l> Line<'l> {
         }
     }
 
-    fn wanted(self, step: &Step, path: &str, scope: &Scope<'_>) -> Result<bool, Failure> {
-        let Some(condition) = &step.condition else { return Ok(true) };
-        let holds = condition.evaluate(scope).and_then(|value| boolean(&value, "a condition"));
-        holds.map_err(|wrong| failure("expression", format!("`condition`: {wrong}"), Some(path)))
-    }
-
     async fn kind(
         self,
         step: &Step,
@@ -215,10 +209,7 @@ impl<'l> Line<'l> {
             Kind::Work(job, form) => return self.work(step, job, form, path, scope, tail, before).await,
             Kind::Set(form) => fill(form, path, scope)?,
             Kind::Conditional { condition, then, otherwise } => {
-                let holds = condition.evaluate(scope).and_then(|value| boolean(&value, "a condition"));
-                let holds = holds.map_err(|wrong| {
-                    Halt::Failed(failure("expression", format!("`condition`: {wrong}"), Some(path)))
-                })?;
+                let holds = holds(condition, path, scope)?;
                 self.steps(if holds { then } else { otherwise }, prefix, scope, tail).await?;
                 json!({"success": true, "result": holds})
             }
@@ -362,6 +353,12 @@ fn graver(first: Option<Halt>, second: Halt) -> Halt {
         Some(first) if rank(&first) >= rank(&second) => first,
         _ => second,
     }
+}
+
+/// Whether a condition is true.
+fn holds(condition: &Expr, path: &str, scope: &Scope<'_>) -> Result<bool, Halt> {
+    let holds = condition.evaluate(scope).and_then(|value| boolean(&value, "a condition"));
+    holds.map_err(|wrong| Halt::Failed(failure("expression", format!("`condition`: {wrong}"), Some(path))))
 }
 
 /// What a form comes to, if it is not too much.

@@ -45,7 +45,7 @@ impl FromRef<State> for Catalogue {
     responses((status = 200, body = Object, description = "`{success, workflows: [{name, description, …}]}`"))
 )]
 pub(crate) async fn list(FromState(state): FromState<State>, tenant: Tenant) -> Json<Value> {
-    let all = state.workflows.workflows(&tenant.context.tenant);
+    let all = state.workflows.shelf().list(&tenant.context.tenant);
     let shown: Vec<Value> = all.iter().map(|workflow| shown(workflow, &tenant)).collect();
     Json(json!({"success": true, "workflows": shown}))
 }
