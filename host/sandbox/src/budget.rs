@@ -9,12 +9,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use remit_domain::limits::{Limit, Limits};
 use wasmtime::UpdateDeadline;
+
+use crate::turns::Turn;
 
 /// Measures one call. Shared by the future that drives the guest and the epoch callback in it.
 #[derive(Debug)]
@@ -67,10 +69,10 @@ impl Meter {
         UpdateDeadline::Yield(1)
     }
 
-    /// Drives a guest, measured and with a deadline. `None` if the deadline came first: the guest is
-    /// gone then, wherever it was.
-    pub(crate) async fn drive<F: Future>(self: &Arc<Self>, guest: F) -> Option<F::Output> {
-        let metered = Metered { guest: std::pin::pin!(guest), meter: self };
+    /// Drives a guest, measured, in its turns and with a deadline. `None` if the deadline came first: the
+    /// guest is gone then, wherever it was. Without a `turn` it computes whenever it can.
+    pub(crate) async fn drive<F: Future>(self: &Arc<Self>, turn: Option<Turn>, guest: F) -> Option<F::Output> {
+        let metered = Metered { guest: std::pin::pin!(guest), meter: self, turn };
         tokio::time::timeout(self.remaining(), metered).await.ok()
     }
 }
@@ -78,17 +80,26 @@ impl Meter {
 struct Metered<'a, F> {
     guest: Pin<&'a mut F>,
     meter: &'a Meter,
+    turn: Option<Turn>,
 }
 
 impl<F: Future> Future for Metered<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // Held until the guest gives its thread back.
+        let _place = match &mut self.turn {
+            Some(turn) => ready!(turn.poll(cx)),
+            None => None,
+        };
         let resumed = nanoseconds(self.meter.began.elapsed());
         self.meter.resumed.store(resumed, Ordering::Relaxed);
         let polled = self.guest.as_mut().poll(cx);
         let ran = nanoseconds(self.meter.began.elapsed()).saturating_sub(resumed);
         self.meter.ran.fetch_add(ran, Ordering::Relaxed);
+        if let Some(turn) = &self.turn {
+            turn.held(Duration::from_nanos(ran));
+        }
         polled
     }
 }

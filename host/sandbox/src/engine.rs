@@ -17,6 +17,7 @@ use crate::{
     compile::Compiler,
     places::{Full, Place, Places, Terms},
     state::State,
+    turns::Turns,
 };
 
 /// How often the epoch advances: the granularity of CPU budgets and of fairness between guests.
@@ -39,6 +40,7 @@ pub struct Sandbox {
     pub(crate) cache: CodeCache,
     pub(crate) compiler: Compiler,
     places: Places,
+    pub(crate) turns: Turns,
     /// Held while a component of the operator's describes itself, which takes none of the tenants' places.
     pub(crate) describing: tokio::sync::Mutex<()>,
 }
@@ -64,7 +66,8 @@ impl Sandbox {
         let linker = capability::linker(&engine).map_err(Error::Engine)?;
         let cache = CodeCache::open(&engine, cache, secrets)?;
         let places = Places::new(limits.size(Limit::ConcurrentCalls));
-        Ok(Self { engine, linker, limits, cache, compiler, places, describing: tokio::sync::Mutex::default() })
+        let (turns, describing) = (Turns::new(), tokio::sync::Mutex::default());
+        Ok(Self { engine, linker, limits, cache, compiler, places, turns, describing })
     }
 
     /// The operator's limits.

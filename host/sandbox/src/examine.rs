@@ -46,7 +46,7 @@ impl Loaded {
         let limits = sandbox.limits.clone();
         let describing = sandbox.clone();
         let _alone = describing.describing.lock().await;
-        Self::describe(sandbox, artifact, &limits, &Computed::default()).await
+        Self::describe(sandbox, artifact, &limits, &Computed::default(), None).await
     }
 
     /// Makes a plugin of what a tenant uploaded. It runs in one of the tenant's own places, and all that is
@@ -85,7 +85,8 @@ impl Loaded {
         let _place = sandbox.place(&context.tenant, &context.limits).await.map_err(Error::Busy)?;
         let most = context.limits.get(Limit::WallTime).min(DESCRIBING_MS);
         let limits = context.limits.clone().with(Limit::WallTime, most);
-        Self::describe(sandbox.clone(), artifact, &limits, computed).await
+        let turn = sandbox.turns.of(&context.tenant);
+        Self::describe(sandbox.clone(), artifact, &limits, computed, Some(turn)).await
     }
 }
 

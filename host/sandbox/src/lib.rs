@@ -22,6 +22,7 @@ mod registry;
 mod scan;
 mod state;
 mod traffic;
+mod turns;
 
 pub use cache::CodeCache;
 pub use compile::{Bounds, Compiler, VERB, compile_as_child};

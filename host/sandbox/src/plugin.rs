@@ -25,6 +25,7 @@ use crate::{
     engine::Sandbox,
     examine::counted,
     state::{Purpose, State},
+    turns::Turn,
 };
 
 /// A component that is ready to be called.
@@ -44,13 +45,14 @@ impl Loaded {
         artifact: Artifact,
         limits: &Limits,
         computed: &Computed,
+        turn: Option<Turn>,
     ) -> Result<Self, crate::Error> {
         let mut store = sandbox.store(limits);
         let meter = store.data().meter.clone();
         let _charge = Charge { meter: meter.clone(), to: computed.clone() };
         let misfit = |error: wasmtime::Error| crate::Error::Misfit(error.root_cause().to_string());
         let described: Option<wasmtime::Result<Result<_, crate::Error>>> = meter
-            .drive(async {
+            .drive(turn, async {
                 let instance = artifact.pre.instantiate_async(&mut store).await?;
                 // Linking compares the types of imports; those of exports are compared here.
                 let tools = match artifact.tools.load(&mut store, &instance) {
@@ -102,7 +104,8 @@ impl Loaded {
         let meter = store.data().meter.clone();
         // Counted when the call ends, or is dropped in the middle.
         let _charge = Charge { meter: meter.clone(), to: invocation.computed.clone() };
-        let ended = meter.drive(async {
+        let turn = self.sandbox.turns.of(&context.tenant);
+        let ended = meter.drive(Some(turn), async {
             let instance = self.artifact.pre.instantiate_async(&mut store).await?;
             let (bag, invocation) = store.data_mut().hand_over(Purpose { grants, invocation }, &self.description)?;
             guest(&mut store, &instance, bag, invocation).await
