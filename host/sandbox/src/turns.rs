@@ -137,8 +137,8 @@ mod tests {
         assert!(!account.has_credit(SECOND * 60));
     }
 
-    #[test]
-    fn only_who_held_threads_for_long_waits_for_a_turn() -> Outcome {
+    #[tokio::test]
+    async fn only_who_held_threads_for_long_waits_for_a_turn() -> Outcome {
         let (turns, mut context) = (Turns::new(), Context::from_waker(Waker::noop()));
         let (greedy, modest) = (TenantId::new("greedy")?, TenantId::new("modest")?);
         let mut free = turns.of(&modest);
@@ -163,8 +163,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_call_that_goes_away_leaves_its_turn() -> Outcome {
+    #[tokio::test]
+    async fn a_call_that_goes_away_leaves_its_turn() -> Outcome {
         let (turns, mut context) = (Turns::new(), Context::from_waker(Waker::noop()));
         let greedy = TenantId::new("greedy")?;
         turns.of(&greedy).held(SECOND);

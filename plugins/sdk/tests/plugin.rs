@@ -223,3 +223,12 @@ fn several_wait_together() -> Result<()> {
     assert!(join(vec![start("one"), start("two")]).is_err());
     Ok(())
 }
+
+#[test]
+fn what_a_service_reads_by_is_read_with_a_handle_that_only_reads() -> Result<()> {
+    let query = Request::new(Method::Post, "graphql.json");
+    let api = FakeApi::new().status(Method::Post, "graphql.json", 200);
+    let asked = |api: &FakeApi| testing::call().reads("shop", api).build().api("shop")?.fetch(&query).map(drop);
+    assert!(asked(&api).is_err());
+    asked(&api.reads(Method::Post, "graphql.json"))
+}

@@ -33,7 +33,7 @@ const STAND_INS: &str = "remit-upstreams";
 
 /// Who may name a library. A name that ends in `*` stands for all that begin so.
 const LIBRARIES: &[(&str, &[&str])] = &[
-    ("apollo-parser", &["remit-sources"]),
+    ("apollo-parser", &["remit-sources", "remit-upstreams"]),
     ("async-openai", &["remit-models"]),
     ("axum", &["remit-server", "remit-tests", "remit-upstreams"]),
     ("bson", &["remit-sources", "remit-upstreams"]),

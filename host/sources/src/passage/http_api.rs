@@ -156,8 +156,10 @@ fn outcome(status: u16) -> &'static str {
     }
 }
 
+/// What a status says of the service. A 500 may say of this request alone, which a guest may have made just
+/// so; one that can't reach what is behind it, or is overloaded, says so by these three.
 fn verdict(status: u16) -> Verdict {
-    if status < 500 { Verdict::Answers } else { Verdict::Fails("status-5xx") }
+    if matches!(status, 502..=504) { Verdict::Fails("status-5xx") } else { Verdict::Answers }
 }
 
 impl Came for Response {

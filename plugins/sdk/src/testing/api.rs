@@ -19,6 +19,8 @@ pub struct FakeApi(Rc<Inner>);
 #[derive(Default)]
 struct Inner {
     answers: RefCell<Vec<(Method, String, Answer)>>,
+    /// What reads although its method may write.
+    reading: RefCell<Vec<(Method, String)>>,
     requests: RefCell<Vec<Request>>,
 }
 
@@ -58,6 +60,14 @@ impl FakeApi {
         self
     }
 
+    /// Takes requests of a method to a path for reading, as a host does with what a service is known to read by:
+    /// queries of GraphQL, searches.
+    #[must_use]
+    pub fn reads(self, method: Method, path: &str) -> Self {
+        self.0.reading.borrow_mut().push((method, path.to_owned()));
+        self
+    }
+
     /// What was asked so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.0.requests.borrow().clone()
@@ -80,7 +90,8 @@ impl Response {
 
 impl Handle<FakeApi> {
     pub(crate) fn send(&self, request: &Request) -> Result<Response, Cause> {
-        let reads = matches!(request.method, Method::Get | Method::Head);
+        let known = |(method, path): &(Method, String)| *method == request.method && *path == request.path;
+        let reads = matches!(request.method, Method::Get | Method::Head) || self.fake.0.reading.borrow().iter().any(known);
         let inner = if reads { &self.fake.0 } else { &self.for_writing()?.0 };
         inner.requests.borrow_mut().push(request.clone());
         let answers = inner.answers.borrow();

@@ -1,10 +1,12 @@
-//! Shopify's Admin REST API, version 2024-01: products, inventory, price rules, orders, customers.
+//! Shopify's Admin API, version 2024-01: products, inventory, price rules, orders, customers, and a little
+//! GraphQL.
 //!
-//! State lives in memory and begins with TechStart's demo data. It lacks GraphQL, scopes and the
-//! leaky bucket of requests; statuses outside the cases below are Shopify's own.
+//! State lives in memory and begins with TechStart's demo data. It lacks scopes and the leaky bucket of
+//! requests; statuses outside the cases below are Shopify's own.
 
 mod answer;
 mod customers;
+mod graphql;
 mod inventory;
 mod orders;
 mod page;
@@ -154,6 +156,7 @@ fn dispatch(shop: &Shop, method: &Method, rest: &str, call: &Call<'_>) -> Result
     let mut store = lock(&shop.store);
     let get = method == Method::GET || method == Method::HEAD;
     match (segments.as_slice(), method) {
+        (["graphql"], &Method::POST) => graphql::answer(&mut store, call),
         (["shop"], _) if get => Ok(Answer::ok("shop", store::shop())),
         (["locations"], _) if get => Ok(Answer::ok("locations", inventory::locations())),
         (["products"], _) if get => products::list(&store, call),

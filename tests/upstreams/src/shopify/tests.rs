@@ -281,3 +281,36 @@ async fn stopping_refuses_new_connections() -> Result<()> {
     assert!(start(([0, 0, 0, 0], 0).into()).await.is_err(), "a stand-in stays on loopback");
     Ok(())
 }
+
+#[tokio::test]
+async fn graphql_reads_pages_and_changes_a_product() -> Result<()> {
+    let shop = shop().await?;
+    let ask = async |query: &str, variables: Value| -> Result<Value> {
+        let body = json!({"query": query, "variables": variables});
+        put(&shop, "POST", "/graphql.json", body).await?.json()
+    };
+    let named = ask("{ shop { name } }", json!({})).await?;
+    assert_eq!(named, json!({"data": {"shop": {"name": "TechStart Inc"}}}));
+    let pages = "query P($n: Int!, $after: String) { products(first: $n, after: $after) {
+        nodes { id } pageInfo { hasNextPage endCursor } } }";
+    let (mut seen, mut after) = (BTreeSet::new(), Value::Null);
+    loop {
+        let page = &ask(pages, json!({"n": 100, "after": after})).await?["data"]["products"];
+        seen.extend(list(page, "nodes")?.iter().map(|node| node["id"].to_string()));
+        after = page["pageInfo"]["endCursor"].clone();
+        if page["pageInfo"]["hasNextPage"] != true {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), catalogue().len());
+    let id = seen.first().context("no product")?.trim_matches('"').to_owned();
+    let change = "mutation M($input: ProductInput!) { productUpdate(input: $input) { product { title } userErrors { message } } }";
+    let changed = ask(change, json!({"input": {"id": id, "title": "New"}})).await?;
+    assert_eq!(changed["data"]["productUpdate"], json!({"product": {"title": "New"}, "userErrors": []}));
+    let read = ask("query($id: ID!) { product(id: $id) { title } }", json!({"id": id})).await?;
+    assert_eq!(read["data"]["product"]["title"], "New");
+    for bad in ["{ nothing }", "{ shop { nothing } }", "{ shop }", "{ shop { name }", "mutation { shop { name } }"] {
+        assert!(ask(bad, json!({})).await?["errors"][0]["message"].is_string(), "{bad}");
+    }
+    Ok(())
+}

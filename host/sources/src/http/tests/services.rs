@@ -167,3 +167,33 @@ async fn a_service_in_trouble_is_waited_for_or_told() {
     }
     assert_eq!((running.received().len(), tokens.running.received().len()), (0, 1));
 }
+
+#[tokio::test]
+async fn shopifys_graphql_reads_in_pages_by_a_handle_that_only_reads() {
+    let running = remit_upstreams::shopify::start(anywhere()).await.unwrap();
+    let api = made(Provider::Shopify, running.url(), token(remit_upstreams::shopify::TOKEN));
+    let asked = |query: &str, after: &Value| Request {
+        method: Method::Post,
+        path: "graphql.json".to_owned(),
+        query: vec![],
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: Some(json!({"query": query, "variables": {"after": after}}).to_string().into_bytes()),
+        idempotency_key: None,
+    };
+    let query = "query($after: String) { products(first: 100, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } } }";
+    let (mut after, mut seen) = (Value::Null, 0);
+    loop {
+        let request = asked(query, &after);
+        assert!(api.reads(&request));
+        let body: Value = serde_json::from_slice(&api.run_send(&request, true).await.unwrap().body).unwrap();
+        let products = body.pointer("/data/products").unwrap();
+        seen += products.pointer("/nodes").and_then(Value::as_array).unwrap().len();
+        after = products.pointer("/pageInfo/endCursor").unwrap().clone();
+        if products.pointer("/pageInfo/hasNextPage") != Some(&Value::Bool(true)) {
+            break;
+        }
+    }
+    assert!(seen > 100, "{seen}");
+    let mutation = "mutation { productUpdate(input: {id: \"gid://shopify/Product/1\"}) { userErrors { message } } }";
+    assert!(!api.reads(&asked(mutation, &Value::Null)));
+}
