@@ -7,6 +7,7 @@ mod clients;
 mod connections;
 mod doors;
 mod guide;
+mod history;
 mod hostile;
 mod keys;
 mod languages;

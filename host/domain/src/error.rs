@@ -225,6 +225,27 @@ pub enum Error {
     /// The tenant has no such run.
     #[error("there is no execution `{0}`")]
     UnknownExecution(String),
+    /// The run has no such large output.
+    #[error("the execution has no artifact `{0}`")]
+    UnknownArtifact(String),
+    /// The tenant's runs keep as much as they may.
+    #[error("this tenant's executions keep {kept} bytes, and may keep {allowed}")]
+    HistoryFull {
+        /// How much they keep.
+        kept: u64,
+        /// How much they may.
+        allowed: u64,
+    },
+    /// The approval is for others to give.
+    #[error("the approval `{step}` is for {approvers} to give, and this is {by}")]
+    NotApprover {
+        /// Of which step.
+        step: String,
+        /// Whom it names.
+        approvers: String,
+        /// Who tried.
+        by: String,
+    },
     /// What is asked of a run does not fit how it stands.
     #[error("the execution is {is}: {reason}")]
     ExecutionState {
@@ -311,6 +332,9 @@ impl Error {
             Self::Untrusted(_) => "signature_refused",
             Self::UnknownWorkflow(_) => "workflow_missing",
             Self::UnknownExecution(_) => "execution_missing",
+            Self::UnknownArtifact(_) => "artifact_missing",
+            Self::HistoryFull { .. } => "history_full",
+            Self::NotApprover { .. } => "not_an_approver",
             Self::ExecutionState { .. } => "execution_state",
             Self::Internal(_) => "internal",
         }
@@ -353,6 +377,12 @@ impl Error {
             }
             Self::UnknownWorkflow(_) => "GET /api/workflows lists those that there are".to_owned(),
             Self::UnknownExecution(_) => "GET /api/workflows/executions lists them".to_owned(),
+            Self::UnknownArtifact(_) => "GET /api/workflows/executions/{id} links those that there are".to_owned(),
+            Self::HistoryFull { .. } => {
+                "DELETE /api/workflows/executions/{id} removes one that has ended; or ask the operator, whose settings \
+                 hold `runBytes` under `limits`"
+                    .to_owned()
+            }
             Self::NoModel => "set OPENAI_API_KEY or OPENAI_BASE_URL, or `model` in the tenant's context".to_owned(),
             Self::Busy { .. } | Self::ConversationBusy(_) | Self::ModelUnavailable { .. } => {
                 "the same request may be sent again".to_owned()

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::{AgentName, Error, TenantId};
+use crate::{AgentName, Error, TenantId, library::Digest};
 
 /// A run's name: a UUID of version 7, so that they sort by when they began.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +24,16 @@ impl RunId {
     /// A new one.
     pub fn new() -> Self {
         Self(uuid::Uuid::now_v7().to_string())
+    }
+
+    /// What sorts before all that begin at a moment or later, and after all that began before it.
+    pub fn at(moment: OffsetDateTime) -> Self {
+        let milliseconds = u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        let mut bytes = [0; 16];
+        for (byte, of) in bytes.iter_mut().zip(milliseconds.to_be_bytes().into_iter().skip(2)) {
+            *byte = of;
+        }
+        Self(uuid::Uuid::from_bytes(bytes).to_string())
     }
 
     /// One that a client names; `None` if it is none.
@@ -64,7 +74,8 @@ pub struct Run {
     pub definition: Value,
     /// What it was given, defaults filled in.
     pub inputs: Value,
-    /// What expressions call `context`: the company and the agent, nothing secret.
+    /// What expressions call `context`: the company and the agent, nothing secret. Under `env` stand the variables
+    /// that they call so, as they were when it began.
     pub context: Value,
     /// When it began: what expressions call `now`.
     pub began: OffsetDateTime,
@@ -146,6 +157,8 @@ pub struct Failure {
 pub enum Outcome {
     /// This.
     Done(Value),
+    /// Something large, which lies elsewhere.
+    Stored(Stored),
     /// Its condition was false.
     Skipped,
     /// It failed; what later steps see of that is in the output.
@@ -155,6 +168,15 @@ pub enum Outcome {
         /// What expressions find, where the run goes on.
         output: Value,
     },
+}
+
+/// An output that is too large for the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// What it is found by; it is this run's alone.
+    pub digest: Digest,
+    /// Its size, as JSON.
+    pub bytes: u64,
 }
 
 /// Something that a run's journal holds.
@@ -170,9 +192,9 @@ pub enum Entry {
         /// When.
         #[serde(with = "time::serde::rfc3339")]
         at: OffsetDateTime,
-        /// What it was given, expressions filled in.
+        /// What it was given, expressions filled in; of something large, its size alone.
         input: Value,
-        /// Until when it waits, if it does nothing else.
+        /// Until when it waits: before this try, or because it does nothing else.
         #[serde(with = "time::serde::rfc3339::option")]
         until: Option<OffsetDateTime>,
     },
@@ -273,7 +295,7 @@ pub enum Recorded {
     Began {
         /// The last try.
         attempt: u32,
-        /// Until when it waits.
+        /// Until when it waits, before that try began.
         until: Option<OffsetDateTime>,
         /// What a person decided.
         resolved: Option<Choice>,
@@ -313,6 +335,10 @@ pub struct Filter {
     pub status: Option<Status>,
     /// That began before this one.
     pub before: Option<RunId>,
+    /// That began with this one, or after it.
+    pub since: Option<RunId>,
+    /// Whose steps are this agent's, where they name none.
+    pub agent: Option<AgentName>,
 }
 
 /// What came of making a run.
@@ -360,4 +386,20 @@ pub trait Executions: Send + Sync {
 
     /// The runs that have not ended, oldest first: those that a host takes up when it starts.
     async fn unfinished(&self) -> Result<Vec<Run>, Error>;
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_moment_stands_between_the_runs_before_and_after_it() {
+        let now = OffsetDateTime::now_utc();
+        let run = RunId::new();
+        assert!(RunId::at(now - time::Duration::minutes(1)) < run && run < RunId::at(now + time::Duration::minutes(1)));
+        assert!(RunId::at(datetime!(2020-01-01 0:00 UTC)) < RunId::at(datetime!(2020-01-01 0:00:00.001 UTC)));
+        assert_eq!(RunId::at(datetime!(1960-01-01 0:00 UTC)), RunId::at(OffsetDateTime::UNIX_EPOCH));
+    }
 }

@@ -14,6 +14,7 @@ pub mod data;
 mod error;
 pub mod execution;
 pub mod grant;
+pub mod history;
 mod id;
 pub mod library;
 pub mod limits;

@@ -6,6 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
@@ -49,6 +50,19 @@ impl Digest {
             *byte = value(*high) << 4 | value(*low);
         }
         bytes
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).ok_or_else(|| D::Error::custom("no digest"))
     }
 }
 
@@ -144,7 +158,7 @@ pub trait Versions: Send + Sync {
     async fn remove(&self, tenant: &TenantId, plugin: &PluginName, number: u32) -> Result<Option<Digest>, Error>;
 }
 
-/// Port: components' bytes, by digest. What is there is whole and is what its name says.
+/// Port: bytes by digest, of components or of runs' large outputs. What is there is whole and is what its name says.
 #[async_trait]
 pub trait Artifacts: Send + Sync {
     /// Keeps bytes under their digest; lasting once this returns. Errors: [`Error::Internal`].

@@ -44,11 +44,21 @@ pub enum Limit {
     QueuedCalls,
     /// How long a call waits for a place.
     QueueTime,
+    /// What a step of a workflow leaves, as JSON.
+    StepBytes,
+    /// What of that stands in the journal; more of it lies beside it.
+    InlineBytes,
+    /// What all runs of one tenant's workflows take, those that have ended among them.
+    RunBytes,
+    /// Runs of one tenant that are kept once they have ended.
+    Runs,
+    /// How long these are kept.
+    RunDays,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::WallTime,
         Self::CpuTime,
         Self::Memory,
@@ -65,6 +75,11 @@ impl Limit {
         Self::ConcurrentCalls,
         Self::QueuedCalls,
         Self::QueueTime,
+        Self::StepBytes,
+        Self::InlineBytes,
+        Self::RunBytes,
+        Self::Runs,
+        Self::RunDays,
     ];
 
     /// As `host.yaml` and contexts name it.
@@ -96,6 +111,12 @@ impl Limit {
             Self::ConcurrentCalls => ("concurrentCalls", "calls", 64),
             Self::QueuedCalls => ("queuedCalls", "calls", 64),
             Self::QueueTime => ("queueTimeMs", "ms", 5_000),
+            // What one call may answer, with what a step puts around it.
+            Self::StepBytes => ("stepBytes", "bytes", 5 << 20),
+            Self::InlineBytes => ("inlineBytes", "bytes", 64 << 10),
+            Self::RunBytes => ("runBytes", "bytes", 4 << 30),
+            Self::Runs => ("runs", "runs", 100_000),
+            Self::RunDays => ("runDays", "days", 365),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! and is synchronised; making a run and opening one again are rare and transactions of their own.
 //! Deliberately absent: what an entry means.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use remit_domain::{
-    TenantId,
-    execution::{End, Entry, Executions, Filter, Made, Recorded, Run, RunId, Standing, Status},
+    AgentName, TenantId,
+    execution::{End, Entry, Executions, Filter, Made, Outcome, Recorded, Run, RunId, Standing, Status},
 };
 use serde_json::Value;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
@@ -20,8 +22,13 @@ const RUNS: &str = "SELECT r.*, d.definition FROM runs AS r
 
 /// Of a list: what makes one run large is not read.
 const BRIEF: &str =
-    "SELECT id, tenant, workflow, digest, 'null' AS inputs, 'null' AS context, began, key, asker, status,
+    "SELECT id, tenant, workflow, digest, 'null' AS inputs, json_object('agent', agent) AS context, began, key, asker, status,
         ended, NULL AS outputs, failure, 'null' AS definition FROM runs AS r";
+
+/// What a run takes: the columns of `runs`, its journal and its large outputs.
+pub(crate) const WEIGHT: &str = "octet_length(inputs) + coalesce(octet_length(outputs), 0)
+     + (SELECT coalesce(sum(octet_length(entry)), 0) FROM entries WHERE run = runs.id)
+     + (SELECT coalesce(sum(o.bytes), 0) FROM outputs AS o WHERE o.run = runs.id)";
 
 /// The most entries of one statement: SQLite takes 32,766 parameters, three an entry.
 const MAX_ROWS: usize = 10_000;
@@ -29,9 +36,11 @@ const MAX_ROWS: usize = 10_000;
 /// What a run did, on its way to the file.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    run: RunId,
-    /// Each with its place, as JSON.
-    entries: Vec<(String, String)>,
+    run: Arc<str>,
+    /// Each with its place, as JSON: a batch that is tried again copies none of them.
+    entries: Vec<(Arc<str>, Arc<str>)>,
+    /// Large outputs that the entries name, with their sizes.
+    outputs: Vec<(String, i64)>,
     /// How it stands afterwards, if that changes.
     pub(crate) end: Option<Ended>,
 }
@@ -48,16 +57,34 @@ pub(crate) struct Ended {
 impl Progress {
     fn new(run: &RunId, entries: &[Entry], end: Option<&End>) -> Result<Self, remit_domain::Error> {
         let record = |cause| Error::Record(cause).into_domain();
-        let text = |entry: &Entry| Ok((entry.place(), serde_json::to_string(entry)?));
+        let stored = entries.iter().filter_map(|entry| match entry {
+            Entry::Ended { outcome: Outcome::Stored(stored), .. } => Some(stored),
+            _ => None,
+        });
+        let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let outputs = stored.map(|stored| (stored.digest.as_str().to_owned(), size(stored.bytes))).collect();
+        let text = |entry: &Entry| Ok((Arc::from(entry.place()), Arc::from(serde_json::to_string(entry)?)));
         let entries = entries.iter().map(text).collect::<Result<_, _>>().map_err(record)?;
         let end = end.map(|end| {
             let failure = end.failure.as_ref().map(serde_json::to_string).transpose().map_err(record)?;
             let outputs = end.outputs.as_ref().map(Value::to_string);
             Ok::<_, remit_domain::Error>(Ended { status: end.status, at: instant(end.at), outputs, failure })
         });
-        Ok(Self { run: run.clone(), entries, end: end.transpose()? })
+        Ok(Self { run: Arc::from(run.as_str()), entries, outputs, end: end.transpose()? })
+    }
+
+    /// Whether it is entries and nothing else.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.end.is_none() && self.outputs.is_empty()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.entries.iter().map(|(place, entry)| (&self.run, place, entry))
     }
 }
+
+/// A run, a place in it and an entry.
+type Row<'r> = (&'r Arc<str>, &'r Arc<str>, &'r Arc<str>);
 
 /// Whether all this goes into one statement.
 pub(crate) fn fit(progress: &[&Progress]) -> bool {
@@ -66,42 +93,54 @@ pub(crate) fn fit(progress: &[&Progress]) -> bool {
 
 /// Adds the entries of several runs in one statement, which is a transaction by itself.
 pub(crate) async fn append(connection: &mut SqliteConnection, progress: &[&Progress]) -> Result<(), sqlx::Error> {
-    let mut rows: Vec<(RunId, String, String)> = Vec::new();
-    for of in progress {
-        rows.extend(of.entries.iter().map(|(place, entry)| (of.run.clone(), place.clone(), entry.clone())));
-    }
-    insert(connection, rows).await
+    insert(connection, progress.iter().flat_map(|of| of.rows()).collect()).await
 }
 
-async fn insert(connection: &mut SqliteConnection, rows: Vec<(RunId, String, String)>) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut SqliteConnection, rows: Vec<Row<'_>>) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
     let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO entries (run, place, entry) ");
     insert.push_values(rows, |mut row, (run, place, entry)| {
-        row.push_bind(run.as_str().to_owned()).push_bind(place).push_bind(entry);
+        row.push_bind(run.clone()).push_bind(place.clone()).push_bind(entry.clone());
     });
     insert.build().execute(connection).await.map(drop)
 }
 
 /// Writes what one run did. Within a transaction.
 pub(crate) async fn write(connection: &mut SqliteConnection, progress: &Progress) -> Result<(), sqlx::Error> {
-    for entries in progress.entries.chunks(MAX_ROWS) {
-        let row = |(place, entry): &(String, String)| (progress.run.clone(), place.clone(), entry.clone());
-        insert(connection, entries.iter().map(row).collect()).await?;
+    let mut rows = progress.rows().peekable();
+    while rows.peek().is_some() {
+        insert(connection, rows.by_ref().take(MAX_ROWS).collect()).await?;
+    }
+    for (digest, bytes) in &progress.outputs {
+        // A foreach names that of an item's last step once more.
+        sqlx::query("INSERT INTO outputs (digest, run, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(digest)
+            .bind(progress.run.clone())
+            .bind(bytes)
+            .execute(&mut *connection)
+            .await?;
     }
     let Some(end) = &progress.end else { return Ok(()) };
-    sqlx::query(
+    let ended = sqlx::query(
         "UPDATE runs SET status = ?2, ended = ?3, outputs = ?4, failure = ?5 WHERE id = ?1 AND status = 'running'",
     )
-    .bind(progress.run.as_str())
+    .bind(progress.run.clone())
     .bind(end.status.as_str())
     .bind(&end.at)
     .bind(&end.outputs)
     .bind(&end.failure)
-    .execute(connection)
-    .await
-    .map(drop)
+    .execute(&mut *connection)
+    .await?;
+    if ended.rows_affected() == 0 {
+        return Ok(());
+    }
+    sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE runs SET bytes = {WEIGHT} WHERE id = ?")))
+        .bind(progress.run.clone())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 #[async_trait]
@@ -127,8 +166,8 @@ impl Executions for Journal {
             .await
             .map_err(unwritten)?;
         sqlx::query(
-            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, agent)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.id.as_str())
         .bind(run.tenant.as_str())
@@ -139,6 +178,7 @@ impl Executions for Journal {
         .bind(instant(run.began))
         .bind(&run.key)
         .bind(serde_json::to_string(&run.by).map_err(|cause| Error::Record(cause).into_domain())?)
+        .bind(run.context.get("agent").and_then(Value::as_str))
         .execute(&mut *change)
         .await
         .map_err(unwritten)?;
@@ -174,8 +214,8 @@ impl Executions for Journal {
         let mut change = self.lasting.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)?;
         write(&mut change, &progress).await.map_err(unwritten)?;
         let opened = sqlx::query(
-            "UPDATE runs SET status = 'running', ended = NULL, outputs = NULL, failure = NULL
-             WHERE id = ? AND status = 'interrupted'",
+            "UPDATE runs SET status = 'running', ended = NULL, outputs = NULL, failure = NULL, bytes = 0
+             WHERE id = ? AND status = 'interrupted' AND gone = 0",
         )
         .bind(run.as_str())
         .execute(&mut *change)
@@ -189,7 +229,7 @@ impl Executions for Journal {
     }
 
     async fn find(&self, tenant: &TenantId, run: &RunId) -> Result<Option<Standing>, remit_domain::Error> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{RUNS} WHERE r.tenant = ? AND r.id = ?")))
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{RUNS} WHERE r.tenant = ? AND r.id = ? AND r.gone = 0")))
             .bind(tenant.as_str())
             .bind(run.as_str())
             .fetch_optional(&self.readers)
@@ -206,13 +246,16 @@ impl Executions for Journal {
     ) -> Result<Vec<Standing>, remit_domain::Error> {
         let text = format!(
             "{BRIEF} WHERE r.tenant = ?1 AND (?2 IS NULL OR r.workflow = ?2) AND (?3 IS NULL OR r.status = ?3)
-             AND (?4 IS NULL OR r.id < ?4) ORDER BY r.id DESC LIMIT ?5"
+             AND (?4 IS NULL OR r.id < ?4) AND (?5 IS NULL OR r.id >= ?5) AND (?6 IS NULL OR r.agent = ?6)
+             AND r.gone = 0 ORDER BY r.id DESC LIMIT ?7"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(text))
             .bind(tenant.as_str())
             .bind(&filter.workflow)
             .bind(filter.status.map(Status::as_str))
             .bind(filter.before.as_ref().map(RunId::as_str))
+            .bind(filter.since.as_ref().map(RunId::as_str))
+            .bind(filter.agent.as_ref().map(AgentName::as_str))
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_all(&self.readers)
             .await
@@ -298,152 +341,13 @@ fn standing(row: &SqliteRow) -> Result<Standing, remit_domain::Error> {
     Ok(Standing { run, end })
 }
 
-fn unwritten(cause: sqlx::Error) -> remit_domain::Error {
+pub(crate) fn unwritten(cause: sqlx::Error) -> remit_domain::Error {
     Error::Write(cause).into_domain()
 }
 
-fn unread(cause: sqlx::Error) -> remit_domain::Error {
+pub(crate) fn unread(cause: sqlx::Error) -> remit_domain::Error {
     Error::Read(cause).into_domain()
 }
 
 #[cfg(test)]
-mod tests {
-    use anyhow::{Context as _, Result};
-    use remit_domain::{
-        access::Principal,
-        execution::{Choice, Failure, Outcome},
-    };
-    use serde_json::json;
-
-    use super::*;
-
-    async fn journal() -> Result<(tempfile::TempDir, Journal)> {
-        let folder = tempfile::tempdir()?;
-        let journal = Journal::open(&format!("sqlite:{}", folder.path().join("j.db").display())).await?;
-        Ok((folder, journal))
-    }
-
-    fn run(tenant: &str, key: Option<&str>) -> Result<Run> {
-        Ok(Run {
-            id: RunId::new(),
-            tenant: TenantId::new(tenant)?,
-            workflow: "w".to_owned(),
-            digest: "00".to_owned(),
-            definition: json!({"name": "w"}),
-            inputs: json!({"n": 1}),
-            context: json!({}),
-            began: time::macros::datetime!(2026-11-23 10:00 UTC),
-            key: key.map(str::to_owned),
-            by: Principal::anyone().asker(),
-        })
-    }
-
-    fn began(path: &str, attempt: u32) -> Entry {
-        let at = time::macros::datetime!(2026-11-23 10:00:01 UTC);
-        Entry::Began { path: path.to_owned(), attempt, at, input: json!({"a": "ü"}), until: None }
-    }
-
-    fn ended(path: &str) -> Entry {
-        let at = time::macros::datetime!(2026-11-23 10:00:02 UTC);
-        Entry::Ended { path: path.to_owned(), at, outcome: Outcome::Done(json!([1])) }
-    }
-
-    #[tokio::test]
-    async fn a_run_is_kept_with_all_it_did() -> Result<()> {
-        let (_folder, journal) = journal().await?;
-        let run = run("a", Some("k"))?;
-        assert_eq!(journal.make(&run).await?, Made::New);
-        let again = Run { id: RunId::new(), ..run.clone() };
-        assert_eq!(journal.make(&again).await?, Made::Before(run.id.clone()));
-        assert_eq!(journal.recorded(&run.id, "x").await?, Recorded::Nothing);
-        journal.append(&run.id, &[began("x", 1)]).await?;
-        assert_eq!(journal.recorded(&run.id, "x").await?, Recorded::Began { attempt: 1, until: None, resolved: None });
-        journal.append(&run.id, &[ended("x"), began("y", 1)]).await?;
-        assert_eq!(journal.recorded(&run.id, "x").await?, Recorded::Ended(Outcome::Done(json!([1]))));
-        assert_eq!(journal.unfinished().await?, std::slice::from_ref(&run));
-        let failure = Failure {
-            code: "interrupted".to_owned(),
-            message: "m".to_owned(),
-            retriable: false,
-            retry_after_ms: None,
-            path: Some("y".to_owned()),
-        };
-        let end = End { status: Status::Interrupted, at: run.began, outputs: None, failure: Some(failure) };
-        journal.end(&run.id, &[], &end).await?;
-        assert_eq!(journal.find(&run.tenant, &run.id).await?.and_then(|standing| standing.end), Some(end));
-        assert_eq!(journal.unfinished().await?, []);
-        let decided =
-            Entry::Resolved { path: "y".to_owned(), at: run.began, choice: Choice::Skip, by: "ada".to_owned() };
-        journal.reopen(&run.id, std::slice::from_ref(&decided)).await?;
-        let again = journal.reopen(&run.id, &[decided]).await;
-        assert!(again.is_err_and(|error| error.code() == "execution_state"), "of two decisions one is late");
-        assert_eq!(journal.unfinished().await?.len(), 1);
-        assert_eq!(
-            journal.recorded(&run.id, "y").await?,
-            Recorded::Began { attempt: 1, until: None, resolved: Some(Choice::Skip) }
-        );
-        let entries = journal.entries(&run.id, 0, 100).await?;
-        assert_eq!(entries.len(), 4);
-        // What ended stays as it ended.
-        let completed = End { status: Status::Completed, at: run.began, outputs: Some(json!({})), failure: None };
-        journal.end(&run.id, &[], &completed).await?;
-        assert!(!journal.cancelled(&run.id).await?);
-        journal.append(&run.id, &[Entry::Cancelled { at: run.began, by: "ada".to_owned() }]).await?;
-        assert!(journal.cancelled(&run.id).await?);
-        let cancelled = End { status: Status::Cancelled, ..completed.clone() };
-        journal.end(&run.id, &[], &cancelled).await?;
-        assert_eq!(journal.find(&run.tenant, &run.id).await?.and_then(|standing| standing.end), Some(completed));
-        let second = entries.get(1).context("two")?.0;
-        assert_eq!(journal.entries(&run.id, second, 1).await?.len(), 1);
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn a_run_is_its_tenants_alone() -> Result<()> {
-        let (_folder, journal) = journal().await?;
-        let (one, other) = (run("a", Some("k"))?, run("b", Some("k"))?);
-        assert_eq!(journal.make(&one).await?, Made::New);
-        assert_eq!(journal.make(&other).await?, Made::New, "another tenant's key is another");
-        assert_eq!(journal.find(&other.tenant, &one.id).await?, None);
-        let third = run("a", None)?;
-        journal.make(&third).await?;
-        let all = journal.list(&one.tenant, &Filter::default(), 10).await?;
-        assert_eq!(all.iter().map(|it| &it.run.id).collect::<Vec<_>>(), [&third.id, &one.id]);
-        let before = Filter { before: Some(third.id.clone()), ..Filter::default() };
-        assert_eq!(journal.list(&one.tenant, &before, 10).await?.len(), 1);
-        let done = Filter { status: Some(Status::Completed), ..Filter::default() };
-        assert_eq!(journal.list(&one.tenant, &done, 10).await?, []);
-        let named = Filter { workflow: Some("other".to_owned()), ..Filter::default() };
-        assert_eq!(journal.list(&one.tenant, &named, 10).await?, []);
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn many_runs_at_once_lose_nothing() -> Result<()> {
-        let (_folder, journal) = journal().await?;
-        let runs: Vec<Run> = (0..20).map(|_| run("a", None)).collect::<Result<_>>()?;
-        for run in &runs {
-            journal.make(run).await?;
-        }
-        let journal = &journal;
-        futures::future::try_join_all(runs.iter().map(|run| async move {
-            for step in 0..20 {
-                journal.append(&run.id, &[began(&format!("s{step}"), 1), ended(&format!("s{step}"))]).await?;
-            }
-            let end = End { status: Status::Completed, at: run.began, outputs: Some(json!({})), failure: None };
-            journal.end(&run.id, &[], &end).await
-        }))
-        .await?;
-        for run in &runs {
-            assert_eq!(journal.entries(&run.id, 0, 1000).await?.len(), 40);
-        }
-        assert_eq!(journal.unfinished().await?, []);
-        // An entry of a run that is not there is refused, and takes no other with it.
-        let (nobody, entry) = (RunId::new(), [began("x", 1)]);
-        let lost = journal.append(&nobody, &entry);
-        let fine = journal.append(&runs.first().context("one")?.id, &entry);
-        let (lost, fine) = tokio::join!(lost, fine);
-        assert!(lost.is_err() && fine.is_ok());
-        Ok(())
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ mod checkpoint;
 mod conversations;
 mod error;
 mod executions;
+mod history;
 mod journal;
 mod keys;
 mod location;

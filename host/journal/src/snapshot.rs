@@ -17,6 +17,8 @@ pub struct Contents {
     pub schema: i64,
     /// The components that it names, each once.
     pub components: Vec<Digest>,
+    /// The large outputs of runs that it names.
+    pub outputs: Vec<Digest>,
 }
 
 impl Journal {
@@ -59,11 +61,21 @@ impl Journal {
                 .await
                 .map_err(opening)?,
         };
+        // The version in which large outputs came to lie beside the journal.
+        let outputs: Vec<String> = match schema {
+            ..9 => Vec::new(),
+            _ => sqlx::query_scalar("SELECT digest FROM outputs ORDER BY digest")
+                .fetch_all(&mut connection)
+                .await
+                .map_err(opening)?,
+        };
         let _ = connection.close().await;
-        let components = texts.iter().map(|text| Digest::new(text)).collect::<Option<Vec<_>>>();
         let foreign = || sqlx::Error::Protocol("it names a component in a form that no host writes".to_owned());
-        let components = components.ok_or_else(|| Error::Corrupt { path: path.to_owned(), cause: foreign() })?;
-        Ok(Contents { schema, components })
+        let digests = |texts: Vec<String>| {
+            let digests = texts.iter().map(|text| Digest::new(text)).collect::<Option<Vec<_>>>();
+            digests.ok_or_else(|| Error::Corrupt { path: path.to_owned(), cause: foreign() })
+        };
+        Ok(Contents { schema, components: digests(texts)?, outputs: digests(outputs)? })
     }
 }
 
@@ -117,7 +129,8 @@ mod tests {
         copied?;
         for at in 0..5 {
             let copy = folder.path().join(format!("copy{at}.db"));
-            assert_eq!(Journal::examine(&copy).await?, Contents { schema: schema::VERSION, components: Vec::new() });
+            let empty = Contents { schema: schema::VERSION, components: Vec::new(), outputs: Vec::new() };
+            assert_eq!(Journal::examine(&copy).await?, empty);
             let copy = Journal::open(&copy.display().to_string()).await?;
             let messages = copy.load(&key, usize::MAX).await?;
             assert_eq!(messages, (0..messages.len() / 2).flat_map(turn).collect::<Vec<_>>(), "no half turn");

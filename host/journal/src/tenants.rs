@@ -9,7 +9,7 @@ use remit_domain::{TenantId, library::Digest};
 use crate::{Error, Journal};
 
 /// Each part with the statement that gives its records as JSON. Of keys there is nothing that lets anybody in.
-const PARTS: [(&str, &str); 10] = [
+const PARTS: [(&str, &str); 11] = [
     (
         "conversations",
         "SELECT json_object('agent', agent, 'id', id, 'created', created, 'updated', updated)
@@ -31,6 +31,11 @@ const PARTS: [(&str, &str); 10] = [
         "entries",
         "SELECT json_object('run', run, 'place', place, 'entry', json(entry))
          FROM entries WHERE run IN (SELECT id FROM runs WHERE tenant = ?1) ORDER BY seq",
+    ),
+    (
+        "outputs",
+        "SELECT json_object('run', run, 'digest', digest, 'bytes', bytes)
+         FROM outputs WHERE run IN (SELECT id FROM runs WHERE tenant = ?1) ORDER BY run, digest",
     ),
     (
         "definitions",
@@ -75,9 +80,10 @@ const PARTS: [(&str, &str); 10] = [
 ];
 
 /// Each part with the statement that removes its records; in an order in which nothing is left hanging.
-const REMOVALS: [(&str, &str); 10] = [
+const REMOVALS: [(&str, &str); 11] = [
     ("messages", "DELETE FROM messages WHERE tenant = ?1"),
     ("conversations", "DELETE FROM conversations WHERE tenant = ?1"),
+    ("outputs", "DELETE FROM outputs WHERE run IN (SELECT id FROM runs WHERE tenant = ?1)"),
     ("entries", "DELETE FROM entries WHERE run IN (SELECT id FROM runs WHERE tenant = ?1)"),
     ("runs", "DELETE FROM runs WHERE tenant = ?1"),
     ("definitions", "DELETE FROM definitions WHERE tenant = ?1"),
@@ -100,6 +106,8 @@ pub struct Forgotten {
     pub records: Vec<(&'static str, u64)>,
     /// The components that no record names any longer.
     pub components: Vec<Digest>,
+    /// The large outputs of its runs.
+    pub outputs: Vec<Digest>,
     /// The audit events that stay.
     pub audit: u64,
 }
@@ -155,6 +163,11 @@ async fn remove(connection: &mut sqlx::SqliteConnection, tenant: &TenantId) -> R
     .bind(tenant.as_str())
     .fetch_all(&mut *change)
     .await?;
+    let outputs: Vec<String> =
+        sqlx::query_scalar("SELECT digest FROM outputs WHERE run IN (SELECT id FROM runs WHERE tenant = ?1)")
+            .bind(tenant.as_str())
+            .fetch_all(&mut *change)
+            .await?;
     let mut records: Vec<(&'static str, u64)> = Vec::new();
     for (part, statement) in REMOVALS {
         let removed = sqlx::query(statement).bind(tenant.as_str()).execute(&mut *change).await?.rows_affected();
@@ -164,14 +177,16 @@ async fn remove(connection: &mut sqlx::SqliteConnection, tenant: &TenantId) -> R
             _ => records.push((part, removed)),
         }
     }
-    sqlx::query("DELETE FROM plugins WHERE tenant = ?1").bind(tenant.as_str()).execute(&mut *change).await?;
+    for counted in ["DELETE FROM plugins WHERE tenant = ?1", "DELETE FROM kept WHERE tenant = ?1"] {
+        sqlx::query(counted).bind(tenant.as_str()).execute(&mut *change).await?;
+    }
     let audit: i64 = sqlx::query_scalar("SELECT count(*) FROM audit WHERE tenant = ?1")
         .bind(tenant.as_str())
         .fetch_one(&mut *change)
         .await?;
     change.commit().await?;
-    let components = named.iter().filter_map(|text| Digest::new(text)).collect();
-    Ok(Forgotten { records, components, audit: audit.unsigned_abs() })
+    let digests = |texts: Vec<String>| texts.iter().filter_map(|text| Digest::new(text)).collect();
+    Ok(Forgotten { records, components: digests(named), outputs: digests(outputs), audit: audit.unsigned_abs() })
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Order {
     /// What a run did, if that is all it is.
     fn steps(&self) -> Option<&Progress> {
         match self {
-            Self::Progress(progress, _) if progress.end.is_none() => Some(progress),
+            Self::Progress(progress, _) if progress.is_plain() => Some(progress),
             _ => None,
         }
     }

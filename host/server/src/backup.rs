@@ -1,6 +1,6 @@
 //! `remit backup` and `remit restore`: the host's own state as it is at one moment, kept and put back.
 //!
-//! A backup holds the journal, tenants' components and the host's keys. It may be made while the host runs.
+//! A backup holds the journal, tenants' components, large outputs of their runs and the host's keys. It may be made while the host runs.
 //! Deliberately absent: compiled code, which is made again; and what is the operator's own in other places:
 //! settings, contexts, environment, databases, those that lie in the state folder among them.
 
@@ -23,7 +23,7 @@ use remit_journal::Journal;
 use crate::{
     archive::{self, Archive, Making},
     keys::{Where, note},
-    state,
+    state, wire,
 };
 
 const FORMAT: &str = "remit-backup";
@@ -43,7 +43,7 @@ pub async fn backup(at: &Where, to: &Path) -> anyhow::Result<()> {
             Ok(()) => break,
             // What was there when the journal was copied, and is no longer.
             Err(_) if attempt < ATTEMPTS => {}
-            Err(digest) => bail!("the component {digest} is not there or damaged, and the journal names it"),
+            Err(digest) => bail!("the component or output {digest} is not there or damaged, and the journal names it"),
         }
     }
     note(&format!("the backup is at {}", to.display()));
@@ -58,6 +58,11 @@ async fn attempt_backup(host: &Host, to: &Path) -> anyhow::Result<Result<(), Dig
     let contents = Journal::examine(&copy).await?;
     making.seal(JOURNAL)?;
     let components = state::artifacts(host)?;
+    let outputs = state::outputs(host)?;
+    for digest in contents.outputs {
+        let Some(bytes) = outputs.get(&digest).await? else { return Ok(Err(digest)) };
+        making.write(&output(&digest), &bytes)?;
+    }
     for digest in contents.components {
         let Some(bytes) = components.get(&digest).await? else { return Ok(Err(digest)) };
         making.write(&artifact(&digest), &bytes)?;
@@ -76,6 +81,10 @@ async fn attempt_backup(host: &Host, to: &Path) -> anyhow::Result<Result<(), Dig
 
 fn artifact(digest: &Digest) -> String {
     format!("artifacts/{}.wasm", digest.hex())
+}
+
+fn output(digest: &Digest) -> String {
+    format!("artifacts/{}/{}.wasm", wire::OUTPUTS, digest.hex())
 }
 
 /// Puts a backup in the place of the state, once all of it was found to be whole. No host may run meanwhile.
@@ -115,6 +124,12 @@ async fn send(host: &Host, staged: &Staged) -> anyhow::Result<()> {
         let bytes = from.get(&digest).await?.with_context(|| format!("the component {digest} is missing"))?;
         to.put(&digest, &bytes).await?;
     }
+    let (from, to) =
+        (Folder::existing(&staged.state.path().join(ARTIFACTS).join(wire::OUTPUTS)), state::outputs(host)?);
+    for digest in Journal::examine(&staged.journal.path().join(JOURNAL)).await?.outputs {
+        let bytes = from.get(&digest).await?.with_context(|| format!("the output {digest} is missing"))?;
+        to.put(&digest, &bytes).await?;
+    }
     Ok(())
 }
 
@@ -152,6 +167,11 @@ async fn stage(host: &Host, backup: &Archive) -> anyhow::Result<Staged> {
     for digest in Journal::examine(&journal).await?.components {
         let there = components.get(&digest).await?.is_some();
         ensure!(there, "the component {digest} is missing, and the journal names it");
+    }
+    let outputs = Folder::existing(&staged.state.path().join(ARTIFACTS).join(wire::OUTPUTS));
+    for digest in Journal::examine(&journal).await?.outputs {
+        let there = outputs.get(&digest).await?.is_some();
+        ensure!(there, "the output {digest} is missing, and the journal names it");
     }
     Ok(staged)
 }

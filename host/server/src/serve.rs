@@ -94,6 +94,10 @@ async fn run(
         }
     }
     let upkeep = tokio::spawn(app.upkeep.clone().run());
+    let tidying = tokio::spawn({
+        let workflows = app.workflows.clone();
+        async move { workflows.keep_tidy().await }
+    });
     let (usage, journal) = (app.catalogue.usage().clone(), app.journal.clone());
     let counting = tokio::spawn(async move { counts::keep(&usage, journal.as_ref()).await });
     let mut terminate = signal(SignalKind::terminate())?;
@@ -120,6 +124,7 @@ async fn run(
     }
     upkeep.abort();
     counting.abort();
+    tidying.abort();
     app.end().await;
     tracing::info!("stopped");
     Ok(())

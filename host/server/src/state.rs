@@ -30,6 +30,14 @@ pub(crate) fn artifacts(host: &Host) -> anyhow::Result<Arc<dyn Artifacts>> {
     }
 }
 
+/// Large outputs of tenants' runs, as they lie. Errors as [`artifacts`].
+pub(crate) fn outputs(host: &Host) -> anyhow::Result<Arc<dyn Artifacts>> {
+    match &host.artifacts {
+        Store::Folder(path) => Ok(Arc::new(Folder::existing(&path.join(wire::OUTPUTS)))),
+        bucket @ Store::Bucket { .. } => wire::outputs(bucket, false),
+    }
+}
+
 /// Where the host's own keys lie.
 pub(crate) fn secrets(host: &Host) -> PathBuf {
     host.state_dir.join("secrets")

@@ -87,12 +87,15 @@ async fn export(host: &Host, journal: &Journal, tenant: &TenantId, to: PathBuf) 
     for part in Journal::parts() {
         files.insert(part, std::io::BufWriter::new(making.create(&name(part))?));
     }
-    let (mut records, mut components) = (0_u64, BTreeSet::new());
+    let (mut records, mut components, mut outputs) = (0_u64, BTreeSet::new(), BTreeSet::new());
     journal
         .export(tenant, |part, line| -> anyhow::Result<()> {
             records += 1;
             if part == "plugins" {
                 components.extend(digest(line));
+            }
+            if part == "outputs" {
+                outputs.extend(digest(line));
             }
             let file = files.get_mut(part).context("a part without a file")?;
             Ok(writeln!(file, "{line}")?)
@@ -113,6 +116,15 @@ async fn export(host: &Host, journal: &Journal, tenant: &TenantId, to: PathBuf) 
         };
         making.write(&format!("components/{}.wasm", digest.hex()), &bytes)?;
     }
+    let kept = state::outputs(host)?;
+    for digest in outputs {
+        let Some(bytes) = kept.get(&digest).await? else {
+            note(&format!("the output {digest} is not there"));
+            continue;
+        };
+        // A line with the run's id, and then what it is.
+        making.write(&format!("outputs/{}.json", digest.hex()), &bytes)?;
+    }
     making.finish(FORMAT, Some(tenant.as_str()))?;
     record(journal, Action::TenantExport, tenant, json!({ "records": records })).await?;
     note(&format!("{records} records of {tenant} are in {}", to.display()));
@@ -120,7 +132,7 @@ async fn export(host: &Host, journal: &Journal, tenant: &TenantId, to: PathBuf) 
     Ok(())
 }
 
-/// The component that a record of a version names.
+/// The component that a record of a version names, or the output that one of those names.
 fn digest(line: &str) -> Option<Digest> {
     let record: serde_json::Value = serde_json::from_str(line).ok()?;
     Digest::new(record.get("digest")?.as_str()?)
@@ -155,6 +167,10 @@ async fn delete(host: &Host, journal: &Journal, tenant: &TenantId, yes: bool) ->
     for digest in &forgotten.components {
         components.remove(digest).await?;
         CodeCache::forget(&state::cache(host), digest.hex())?;
+    }
+    let outputs = state::outputs(host)?;
+    for digest in &forgotten.outputs {
+        outputs.remove(digest).await?;
     }
     note(&format!("of {tenant} are removed: {listed}, and {} components", forgotten.components.len()));
     stays(host, tenant, forgotten.audit);

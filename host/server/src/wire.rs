@@ -17,7 +17,7 @@ use remit_sandbox::{Compiler, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use remit_workflow::{
     Shelf, Worker, Workflows,
-    run::{Interpreter, SystemTimer},
+    run::{Interpreter, Keeping, SystemTimer},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,6 +27,7 @@ use crate::{
     http::{self, Gate, Operations},
     mcp,
     observe::Audited,
+    shares::Shares,
     state,
 };
 
@@ -135,7 +136,21 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     let issuers = host.oauth.as_ref().map(|oauth| issuers(oauth, &guard)).transpose()?;
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), issuers.clone(), open);
     let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
-    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal);
+    let keeping = Keeping {
+        outputs: Some(outputs(&host.artifacts, alone)?),
+        keys: Some(keys.clone()),
+        history: Some(journal.clone()),
+        tenants: Some(contexts.clone()),
+        ..Keeping::default()
+    };
+    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal, keeping);
+    if alone {
+        match workflows.sweep().await {
+            Ok(0) => {}
+            Ok(swept) => tracing::warn!(swept, "outputs that no run names were removed: a run broke off"),
+            Err(error) => tracing::error!(%error, "large outputs of runs could not be looked through"),
+        }
+    }
     let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
@@ -147,6 +162,10 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
             workflows: workflows.clone(),
             folder: host.workflows_dir.clone(),
             env: Arc::new(host.env.clone()),
+            audit: audit.clone(),
+            watching: Shares::new(http::workflows::events::WATCHERS),
+            reading: Shares::new(http::workflows::READING),
+            stopping: stopping.clone(),
         },
         audit,
         journal: journal.clone(),
@@ -179,6 +198,7 @@ fn workflows(
     catalogue: &Catalogue,
     agents: Arc<dyn Agents>,
     journal: &Arc<Journal>,
+    keeping: Keeping,
 ) -> Workflows {
     let shelf = Shelf::default();
     for fault in shelf.load(&host.workflows_dir, &host.env) {
@@ -189,6 +209,7 @@ fn workflows(
         performer: Arc::new(Worker::new(catalogue.clone(), agents)),
         timer: Arc::new(SystemTimer),
         env: Arc::new(env.clone()),
+        keeping,
     };
     Workflows::new(shelf, interpreter, CancellationToken::new())
 }
@@ -221,6 +242,21 @@ fn library(
     let settings = remit_library::Settings { keep: many(host.keep_versions), plugins: many(host.plugins) };
     Ok(Library::new(ports, settings))
 }
+
+/// Where outputs of runs lie that are too large for the journal: below the components. `alone` as in [`artifacts`].
+pub(crate) fn outputs(store: &Store, alone: bool) -> anyhow::Result<Arc<dyn Artifacts>> {
+    let below = match store.clone() {
+        Store::Folder(path) => Store::Folder(path.join(OUTPUTS)),
+        Store::Bucket { bucket, prefix, endpoint, region, access_key, secret_key } => {
+            let prefix = if prefix.is_empty() { OUTPUTS.to_owned() } else { format!("{prefix}/{OUTPUTS}") };
+            Store::Bucket { bucket, prefix, endpoint, region, access_key, secret_key }
+        }
+    };
+    artifacts(&below, alone)
+}
+
+/// Where large outputs lie below components.
+pub(crate) const OUTPUTS: &str = "outputs";
 
 /// Where components lie that tenants upload. `alone`: nobody else is at work there, so that what a crash left
 /// half written is removed.

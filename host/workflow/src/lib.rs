@@ -3,9 +3,11 @@
 //!
 //! Deliberately absent: what a step may use, which the catalogue decides, and where runs are kept.
 
+mod approvers;
 pub mod authored;
 mod check;
 mod derive;
+mod draw;
 mod duration;
 mod expression;
 mod node;
@@ -20,6 +22,7 @@ mod tests;
 mod work;
 
 pub use check::{check, parse, plan};
+pub use draw::drawing;
 pub use plan::Plan;
 pub use runs::{Begun, Workflows};
 pub use shelf::{Shelf, Workflow};

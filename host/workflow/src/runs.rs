@@ -1,5 +1,7 @@
 //! Runs: begun, taken up again after a restart, listed, stopped, decided on.
 
+mod keeping;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -14,13 +16,13 @@ use remit_domain::{
     tenant::Context,
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Plan,
+    Plan, approvers,
     authored::{self, Input},
-    run::{Interpreter, Live, MAX_DEPTH, shallow},
+    run::{Interpreter, Live, MAX_DEPTH, Room, shallow},
     shelf::Shelf,
 };
 
@@ -31,6 +33,10 @@ pub struct Workflows {
     interpreter: Interpreter,
     /// The runs at work in this process.
     live: Arc<Mutex<BTreeMap<RunId, Weak<Working>>>>,
+    /// What tenants' runs take.
+    rooms: Arc<Mutex<BTreeMap<TenantId, Arc<Room>>>>,
+    /// Woken when a run ends or is removed.
+    ended: Arc<Notify>,
     halted: CancellationToken,
 }
 
@@ -51,6 +57,8 @@ struct Working {
 pub struct Begun {
     /// Which.
     pub id: RunId,
+    /// Whether it is begun just now, and not by an earlier request with the same key.
+    pub is_new: bool,
     end: Option<watch::Receiver<Option<End>>>,
 }
 
@@ -65,7 +73,7 @@ impl Begun {
 impl Workflows {
     /// Joins the ports. When `halted` is cancelled, runs stop where they are, for the next host to take up.
     pub fn new(shelf: Shelf, interpreter: Interpreter, halted: CancellationToken) -> Self {
-        Self { shelf, interpreter, live: Arc::default(), halted }
+        Self { shelf, interpreter, live: Arc::default(), rooms: Arc::default(), ended: Arc::default(), halted }
     }
 
     /// Stops all runs where they are.
@@ -82,7 +90,7 @@ impl Workflows {
     ///
     /// Errors: [`Error::UnknownWorkflow`]; [`Error::InvalidArguments`] for inputs that the workflow does not
     /// take; [`Error::UnknownAgent`], [`Error::NotYourAgent`]; [`Error::Busy`] while too many are at work;
-    /// [`Error::Journal`].
+    /// [`Error::HistoryFull`] while too much is kept; [`Error::Journal`].
     pub async fn execute(
         &self,
         principal: &Principal,
@@ -100,6 +108,8 @@ impl Workflows {
             principal.speak_for(agent)?;
         }
         self.room(&context.tenant)?;
+        // Before its id, which says a time too: none seems to have begun before it was named.
+        let began = self.interpreter.timer.now();
         let run = Run {
             id: RunId::new(),
             tenant: context.tenant.clone(),
@@ -107,12 +117,13 @@ impl Workflows {
             digest: workflow.plan.digest.clone(),
             definition: serde_json::to_value(&workflow.plan.authored).map_err(|cause| Error::Internal(cause.into()))?,
             inputs,
-            context: json!({"company": context.company, "tenant": context.tenant, "agent": agent}),
-            began: self.interpreter.timer.now(),
+            context: self.surroundings(context, agent.as_ref()),
+            began,
             // Nobody takes another's keys away.
             key: key.map(|key| format!("{}/{key}", principal.name())),
             by: principal.asker(),
         };
+        self.has_room(context, &run).await?;
         match self.interpreter.journal.make(&run).await? {
             Made::New => Ok(self.go(run, workflow.plan, false)),
             Made::Before(id) => {
@@ -121,9 +132,15 @@ impl Workflows {
                     return Err(problem("/Idempotency-Key", "it was used for another execution"));
                 }
                 let end = self.working(&id).map(|working| working.end.subscribe());
-                Ok(Begun { id, end })
+                Ok(Begun { id, is_new: false, end })
             }
         }
+    }
+
+    /// What a run keeps of what was around its beginning: see [`Run::context`].
+    fn surroundings(&self, context: &Context, agent: Option<&AgentName>) -> Value {
+        let env = &*self.interpreter.env;
+        json!({"company": context.company, "tenant": context.tenant, "agent": agent, "env": env})
     }
 
     /// Takes up the runs that have not ended. Says how many; a run whose definition can't be read ends as
@@ -158,17 +175,22 @@ impl Workflows {
     }
 
     fn go(&self, run: Run, plan: Arc<Plan>, again: bool) -> Begun {
-        let working =
-            Arc::new(Working { tenant: run.tenant.clone(), live: Live::new(), end: watch::Sender::new(None) });
+        let working = Arc::new(Working {
+            tenant: run.tenant.clone(),
+            live: self.alive(&run.tenant),
+            end: watch::Sender::new(None),
+        });
         let (id, end) = (run.id.clone(), working.end.subscribe());
         self.lock().insert(id.clone(), Arc::downgrade(&working));
         let this = self.clone();
         tokio::spawn(async move {
+            working.live.weighs(this.weight(&run, again).await);
             let ended = tokio::select! {
                 () = this.halted.cancelled() => return,
                 ended = this.interpreter.run(&run, &plan, again, &working.live) => ended,
             };
             this.lock().remove(&run.id);
+            this.ended.notify_one();
             match ended {
                 Ok(end) => {
                     metrics::counter!("remit_workflow_runs_total", "status" => end.status.as_str()).increment(1);
@@ -183,7 +205,7 @@ impl Workflows {
                 ),
             }
         });
-        Begun { id, end: Some(end) }
+        Begun { id, is_new: true, end: Some(end) }
     }
 
     /// Whether one more run may be at work. Errors: [`Error::Busy`].
@@ -250,11 +272,14 @@ impl Workflows {
 
     /// Gives a run a signal: what an approval of that id waits for.
     ///
-    /// Errors: [`Error::ExecutionState`] if it has ended, or nothing waits for such a signal.
+    /// Errors: [`Error::ExecutionState`] if it has ended, or nothing waits for such a signal;
+    /// [`Error::NotApprover`]; [`Error::Journal`].
     pub async fn signal(&self, standing: &Standing, name: &str, payload: Value, by: &Principal) -> Result<(), Error> {
         open(standing)?;
         let run = &standing.run.id;
         let waits = matches!(self.interpreter.journal.recorded(run, name).await?, Recorded::Began { .. });
+        let plan = pinned(&standing.run).map_err(|fault| Error::Internal(fault.to_string().into()))?;
+        approvers::admit(&plan.authored, name, by, self.interpreter.keeping.keys.as_deref()).await?;
         // The first one counts, and no other is kept.
         if !waits || self.interpreter.journal.signal(run, name).await?.is_some() {
             return Err(Error::ExecutionState { is: "running", reason: "nothing waits for such a signal" });

@@ -7,6 +7,7 @@ use remit_domain::PluginName;
 use serde_json::Value;
 
 use crate::{
+    approvers,
     authored::{Step, Workflow},
     duration,
     expression::{self, Expr, Reference, Template},
@@ -174,6 +175,7 @@ impl<'a> Checker<'a> {
         match way.name {
             "foreach" => self.foreach(step, &config),
             "wait" => self.wait(step, place),
+            "approval" => self.approval(step, &config),
             _ => {}
         }
     }
@@ -203,6 +205,19 @@ impl<'a> Checker<'a> {
             }
             (Some(_), None) | (None, Some(_)) => {}
             _ => self.faults.push(self.located.at(place, "a step of type wait needs either `duration` or `until`")),
+        }
+    }
+
+    fn approval(&mut self, step: &Step, config: &str) {
+        let at = join(config, "approvers");
+        match approvers::listed(step) {
+            None | Some(Ok(_)) => {}
+            Some(Err(wrong)) if wrong.is_empty() => self.complain(&at, "`approvers` is a list", approvers::FORMS),
+            Some(Err(wrong)) => {
+                for index in wrong {
+                    self.complain(&join(&at, &index.to_string()), "nobody who could approve", approvers::FORMS);
+                }
+            }
         }
     }
 

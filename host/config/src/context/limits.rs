@@ -59,6 +59,21 @@ pub(crate) struct Limits {
     /// How long a call may wait for a place, in milliseconds.
     #[schemars(range(max = 3_600_000))]
     pub queue_time_ms: Option<u64>,
+    /// What one step of a workflow may leave, as JSON, in bytes.
+    #[schemars(range(min = 65_536, max = 67_108_864))]
+    pub step_bytes: Option<u64>,
+    /// What of that stands in the journal, in bytes; what is larger lies beside it.
+    #[schemars(range(min = 1024, max = 1_048_576))]
+    pub inline_bytes: Option<u64>,
+    /// What the runs of workflows may take together, in bytes: those at work and those that are kept.
+    #[schemars(range(min = 1_048_576, max = 1_099_511_627_776_u64))]
+    pub run_bytes: Option<u64>,
+    /// The runs that are kept once they have ended.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub runs: Option<u64>,
+    /// For how many days they are kept.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub run_days: Option<u64>,
 }
 
 impl Limits {
@@ -79,6 +94,11 @@ impl Limits {
             (Limit::ConcurrentCalls, self.concurrent_calls),
             (Limit::QueuedCalls, self.queued_calls),
             (Limit::QueueTime, self.queue_time_ms),
+            (Limit::StepBytes, self.step_bytes),
+            (Limit::InlineBytes, self.inline_bytes),
+            (Limit::RunBytes, self.run_bytes),
+            (Limit::Runs, self.runs),
+            (Limit::RunDays, self.run_days),
         ];
         all.into_iter().filter_map(|(limit, value)| Some((limit, value?)))
     }

@@ -407,7 +407,7 @@ fn a_tenant_lowers_its_limits_and_raises_none() -> Outcome {
         "c.json:2:18: more than the operator allows, which is 134217728 bytes (`limits.memoryBytes` in host.yaml)\n\
          c.json:2:48: more than the operator allows, which is 32 calls (half of `limits.concurrentCalls` in host.yaml)\n\
          c.json:2:65: less than 10\n\
-         c.json:2:68: unknown key `stackBytes`\n\
+         c.json:2:68: unknown key `stackBytes` (did you mean `stepBytes`?)\n\
          c.json:3:11: more than 10000\n",
     )
 }

@@ -195,6 +195,21 @@ pub(crate) struct Limits {
     /// How long a call may wait for a place, in milliseconds.
     #[schemars(range(max = 3_600_000))]
     pub queue_time_ms: u64,
+    /// What one step of a workflow may leave, as JSON, in bytes.
+    #[schemars(range(min = 65_536, max = 67_108_864))]
+    pub step_bytes: u64,
+    /// What of that stands in the journal, in bytes; what is larger lies beside it, in the store of `library`.
+    #[schemars(range(min = 1024, max = 1_048_576))]
+    pub inline_bytes: u64,
+    /// What the runs of one tenant's workflows may take together, in bytes: those at work and those that are kept.
+    #[schemars(range(min = 1_048_576, max = 1_099_511_627_776_u64))]
+    pub run_bytes: u64,
+    /// The runs of one tenant that are kept once they have ended.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub runs: u64,
+    /// For how many days they are kept.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub run_days: u64,
     /// What tenants may upload.
     pub uploads: Uploads,
 }
@@ -219,6 +234,11 @@ impl Default for Limits {
             concurrent_calls: limits.get(Limit::ConcurrentCalls),
             queued_calls: limits.get(Limit::QueuedCalls),
             queue_time_ms: limits.get(Limit::QueueTime),
+            step_bytes: limits.get(Limit::StepBytes),
+            inline_bytes: limits.get(Limit::InlineBytes),
+            run_bytes: limits.get(Limit::RunBytes),
+            runs: limits.get(Limit::Runs),
+            run_days: limits.get(Limit::RunDays),
             uploads: Uploads::default(),
         }
     }
@@ -242,7 +262,12 @@ impl From<&Limits> for limits::Limits {
             .with(Limit::OutputBytes, authored.output_bytes)
             .with(Limit::ConcurrentCalls, authored.concurrent_calls)
             .with(Limit::QueuedCalls, authored.queued_calls)
-            .with(Limit::QueueTime, authored.queue_time_ms);
+            .with(Limit::QueueTime, authored.queue_time_ms)
+            .with(Limit::StepBytes, authored.step_bytes)
+            .with(Limit::InlineBytes, authored.inline_bytes)
+            .with(Limit::RunBytes, authored.run_bytes)
+            .with(Limit::Runs, authored.runs)
+            .with(Limit::RunDays, authored.run_days);
         authored.uploads.small.apply(&mut made.uploads.small);
         authored.uploads.large.apply(&mut made.uploads.large);
         made

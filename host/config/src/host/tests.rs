@@ -117,8 +117,8 @@ fn how_the_audit_log_is_kept_is_read_and_checked() -> Outcome {
 fn every_limit_is_read_and_a_tier_keeps_what_is_not_written() -> Outcome {
     let written = Limit::ALL.into_iter().enumerate().map(|(at, limit)| (limit, 65_536 + at as u64));
     let written = written.map(|(limit, value)| match limit {
-        Limit::Memory => (limit, 2 << 20),
-        Limit::Pending | Limit::ConcurrentCalls => (limit, 7),
+        Limit::Memory | Limit::RunBytes => (limit, 2 << 20),
+        Limit::Pending | Limit::ConcurrentCalls | Limit::RunDays => (limit, 7),
         Limit::Rows => (limit, 9_999),
         _ => (limit, value),
     });

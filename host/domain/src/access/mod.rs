@@ -22,7 +22,7 @@ use crate::{AgentName, Error, TenantId, execution::Asker, usage::Quotas};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Reads health, tools, resources' names and executions.
+    /// Reads health, tools, resources' names, and how executions stand.
     Viewer,
     /// Chats, calls tools and runs workflows, of the agents that its key names.
     Agent,
@@ -211,7 +211,7 @@ impl Principal {
     }
 
     /// A run of a workflow of one tenant, on behalf of who began it: it speaks for no agent that they did
-    /// not speak for. That their key is gone since ends no run; cancelling it does.
+    /// not speak for. Whether their key still lets anybody in is looked at before each step.
     pub fn run(tenant: TenantId, by: &Asker) -> Self {
         Self {
             identity: Identity::Run { by: by.name.clone(), key: by.key.as_deref().and_then(KeyId::new) },

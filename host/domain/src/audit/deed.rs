@@ -74,11 +74,21 @@ pub enum Action {
     TenantDelete,
     /// Old segments of the audit log were removed.
     AuditPrune,
+    /// A run of a workflow was begun.
+    ExecutionStart,
+    /// A run was stopped.
+    ExecutionCancel,
+    /// Somebody decided on a run's interrupted step.
+    ExecutionResolve,
+    /// A run was given a signal, such as an approval.
+    ExecutionSignal,
+    /// A run that had ended was removed.
+    ExecutionDelete,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::KeyCreate,
         Self::KeyRevoke,
         Self::PluginUpload,
@@ -89,6 +99,11 @@ impl Action {
         Self::TenantExport,
         Self::TenantDelete,
         Self::AuditPrune,
+        Self::ExecutionStart,
+        Self::ExecutionCancel,
+        Self::ExecutionResolve,
+        Self::ExecutionSignal,
+        Self::ExecutionDelete,
     ];
 
     /// Its name in the record and in logs: `<what>.<verb>`.
@@ -104,6 +119,11 @@ impl Action {
             Self::TenantExport => "tenant.export",
             Self::TenantDelete => "tenant.delete",
             Self::AuditPrune => "audit.prune",
+            Self::ExecutionStart => "execution.start",
+            Self::ExecutionCancel => "execution.cancel",
+            Self::ExecutionResolve => "execution.resolve",
+            Self::ExecutionSignal => "execution.signal",
+            Self::ExecutionDelete => "execution.delete",
         }
     }
 

@@ -6,7 +6,7 @@ use remit_domain::{
     AgentName, PluginName,
     access::{Key, KeyId, Keys, Principal, Role, Token},
     conversation::{self, Conversations},
-    execution::{Entry, Executions, Run, RunId},
+    execution::{Entry, Executions, Outcome, Run, RunId, Stored},
     library::{Upload, Versions},
     model::Message,
     usage::{Meter, Owner, Quotas, Tallies as _, Tally},
@@ -70,6 +70,9 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
     journal.make(&run).await?;
     let signal = Entry::Signalled { name: "go".to_owned(), at: NOW, payload: Value::Null, by: None };
     Executions::append(journal, &run.id, &[signal]).await?;
+    let stored = Outcome::Stored(Stored { digest: Digest::of(tenant.as_str().as_bytes()), bytes: 7 });
+    let large = Entry::Ended { path: "a".to_owned(), at: NOW, outcome: stored };
+    Executions::append(journal, &run.id, &[large]).await?;
     let used = |owner| Tally { owner, day: NOW.date(), meter: Meter::Calls, used: 3 };
     journal.keep(&[used(Owner::Tenant(tenant)), used(Owner::Key(key.id.clone()))]).await?;
     Ok(key.id)
@@ -101,9 +104,10 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
         ("activations", 1),
         ("conversations", 1),
         ("definitions", 1),
-        ("entries", 1),
+        ("entries", 2),
         ("keys", 1),
         ("messages", 1),
+        ("outputs", 1),
         ("plugins", 2),
         ("runs", 1),
         ("usage", 2),
@@ -121,7 +125,8 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
     let removed = [
         ("messages", 1),
         ("conversations", 1),
-        ("entries", 1),
+        ("outputs", 1),
+        ("entries", 2),
         ("runs", 1),
         ("definitions", 1),
         ("usage", 2),
@@ -131,6 +136,7 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
     ];
     assert_eq!(forgotten.records, removed);
     assert_eq!((forgotten.components, forgotten.audit), (vec![Digest::of(b"own")], 0), "shared bytes stay");
+    assert_eq!(forgotten.outputs, [Digest::of(b"ours")]);
     assert_eq!(lines(&journal, "ours").await?, BTreeMap::new());
     assert_eq!(lines(&journal, "theirs").await?.len(), expected.len());
     let again = journal.forget(&TenantId::new("ours")?).await?;

@@ -100,8 +100,9 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         | Error::UnknownTool { .. }
         | Error::UnknownResource { .. } => StatusCode::NOT_FOUND,
         Error::UnknownVersion { .. } => StatusCode::NOT_FOUND,
-        Error::UnknownWorkflow(_) | Error::UnknownExecution(_) => StatusCode::NOT_FOUND,
-        Error::ExecutionState { .. } => StatusCode::CONFLICT,
+        Error::UnknownWorkflow(_) | Error::UnknownExecution(_) | Error::UnknownArtifact(_) => StatusCode::NOT_FOUND,
+        Error::ExecutionState { .. } | Error::HistoryFull { .. } => StatusCode::CONFLICT,
+        Error::NotApprover { .. } => StatusCode::FORBIDDEN,
         Error::VersionInUse { .. } | Error::NothingBefore(_) | Error::LibraryFull { .. } => StatusCode::CONFLICT,
         Error::Untrusted(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::BadKey => StatusCode::UNAUTHORIZED,

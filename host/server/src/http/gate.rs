@@ -21,7 +21,7 @@ use super::{
     access::{Doorkeeper, Standing},
     error::Failure,
     strangers::{self, Strangers},
-    usage,
+    usage, workflows,
 };
 use crate::mcp;
 
@@ -125,8 +125,10 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let known_route = matched.as_ref().map(MatchedPath::as_str);
     let from = strangers::address(request.extensions(), request.headers(), &gate.proxies);
     let asked = Asked { headers: request.headers(), uri: request.uri(), method: &method, route: known_route, from };
-    let standing = gate.doorkeeper.clone().filter(|_| route == mcp::ROUTE).map(|doorkeeper| {
-        Standing::of(doorkeeper, method.clone(), mcp::ROUTE, request.uri().path(), request.headers())
+    // What streams asks again while it does.
+    let streams = [mcp::ROUTE, workflows::events::ROUTE].into_iter().find(|streams| *streams == route);
+    let standing = gate.doorkeeper.clone().zip(streams).map(|(doorkeeper, route)| {
+        Standing::of(doorkeeper, method.clone(), route, request.uri().path(), request.headers())
     });
     let mut response = match gate.let_in(asked).instrument(span.clone()).await {
         Ok(principal) => tokio::select! {

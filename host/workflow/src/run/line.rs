@@ -13,15 +13,19 @@ use remit_domain::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Interpreter, Live, Scope};
+use super::{Interpreter, Keeping, Live, Scope, keeping::measured, reads::bounded, scope::shown};
 use crate::{
     authored::OnError,
-    expression::{Expr, Form, boolean, kind},
+    expression::kind,
     plan::{Job, Kind, Plan, Step},
 };
 
-/// The most bytes that a step's output may have, as JSON: it is kept in memory and in the journal.
+/// The most bytes of what a step is given, of a value that a step makes, and of what a run answers, as JSON: they
+/// are held in memory.
 pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+
+/// The most bytes that a foreach collects of what its items come to: the others stand in the journal alone.
+pub(crate) const MAX_COLLECTED: usize = MAX_OUTPUT_BYTES / 2;
 
 /// How deep a value may be nested: what is recorded has to be read again, with a little around it.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -32,6 +36,8 @@ pub(super) enum Halt {
     Failed(Failure),
     Cancelled,
     Interrupted(Failure),
+    /// The run may go no further, whatever its steps say of failures.
+    Over(Failure),
     /// What happened can't be recorded.
     Journal(Error),
 }
@@ -47,6 +53,8 @@ pub(super) struct Line<'l> {
     pub(super) live: &'l Live,
     /// Whether cancelling the run ends it.
     pub(super) stoppable: bool,
+    /// Whether nothing is begun any more: what is not recorded never was.
+    pub(super) revisits: bool,
 }
 
 type Running<'f, T> = Pin<Box<dyn Future<Output = Result<T, Halt>> + Send + 'f>>;
@@ -78,6 +86,7 @@ impl<'l> Line<'l> {
                         self.revisit(step, prefix, scope, tail, &outcome).await?;
                         outcome
                     }
+                    _ if self.revisits => return Ok(()),
                     // What is recorded is looked at even then, for the steps that are there for failures.
                     _ if self.stoppable && self.live.cancel.is_cancelled() => return Err(Halt::Cancelled),
                     before => {
@@ -91,19 +100,18 @@ impl<'l> Line<'l> {
                     }
                 };
                 match outcome {
-                    Outcome::Done(output) => scope.left(&step.id, output),
-                    Outcome::Skipped => scope.left(&step.id, json!({"skipped": true})),
-                    Outcome::Failed { output, .. } if step.on_error == OnError::Continue => {
-                        scope.left(&step.id, output);
+                    Outcome::Failed { failure, .. } if step.on_error == OnError::Stop => {
+                        return Err(Halt::Failed(failure));
                     }
-                    Outcome::Failed { failure, .. } => return Err(Halt::Failed(failure)),
+                    outcome => scope.left(&step.id, outcome),
                 }
             }
             Ok(())
         })
     }
 
-    /// Takes a step that is over, for what the steps within it left.
+    /// Takes a step that is over, for what the steps within it left: by the way on which they ran, but that
+    /// nothing is done any more.
     async fn revisit(
         self,
         step: &Step,
@@ -112,54 +120,35 @@ impl<'l> Line<'l> {
         tail: &mut Vec<Entry>,
         outcome: &Outcome,
     ) -> Result<(), Halt> {
-        let branch = match (&step.kind, outcome) {
+        let line = Self { revisits: true, ..self };
+        let path = format!("{prefix}{}", step.id);
+        let done = match (&step.kind, outcome) {
             (_, Outcome::Skipped) => return Ok(()),
             (Kind::Conditional { then, otherwise, .. }, Outcome::Done(output)) => {
-                if output.get("result") == Some(&Value::Bool(true)) { then } else { otherwise }
+                let holds = output.get("result") == Some(&Value::Bool(true));
+                line.steps(if holds { then } else { otherwise }, prefix, scope, tail).await
             }
             (Kind::Switch { cases, default, .. }, Outcome::Done(output)) => {
                 let taken = output.get("case").and_then(Value::as_str);
-                cases.iter().find(|(name, _)| Some(name.as_str()) == taken).map_or(default, |(_, steps)| steps)
+                line.steps(taken.map_or(default.as_slice(), |name| case(cases, default, name).1), prefix, scope, tail)
+                    .await
             }
-            (Kind::Parallel(branches), _) => {
-                for (_, steps) in branches {
-                    self.left_by(steps, prefix, scope).await?;
-                }
-                return Ok(());
-            }
+            (Kind::Parallel(branches), _) => line.branches(branches, prefix, scope).await,
             // Where it failed, what ran before that is there.
-            (Kind::Conditional { then, otherwise, .. }, Outcome::Failed { .. }) => {
-                self.left_by(then, prefix, scope).await?;
-                return self.left_by(otherwise, prefix, scope).await;
-            }
-            (Kind::Switch { cases, default, .. }, Outcome::Failed { .. }) => {
-                for (_, steps) in cases {
-                    self.left_by(steps, prefix, scope).await?;
-                }
-                return self.left_by(default, prefix, scope).await;
-            }
+            (Kind::Conditional { condition, then, otherwise }, _) => match line.holds(condition, &path, scope).await {
+                Ok(holds) => line.steps(if holds { then } else { otherwise }, prefix, scope, tail).await,
+                Err(halt) => Err(halt),
+            },
+            (Kind::Switch { value, cases, default }, _) => match line.fill(value, &path, scope).await {
+                Ok(value) => line.steps(case(cases, default, &named(&value)).1, prefix, scope, tail).await,
+                Err(halt) => Err(halt),
+            },
             _ => return Ok(()),
         };
-        self.steps(branch, prefix, scope, tail).await
-    }
-
-    /// Notes what those of some steps left that are recorded as over.
-    fn left_by<'f>(self, steps: &'f [Step], prefix: &'f str, scope: &'f mut Scope<'_>) -> Running<'f, ()>
-    where
-        'l: 'f,
-    {
-        Box::pin(async move {
-            for step in steps {
-                let path = format!("{prefix}{}", step.id);
-                let Recorded::Ended(outcome) = self.with.recorded(self.run, &path, true).await? else { return Ok(()) };
-                self.revisit(step, prefix, scope, &mut Vec::new(), &outcome).await?;
-                match outcome {
-                    Outcome::Done(output) | Outcome::Failed { output, .. } => scope.left(&step.id, output),
-                    Outcome::Skipped => scope.left(&step.id, json!({"skipped": true})),
-                }
-            }
-            Ok(())
-        })
+        match done {
+            Ok(()) | Err(Halt::Failed(_)) => Ok(()),
+            Err(halt) => Err(halt),
+        }
     }
 
     /// What a step comes to.
@@ -172,10 +161,18 @@ impl<'l> Line<'l> {
         tail: &mut Vec<Entry>,
         before: Recorded,
     ) -> Result<Outcome, Halt> {
-        let done = match step.condition.as_ref().map_or(Ok(true), |condition| holds(condition, path, scope)) {
+        let runs = match &step.condition {
+            Some(condition) => self.holds(condition, path, scope).await,
+            None => Ok(true),
+        };
+        let done = match runs {
             Ok(false) => return Ok(Outcome::Skipped),
             Ok(true) => self.kind(step, path, prefix, scope, tail, before).await,
             Err(halt) => Err(halt),
+        };
+        let done = match done {
+            Ok(Outcome::Done(output)) => self.kept(output, path).await,
+            done => done,
         };
         match done {
             Ok(outcome) => Ok(outcome),
@@ -187,6 +184,10 @@ impl<'l> Line<'l> {
                 ]);
                 if let Kind::Work(Job::Tool { tool, .. }, _) = &step.kind {
                     output.insert("tool_name".to_owned(), tool.clone().into());
+                }
+                if let Kind::Approval { .. } = &step.kind {
+                    // So that who only looks at this finds what nobody's word comes to.
+                    output.insert("approved".to_owned(), false.into());
                 }
                 let path = failure.path.clone().unwrap_or_else(|| path.to_owned());
                 let failure = Failure { path: Some(path), ..failure };
@@ -207,25 +208,21 @@ impl<'l> Line<'l> {
     ) -> Result<Outcome, Halt> {
         let output = match &step.kind {
             Kind::Work(job, form) => return self.work(step, job, form, path, scope, tail, before).await,
-            Kind::Set(form) => fill(form, path, scope)?,
+            Kind::Set(form) => self.fill(form, path, scope).await?,
             Kind::Conditional { condition, then, otherwise } => {
-                let holds = holds(condition, path, scope)?;
+                let holds = self.holds(condition, path, scope).await?;
                 self.steps(if holds { then } else { otherwise }, prefix, scope, tail).await?;
                 json!({"success": true, "result": holds})
             }
             Kind::Switch { value, cases, default } => {
-                let value = fill(value, path, scope)?;
-                let name = match &value {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                };
-                let taken = cases.iter().find(|(case, _)| *case == name);
-                self.steps(taken.map_or(default, |(_, steps)| steps), prefix, scope, tail).await?;
-                json!({"success": true, "case": taken.map(|(case, _)| case)})
+                let name = named(&self.fill(value, path, scope).await?);
+                let (taken, steps) = case(cases, default, &name);
+                self.steps(steps, prefix, scope, tail).await?;
+                json!({"success": true, "case": taken})
             }
             Kind::Parallel(branches) => self.parallel(branches, prefix, scope, tail).await?,
             Kind::Foreach { items, concurrency, steps } => {
-                let items = match fill(items, path, scope)? {
+                let items = match self.fill_within(items, path, scope, self.live.bounds.step).await? {
                     Value::Array(items) => items,
                     other => {
                         let message = format!("`items` needs a list, not {}", kind(&other));
@@ -237,7 +234,35 @@ impl<'l> Line<'l> {
             Kind::Wait(form) => self.wait(form, path, scope, tail, before).await?,
             Kind::Approval { form } => self.approval(form, step, path, scope, tail, before).await?,
         };
-        Ok(Outcome::Done(bounded(output, path)?))
+        Ok(Outcome::Done(output))
+    }
+
+    /// What a step leaves, where there is room for it: something large lies beside the journal.
+    pub(super) async fn kept(self, output: Value, path: &str) -> Result<Outcome, Halt> {
+        let bounds = self.live.bounds;
+        let store = self.with.keeping.outputs.as_deref();
+        let most = if store.is_some() { bounds.step } else { bounds.step.min(MAX_OUTPUT_BYTES) };
+        let output = bounded(output, path, most)?;
+        let bytes = measured(&output, most).unwrap_or(most);
+        self.has_room(bytes, path)?;
+        match store {
+            Some(store) if bytes > bounds.inline => {
+                let stored = Keeping::put(store, &self.run.id, &output).await.map_err(Halt::Journal)?;
+                self.live.part.take(stored.bytes);
+                Ok(Outcome::Stored(stored))
+            }
+            _ => Ok(Outcome::Done(output)),
+        }
+    }
+
+    /// Whether so many more bytes may be kept. Errors: the run is over.
+    pub(super) fn has_room(self, more: usize, path: &str) -> Result<(), Halt> {
+        let (taken, all) = (self.live.part.room.taken(), self.live.bounds.all);
+        if taken.saturating_add(more as u64) <= all {
+            return Ok(());
+        }
+        let message = format!("the tenant's executions may keep {all} bytes, and keep {taken}");
+        Err(Halt::Over(failure("history_full", message, Some(path))))
     }
 
     /// Writes what waits to be written, with one more entry.
@@ -245,6 +270,7 @@ impl<'l> Line<'l> {
         tail.extend(more);
         if !tail.is_empty() {
             self.with.journal.append(&self.run.id, tail).await.map_err(Halt::Journal)?;
+            self.live.wrote(tail);
             tail.clear();
         }
         Ok(())
@@ -258,28 +284,30 @@ impl<'l> Line<'l> {
         tail: &mut Vec<Entry>,
     ) -> Result<Value, Halt> {
         self.write(tail, None).await?;
+        self.branches(branches, prefix, scope).await?;
+        Ok(json!({"success": true, "branches": branches.iter().map(|(name, _)| name).collect::<Vec<_>>()}))
+    }
+
+    /// Runs branches at once, to the end of all: one that fails leaves no other in doubt. What their steps left is
+    /// there afterwards, of one that failed too.
+    async fn branches(self, branches: &[(String, Vec<Step>)], prefix: &str, scope: &mut Scope<'_>) -> Result<(), Halt> {
         let outer = &*scope;
         let lines = branches.iter().map(|(_, steps)| async move {
             let mut scope = Scope::branch(outer);
             let mut tail = Vec::new();
             let ended = self.steps(steps, prefix, &mut scope, &mut tail).await;
             // What was done is recorded whatever ended the line.
-            self.write(&mut tail, None).await?;
-            ended.map(|()| scope.into_steps())
+            let written = self.write(&mut tail, None).await;
+            (scope.into_steps(), written.and(ended))
         });
-        // All come to their end: one that fails leaves no other in doubt.
-        let ended = futures::future::join_all(lines).await;
         let mut halted = None;
-        for line in ended {
-            match line {
-                Ok(steps) => scope.join(steps),
-                Err(halt) => halted = Some(graver(halted, halt)),
+        for (steps, ended) in futures::future::join_all(lines).await {
+            scope.join(steps);
+            if let Err(halt) = ended {
+                halted = Some(graver(halted, halt));
             }
         }
-        match halted {
-            Some(halt) => Err(halt),
-            None => Ok(json!({"success": true, "branches": branches.iter().map(|(name, _)| name).collect::<Vec<_>>()})),
-        }
+        halted.map_or(Ok(()), Err)
     }
 
     async fn foreach(
@@ -297,8 +325,8 @@ impl<'l> Line<'l> {
         let halting = &AtomicBool::new(false);
         let lines = items.into_iter().enumerate().map(|(at, item)| async move {
             let own = format!("{path}[{at}]");
-            if let Recorded::Ended(Outcome::Done(output)) = self.with.recorded(self.run, &own, self.again).await? {
-                return Ok(Some(output));
+            if let Recorded::Ended(outcome) = self.with.recorded(self.run, &own, self.again).await? {
+                return Ok(Some(shown(outcome)));
             }
             if halting.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -306,9 +334,10 @@ impl<'l> Line<'l> {
             let mut scope = Scope::branch(outer).with("item", item).with("index", at.into());
             let mut tail = Vec::new();
             let ended = self.steps(steps, &format!("{own}."), &mut scope, &mut tail).await;
-            let output = steps.last().and_then(|last| scope.output(&last.id)).cloned().unwrap_or_default();
+            let last = steps.last().and_then(|last| scope.outcome(&last.id));
+            let outcome = last.unwrap_or(Outcome::Done(Value::Null));
+            let output = shown(outcome.clone());
             if ended.is_ok() {
-                let outcome = Outcome::Done(output.clone());
                 tail.push(Entry::Ended { path: own, at: self.with.timer.now(), outcome });
             }
             // Told before the order of items comes to it: no further one begins.
@@ -323,9 +352,10 @@ impl<'l> Line<'l> {
         while let Some(ended) = lines.next().await {
             match ended {
                 Ok(output) => {
-                    bytes += output.as_ref().map_or(0, |output| output.to_string().len() + 1);
+                    let of = |output: &Value| measured(output, MAX_COLLECTED).unwrap_or(MAX_COLLECTED) + 1;
+                    bytes += output.as_ref().map_or(0, of);
                     // Beyond that only the journal has them.
-                    results.extend(output.filter(|_| bytes < MAX_OUTPUT_BYTES / 2));
+                    results.extend(output.filter(|_| bytes < MAX_COLLECTED));
                 }
                 Err(halt) => {
                     halting.store(true, Ordering::Relaxed);
@@ -344,8 +374,9 @@ impl<'l> Line<'l> {
 /// Of two reasons the one that the run ends by.
 fn graver(first: Option<Halt>, second: Halt) -> Halt {
     let rank = |halt: &Halt| match halt {
-        Halt::Journal(_) => 3,
-        Halt::Interrupted(_) => 2,
+        Halt::Journal(_) => 4,
+        Halt::Interrupted(_) => 3,
+        Halt::Over(_) => 2,
         Halt::Cancelled => 1,
         Halt::Failed(_) => 0,
     };
@@ -355,29 +386,18 @@ fn graver(first: Option<Halt>, second: Halt) -> Halt {
     }
 }
 
-/// Whether a condition is true.
-fn holds(condition: &Expr, path: &str, scope: &Scope<'_>) -> Result<bool, Halt> {
-    let holds = condition.evaluate(scope).and_then(|value| boolean(&value, "a condition"));
-    holds.map_err(|wrong| Halt::Failed(failure("expression", format!("`condition`: {wrong}"), Some(path))))
+/// What a switch looks for among its cases.
+fn named(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
-/// What a form comes to, if it is not too much.
-pub(super) fn fill(form: &Form, path: &str, scope: &Scope<'_>) -> Result<Value, Halt> {
-    let filled = form.fill(scope);
-    let filled = filled.map_err(|unfilled| Halt::Failed(failure("expression", unfilled.to_string(), Some(path))))?;
-    bounded(filled, path)
-}
-
-/// A value that may be recorded.
-pub(super) fn bounded(value: Value, path: &str) -> Result<Value, Halt> {
-    let wrong = |message: String| Err(Halt::Failed(failure("output_too_large", message, Some(path))));
-    if !shallow(&value, MAX_DEPTH) {
-        return wrong(format!("a value is nested more than {MAX_DEPTH} deep"));
-    }
-    if value.to_string().len() > MAX_OUTPUT_BYTES {
-        return wrong(format!("a value has more than {MAX_OUTPUT_BYTES} bytes"));
-    }
-    Ok(value)
+/// The case of a name with its steps; the default's, where there is none.
+fn case<'c>(cases: &'c [(String, Vec<Step>)], default: &'c [Step], name: &str) -> (Option<&'c str>, &'c [Step]) {
+    let found = cases.iter().find(|(case, _)| case == name);
+    found.map_or((None, default), |(case, steps)| (Some(case.as_str()), steps.as_slice()))
 }
 
 /// Whether a value is nested no more than so deep.

@@ -1,16 +1,21 @@
-//! A journal in memory that can break at any entry, as a host can end at any moment.
+//! A journal in memory that can break at any entry, as a host can end at any moment; a store of large outputs and
+//! keys beside it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use remit_domain::{
     Error, TenantId,
+    access::{self, Key, KeyId, Keys},
     execution::{End, Entry, Executions, Filter, Made, Outcome, Recorded, Run, RunId, Standing, Status},
+    history::History,
+    library::{Artifacts, Digest},
 };
 use serde_json::Value;
+use time::OffsetDateTime;
 
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<Inner>);
@@ -20,6 +25,9 @@ struct Inner {
     runs: BTreeMap<RunId, (Run, Vec<Entry>, Option<End>)>,
     breaks: Option<Break>,
     writes: usize,
+    gone: BTreeSet<RunId>,
+    /// The most entries that were written at once.
+    largest: usize,
 }
 
 /// When a journal breaks.
@@ -45,6 +53,11 @@ impl Memory {
         self.inner(|inner| inner.runs.get(run).map(|(_, entries, _)| entries.clone()).unwrap_or_default())
     }
 
+    /// The most entries that were written at once.
+    pub(super) fn largest(&self) -> usize {
+        self.inner(|inner| inner.largest)
+    }
+
     pub(super) fn outcome(&self, run: &RunId, path: &str) -> Option<Outcome> {
         match find(&self.entries(run), path) {
             Recorded::Ended(outcome) => Some(outcome),
@@ -56,6 +69,7 @@ impl Memory {
         self.inner(|inner| {
             let breaks = inner.breaks.filter(|breaks| breaks.at <= inner.writes);
             inner.writes += 1;
+            inner.largest = inner.largest.max(entries.len());
             // Once it is broken nothing more is written.
             let takes = breaks.is_none_or(|breaks| breaks.written && breaks.at + 1 == inner.writes);
             if let Some((_, journal, ended)) = inner.runs.get_mut(run).filter(|_| takes) {
@@ -126,10 +140,22 @@ impl Executions for Memory {
             .find(|standing| standing.run.id == *run))
     }
 
-    async fn list(&self, tenant: &TenantId, _filter: &Filter, most: usize) -> Result<Vec<Standing>, Error> {
+    async fn list(&self, tenant: &TenantId, filter: &Filter, most: usize) -> Result<Vec<Standing>, Error> {
         let standing = |(run, _, end): &(Run, Vec<Entry>, Option<End>)| Standing { run: run.clone(), end: end.clone() };
         Ok(self.inner(|inner| {
-            let own = inner.runs.values().rev().filter(|(run, ..)| run.tenant == *tenant);
+            let own =
+                inner.runs.values().rev().filter(|(run, ..)| run.tenant == *tenant && !inner.gone.contains(&run.id));
+            let own = own.filter(|(run, _, end)| {
+                let status = end.as_ref().map_or(Status::Running, |end| end.status);
+                filter.workflow.as_ref().is_none_or(|name| run.workflow == *name)
+                    && filter.status.is_none_or(|wanted| wanted == status)
+                    && filter.before.as_ref().is_none_or(|before| run.id < *before)
+                    && filter.since.as_ref().is_none_or(|since| run.id >= *since)
+                    && filter
+                        .agent
+                        .as_ref()
+                        .is_none_or(|agent| run.context.get("agent") == Some(&agent.as_str().into()))
+            });
             own.take(most).map(standing).collect()
         }))
     }
@@ -144,5 +170,156 @@ impl Executions for Memory {
             end.as_ref().is_none_or(|end| end.status == Status::Running).then(|| run.clone())
         };
         Ok(self.inner(|inner| inner.runs.values().filter_map(open).collect()))
+    }
+}
+
+/// What a run takes.
+fn size((run, entries, _): &(Run, Vec<Entry>, Option<End>)) -> u64 {
+    let of = |entry: &Entry| match entry {
+        Entry::Ended { outcome: Outcome::Stored(stored), .. } => stored.bytes,
+        entry => super::keeping::weight(entry),
+    };
+    super::weight_of(run) + entries.iter().map(of).sum::<u64>()
+}
+
+#[async_trait]
+impl History for Memory {
+    async fn kept(&self, tenant: &TenantId) -> Result<u64, Error> {
+        Ok(self.inner(|inner| {
+            let ended = inner.runs.values().filter(|(run, _, end)| run.tenant == *tenant && end.is_some());
+            ended.filter(|(run, ..)| !inner.gone.contains(&run.id)).map(size).sum()
+        }))
+    }
+
+    async fn weight(&self, run: &RunId) -> Result<u64, Error> {
+        Ok(self.inner(|inner| inner.runs.get(run).map_or(0, size)))
+    }
+
+    async fn discard(&self, tenant: &TenantId, run: &RunId) -> Result<bool, Error> {
+        Ok(self.inner(|inner| {
+            let own = inner.runs.get(run).is_some_and(|(run, _, end)| run.tenant == *tenant && end.is_some());
+            own && inner.gone.insert(run.clone())
+        }))
+    }
+
+    async fn expire(&self, tenant: &TenantId, _: OffsetDateTime, keep: u64, most: usize) -> Result<usize, Error> {
+        Ok(self.inner(|inner| {
+            let ended = |(id, (run, _, end)): &(&RunId, &(Run, Vec<Entry>, Option<End>))| {
+                run.tenant == *tenant && end.is_some() && !inner.gone.contains(*id)
+            };
+            let ended: Vec<RunId> = inner.runs.iter().filter(ended).map(|(id, _)| id.clone()).collect();
+            let beyond = ended.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX)).min(most);
+            inner.gone.extend(ended.into_iter().take(beyond));
+            beyond
+        }))
+    }
+
+    async fn doomed(&self, most: usize) -> Result<Vec<Digest>, Error> {
+        Ok(self.inner(|inner| {
+            let gone = inner.gone.iter().filter_map(|id| inner.runs.get(id));
+            let stored = gone.flat_map(|(_, entries, _)| entries).filter_map(|entry| match entry {
+                Entry::Ended { outcome: Outcome::Stored(stored), .. } => Some(stored.digest.clone()),
+                _ => None,
+            });
+            stored.take(most).collect()
+        }))
+    }
+
+    async fn sweep(&self, done: &[Digest], most: usize) -> Result<bool, Error> {
+        Ok(self.inner(|inner| {
+            let Some(id) = inner.gone.first().cloned() else { return false };
+            if let Some((_, entries, _)) = inner.runs.get_mut(&id) {
+                let named = |entry: &Entry| match entry {
+                    Entry::Ended { outcome: Outcome::Stored(stored), .. } => done.contains(&stored.digest),
+                    _ => true,
+                };
+                let mut left = most;
+                entries.retain(|entry| {
+                    let goes = left > 0 && named(entry);
+                    left -= usize::from(goes);
+                    !goes
+                });
+            }
+            if inner.runs.get(&id).is_none_or(|(_, entries, _)| entries.is_empty()) {
+                inner.runs.remove(&id);
+                inner.gone.remove(&id);
+            }
+            true
+        }))
+    }
+
+    async fn names(&self, output: &Digest) -> Result<bool, Error> {
+        Ok(self.inner(|inner| {
+            inner.runs.values().flat_map(|(_, entries, _)| entries).any(|entry| {
+                matches!(entry, Entry::Ended { outcome: Outcome::Stored(stored), .. } if stored.digest == *output)
+            })
+        }))
+    }
+}
+
+/// Large outputs in memory, and how much was asked of them.
+#[derive(Debug, Default)]
+pub(super) struct Shelf(Mutex<BTreeMap<Digest, Vec<u8>>>);
+
+impl Shelf {
+    fn inner<T>(&self, with: impl FnOnce(&mut BTreeMap<Digest, Vec<u8>>) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        self.inner(|kept| kept.values().map(Vec::len).collect())
+    }
+}
+
+#[async_trait]
+impl Artifacts for Shelf {
+    async fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+        self.inner(|kept| drop(kept.insert(digest.clone(), bytes.to_vec())));
+        Ok(())
+    }
+
+    async fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.inner(|kept| kept.get(digest).cloned()))
+    }
+
+    async fn remove(&self, digest: &Digest) -> Result<(), Error> {
+        self.inner(|kept| drop(kept.remove(digest)));
+        Ok(())
+    }
+
+    async fn all(&self) -> Result<Vec<Digest>, Error> {
+        Ok(self.inner(|kept| kept.keys().cloned().collect()))
+    }
+}
+
+/// One key, which may be changed.
+#[derive(Debug, Default)]
+pub(super) struct Ring(pub(super) Mutex<Option<Key>>);
+
+#[async_trait]
+impl Keys for Ring {
+    async fn add(&self, key: &Key, _: &access::Digest) -> Result<(), Error> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
+        Ok(())
+    }
+
+    async fn find(&self, id: &KeyId) -> Result<Option<(Key, access::Digest)>, Error> {
+        let token = access::Token::random().map_err(|error| Error::Internal(error.to_string().into()))?;
+        let key = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(key.filter(|key| key.id == *id).map(|key| (key, token.digest())))
+    }
+
+    async fn list(&self, _: Option<&TenantId>) -> Result<Vec<Key>, Error> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter().collect())
+    }
+
+    async fn revoke(&self, _: Option<&TenantId>, id: &KeyId, at: OffsetDateTime) -> Result<bool, Error> {
+        let mut key = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = key.as_mut().filter(|key| key.id == *id && key.revoked.is_none());
+        Ok(own.map(|key| key.revoked = Some(at)).is_some())
+    }
+
+    async fn any(&self) -> Result<bool, Error> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some())
     }
 }

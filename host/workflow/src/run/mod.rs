@@ -5,9 +5,11 @@
 //!
 //! Deliberately absent: where the journal is kept, and what a step's work does: ports.
 
+mod keeping;
 mod line;
 #[cfg(test)]
 mod memory;
+mod reads;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -20,17 +22,26 @@ use async_trait::async_trait;
 use remit_domain::{
     AgentName, Error,
     clock::Clock,
-    execution::{End, Entry, Executions, Failure, Recorded, Run, Status},
+    execution::{End, Entry, Executions, Failure, Outcome, Recorded, Run, Status},
 };
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::line::MAX_OUTPUT_BYTES;
-pub(crate) use self::line::{MAX_DEPTH, shallow};
 use self::{
+    keeping::Part,
     line::{Halt, Line},
+    reads::bounded,
     scope::Scope,
+};
+pub(crate) use self::{
+    keeping::weight_of,
+    line::{MAX_DEPTH, shallow},
+};
+pub use self::{
+    keeping::{Bounds, Keeping, Room},
+    line::MAX_OUTPUT_BYTES,
 };
 pub use crate::plan::Job;
 use crate::plan::Plan;
@@ -110,8 +121,10 @@ pub struct Interpreter {
     pub performer: Arc<dyn Performer>,
     /// Time.
     pub timer: Arc<dyn Timer>,
-    /// What expressions call `env`: the variables that the operator lists.
+    /// The variables that the operator lists, as they are now: a run keeps those of its beginning.
     pub env: Arc<Map<String, Value>>,
+    /// What bounds what runs leave and do.
+    pub keeping: Keeping,
 }
 
 /// A run that is at work in this process.
@@ -120,12 +133,37 @@ pub struct Live {
     pub cancel: CancellationToken,
     /// Woken when a signal comes.
     pub signalled: tokio::sync::Notify,
+    /// How often something was written to its journal, for those who watch it.
+    pub written: watch::Sender<u64>,
+    bounds: Bounds,
+    part: Part,
 }
 
 impl Live {
     /// One that nobody has stopped.
     pub fn new() -> Self {
-        Self { cancel: CancellationToken::new(), signalled: tokio::sync::Notify::new() }
+        Self::within(Arc::default(), Bounds::default())
+    }
+
+    /// One within its tenant's room.
+    pub fn within(room: Arc<Room>, bounds: Bounds) -> Self {
+        Self {
+            cancel: CancellationToken::new(),
+            signalled: tokio::sync::Notify::new(),
+            written: watch::Sender::new(0),
+            bounds,
+            part: Part::of(room),
+        }
+    }
+
+    /// Counts what it left before this process took it up, or begins with.
+    pub fn weighs(&self, bytes: u64) {
+        self.part.take(bytes);
+    }
+
+    fn wrote(&self, entries: &[Entry]) {
+        self.part.take(entries.iter().map(keeping::weight).sum());
+        self.written.send_modify(|times| *times += 1);
     }
 }
 
@@ -141,30 +179,34 @@ impl Interpreter {
     /// Errors: [`Error::Journal`] if something could not be recorded; the run then stands as it is, to be
     /// taken up again. Cancel: likewise.
     pub async fn run(&self, run: &Run, plan: &Plan, again: bool, live: &Live) -> Result<End, Error> {
+        let mut context = run.context.clone();
+        let pinned = context.as_object_mut().and_then(|context| context.remove("env"));
         let fixed = BTreeMap::from([
             ("inputs", run.inputs.clone()),
-            ("context", run.context.clone()),
-            ("env", Value::Object((*self.env).clone())),
+            ("context", context),
+            ("env", pinned.unwrap_or_else(|| Value::Object((*self.env).clone()))),
             ("now", Value::String(remit_domain::clock::rfc3339(run.began))),
         ]);
         let mut scope = Scope::new(fixed);
-        let line = Line { with: self, run, plan, again, live, stoppable: true };
+        let line = Line { with: self, run, plan, again, live, stoppable: true, revisits: false };
         let mut tail = Vec::new();
         if again && self.journal.cancelled(&run.id).await? {
             live.cancel.cancel();
         }
         let ended = match line.steps(&plan.steps, "", &mut scope, &mut tail).await {
-            Ok(()) => self.outputs(plan, &scope),
+            Ok(()) => self.outputs(&line, &scope, &mut tail).await,
             Err(halt) => Err(halt),
         };
+        // Steps for failures would be done in the same name, or find no more room.
+        let over = matches!(ended, Err(Halt::Over(_)));
         let (mut status, outputs, mut failure) = match ended {
             Ok(outputs) => (Status::Completed, Some(outputs), None),
-            Err(Halt::Failed(failure)) => (Status::Failed, None, Some(failure)),
+            Err(Halt::Failed(failure) | Halt::Over(failure)) => (Status::Failed, None, Some(failure)),
             Err(Halt::Cancelled) => (Status::Cancelled, None, None),
             Err(Halt::Interrupted(failure)) => (Status::Interrupted, None, Some(failure)),
             Err(Halt::Journal(error)) => return Err(error),
         };
-        if matches!(status, Status::Failed | Status::Cancelled) && !plan.on_failure.is_empty() {
+        if matches!(status, Status::Failed | Status::Cancelled) && !over && !plan.on_failure.is_empty() {
             // In doubt here is in doubt: a person decides, and the run comes back to this very failure.
             if let Some(doubt) = self.after(&line, status, failure.as_ref(), &scope, &mut tail).await? {
                 (status, failure) = (Status::Interrupted, Some(doubt));
@@ -172,6 +214,8 @@ impl Interpreter {
         }
         let end = End { status, at: self.timer.now(), outputs, failure };
         self.journal.end(&run.id, &tail, &end).await?;
+        live.wrote(&tail);
+        live.part.end();
         Ok(end)
     }
 
@@ -200,19 +244,33 @@ impl Interpreter {
         }
     }
 
-    fn outputs(&self, plan: &Plan, scope: &Scope<'_>) -> Result<Value, Halt> {
+    async fn outputs(&self, line: &Line<'_>, scope: &Scope<'_>, tail: &mut Vec<Entry>) -> Result<Value, Halt> {
+        const OUTPUTS: &str = "outputs";
+        let plan = line.plan;
         if plan.outputs.is_empty() {
-            let all = plan.steps.iter().filter_map(|step| Some((step.id.clone(), scope.output(&step.id)?.clone())));
-            return line::bounded(Value::Object(all.collect()), "outputs");
+            let all = plan.steps.iter().filter_map(|step| Some((step.id.clone(), scope.shown(&step.id)?)));
+            return bounded(Value::Object(all.collect()), OUTPUTS, MAX_OUTPUT_BYTES);
         }
         let mut outputs = Map::new();
         for (name, form) in &plan.outputs {
-            let value = form.fill(scope).map_err(|unfilled| {
-                Halt::Failed(line::failure("expression", format!("the output `{name}`: {unfilled}"), None))
+            let value = line.fill_within(form, OUTPUTS, scope, line.live.bounds.step).await;
+            let value = value.map_err(|halt| match halt {
+                Halt::Failed(failure) => {
+                    let message = format!("the output `{name}`: {}", failure.message);
+                    let path = failure.path.filter(|_| failure.code != "expression");
+                    Halt::Failed(Failure { message, path, ..failure })
+                }
+                halt => halt,
             })?;
-            outputs.insert(name.clone(), line::bounded(value, "outputs")?);
+            // No step has a path with a full stop but within another's brackets.
+            let path = format!("{OUTPUTS}.{name}");
+            let outcome = line.kept(value, &path).await?;
+            if let Outcome::Stored(_) = outcome {
+                tail.push(Entry::Ended { path, at: self.timer.now(), outcome: outcome.clone() });
+            }
+            outputs.insert(name.clone(), scope::shown(outcome));
         }
-        line::bounded(Value::Object(outputs), "outputs")
+        bounded(Value::Object(outputs), OUTPUTS, MAX_OUTPUT_BYTES)
     }
 
     /// What is recorded at a place: nothing, for a run that is new.

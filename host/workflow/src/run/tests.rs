@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod crashes;
+mod ends;
+mod large;
+mod lives;
 
 use std::{
     collections::BTreeSet,
     sync::{
         Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -31,6 +34,9 @@ struct Doer {
     done: Mutex<Vec<String>>,
     /// Whether doing things twice does harm.
     harmful: bool,
+    /// How much is done at once, now and at most.
+    now: AtomicUsize,
+    most: AtomicUsize,
 }
 
 #[async_trait]
@@ -44,8 +50,10 @@ impl Performer for Doer {
             assert_eq!(journal.outcome(&work.run.id, work.path), None, "{} is recorded and repeated", work.path);
         }
         self.done.lock().unwrap().push(format!("{}#{}", work.path, work.attempt));
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         // Whoever else is at work comes to its turn.
         tokio::task::yield_now().await;
+        self.now.fetch_sub(1, Ordering::Relaxed);
         let Job::Tool { tool, .. } = work.job else { return Err(line::failure("unknown", "no such work", None)) };
         let failure =
             |code: &str, retriable| Failure { retriable, ..line::failure(code, format!("{tool} fails"), None) };
@@ -53,6 +61,9 @@ impl Performer for Doer {
             "fail" => Err(failure("broken", false)),
             "flaky" if work.attempt < 3 => Err(failure("source_unavailable", true)),
             "hang" => std::future::pending().await,
+            "large" => Ok(
+                json!({"success": true, "text": "x".repeat(usize::try_from(work.config.as_u64().unwrap_or(0)).unwrap_or(0))}),
+            ),
             _ => Ok(json!({"success": true, "result": work.config, "key": work.key})),
         }
     }
@@ -92,6 +103,7 @@ struct Bench {
     plan: Plan,
     run: Run,
     live: Live,
+    keeping: Keeping,
 }
 
 impl Bench {
@@ -113,7 +125,7 @@ impl Bench {
         let journal = Arc::new(Memory::default());
         let doer = Arc::new(Doer { journal: Mutex::new(Some(journal.clone())), ..Doer::default() });
         let timer = Arc::new(Jumping { now: AtomicI64::new(1_700_000_000), hurries: true });
-        Self { journal, doer, timer, plan, run, live: Live::new() }
+        Self { journal, doer, timer, plan, run, live: Live::new(), keeping: Keeping::default() }
     }
 
     fn harmful(mut self) -> Self {
@@ -124,7 +136,8 @@ impl Bench {
 
     fn interpreter(&self) -> Interpreter {
         let (journal, performer) = (self.journal.clone(), self.doer.clone());
-        Interpreter { journal, performer, timer: self.timer.clone(), env: Arc::default() }
+        let keeping = self.keeping.clone();
+        Interpreter { journal, performer, timer: self.timer.clone(), env: Arc::default(), keeping }
     }
 
     async fn go(&self, again: bool) -> Result<End, Error> {
@@ -349,7 +362,7 @@ async fn an_approval_waits_for_its_signal() {
   - {id: ok, type: approval, timeout: 1h, config: {message: 'May I?'}}
 outputs: {yes: '{{ steps.ok.output.approved }}', by: '{{ steps.ok.output.by }}'}
 ";
-    check(text, json!({}), "failed: timeout at ok").await;
+    check(text, json!({}), "failed: approval_timeout at ok").await;
     let mut bench = Bench::new(text, json!({}));
     bench.timer = Arc::new(Jumping { now: AtomicI64::new(1_700_000_000), hurries: false });
     let answered = async {

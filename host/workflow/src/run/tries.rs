@@ -4,14 +4,16 @@ use std::future::Future;
 
 use remit_domain::{
     AgentName,
+    access::{KeyId, Role},
     execution::{Choice, Entry, Failure, Outcome, Recorded},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{
     Scope, Work,
-    line::{Halt, Line, bounded, failure, fill},
+    keeping::measured,
+    line::{Halt, Line, failure},
 };
 use crate::{
     expression::Form,
@@ -30,10 +32,10 @@ impl Line<'_> {
         tail: &mut Vec<Entry>,
         before: Recorded,
     ) -> Result<Outcome, Halt> {
-        let config = fill(form, path, scope)?;
+        let config = self.fill(form, path, scope).await?;
         let agent = self.agent(job, path)?;
         let key = match &step.key {
-            Some(form) => match fill(form, path, scope)? {
+            Some(form) => match self.fill(form, path, scope).await? {
                 Value::String(text) => text,
                 other => other.to_string(),
             },
@@ -41,29 +43,29 @@ impl Line<'_> {
         };
         let work = |attempt| Work { run: self.run, path, job, agent: &agent, config: &config, key: &key, attempt };
         let mut attempt = 1;
-        if let Recorded::Began { attempt: last, resolved, .. } = before {
+        if let Recorded::Began { attempt: last, resolved, until } = before {
             attempt = last;
-            match resolved {
-                Some(Choice::Skip) => return Ok(Outcome::Skipped),
-                Some(Choice::Rerun) => {}
-                None if self.with.performer.harmless(&work(attempt), step.key.is_some()) => {}
-                None => {
+            match (until, resolved) {
+                // It was about to be tried again, and nothing of that try had begun.
+                (Some(until), _) => self.pause(until).await?,
+                (None, Some(Choice::Skip)) => return Ok(Outcome::Skipped),
+                (None, Some(Choice::Rerun)) => {}
+                (None, None) if self.with.performer.harmless(&work(attempt), step.key.is_some()) => {}
+                (None, None) => {
                     let message = "the host ended while this step was under way, and it may have taken effect";
                     return Err(Halt::Interrupted(failure("interrupted", message, Some(path))));
                 }
             }
         }
         loop {
-            let began = Entry::Began {
-                path: path.to_owned(),
-                attempt,
-                at: self.with.timer.now(),
-                input: config.clone(),
-                until: None,
-            };
+            // Before anything is done in its name.
+            self.warranted(&agent, path).await?;
+            self.has_room(0, path)?;
+            let input = self.given(&config);
+            let began = Entry::Began { path: path.to_owned(), attempt, at: self.with.timer.now(), input, until: None };
             self.write(tail, Some(began)).await?;
             let failed = match self.attempt(step, work(attempt)).await? {
-                Ok(output) => return Ok(Outcome::Done(bounded(output, path)?)),
+                Ok(output) => return Ok(Outcome::Done(output)),
                 Err(failure) => failure,
             };
             let retry = &step.retry;
@@ -78,9 +80,43 @@ impl Line<'_> {
             }
             let asked = failed.retry_after_ms.map_or(0.0, |ms| f64::from(ms) / 1000.0);
             let pause = time::Duration::seconds_f64(seconds.max(asked.min(retry.most.as_secs_f64())));
-            self.pause(self.with.timer.now().saturating_add(pause)).await?;
             attempt += 1;
+            // On record, so that a host which ends meanwhile waits for no more than what is left of it.
+            let (at, input) = (self.with.timer.now(), Value::Null);
+            let until = at.saturating_add(pause);
+            let waits = Entry::Began { path: path.to_owned(), attempt, at, input, until: Some(until) };
+            self.write(tail, Some(waits)).await?;
+            self.pause(until).await?;
         }
+    }
+
+    /// What is recorded of what a step is given.
+    pub(super) fn given(self, config: &Value) -> Value {
+        match measured(config, self.live.bounds.inline) {
+            Some(_) => config.clone(),
+            None => json!({"omittedBytes": measured(config, usize::MAX)}),
+        }
+    }
+
+    /// Whether who began the run may still do something as this agent. Errors: the run is over.
+    async fn warranted(self, agent: &AgentName, path: &str) -> Result<(), Halt> {
+        let (Some(keys), Some(key)) = (&self.with.keeping.keys, &self.run.by.key) else { return Ok(()) };
+        let found = match KeyId::new(key) {
+            Some(id) => keys.find(&id).await.map_err(Halt::Journal)?.map(|(key, _)| key),
+            None => None,
+        };
+        let now = self.with.timer.now();
+        let of_tenant = |of: &Option<_>| of.as_ref().is_none_or(|tenant| *tenant == self.run.tenant);
+        let (code, message) = match found {
+            Some(key) if key.is_valid(now) && key.role >= Role::Agent && of_tenant(&key.tenant) => {
+                if key.agents.is_none_or(|agents| agents.contains(agent)) {
+                    return Ok(());
+                }
+                ("agent_not_allowed", format!("the key that began this run does not speak for the agent {agent}"))
+            }
+            _ => ("key_revoked", "the key that began this run lets nobody in any more".to_owned()),
+        };
+        Err(Halt::Over(failure(code, message, Some(path))))
     }
 
     /// One try. The outer failure ends the run where it is.

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{
     Scope,
-    line::{Halt, Line, failure, fill},
+    line::{Halt, Line, failure},
 };
 use crate::{duration, expression::Form, plan::Step};
 
@@ -19,7 +19,7 @@ impl Line<'_> {
         tail: &mut Vec<Entry>,
         before: Recorded,
     ) -> Result<Value, Halt> {
-        let config = fill(form, path, scope)?;
+        let config = self.fill(form, path, scope).await?;
         let until = match before {
             Recorded::Began { until: Some(until), .. } => until,
             _ => {
@@ -46,7 +46,7 @@ impl Line<'_> {
         tail: &mut Vec<Entry>,
         before: Recorded,
     ) -> Result<Value, Halt> {
-        let config = fill(form, path, scope)?;
+        let config = self.fill(form, path, scope).await?;
         let until = match before {
             Recorded::Began { until, .. } => until,
             _ => {
@@ -77,7 +77,7 @@ impl Line<'_> {
             // Given while the host was away, or at the last moment: it was acknowledged.
             match self.with.journal.signal(&self.run.id, path).await.map_err(Halt::Journal)? {
                 Some(given) => Ok(given),
-                None => Err(Halt::Failed(failure("timeout", "nobody decided in time", Some(path)))),
+                None => Err(Halt::Failed(failure("approval_timeout", "nobody decided in time", Some(path)))),
             }
         };
         let (payload, by) = self.unless_cancelled(given).await??;
@@ -86,6 +86,7 @@ impl Line<'_> {
     }
 
     fn waits(self, path: &str, input: Value, until: Option<OffsetDateTime>) -> Entry {
+        let input = self.given(&input);
         Entry::Began { path: path.to_owned(), attempt: 1, at: self.with.timer.now(), input, until }
     }
 }

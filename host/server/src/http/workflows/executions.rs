@@ -2,20 +2,22 @@
 
 use axum::{Json, extract::State as FromState};
 use remit_domain::{
-    Error,
-    clock::rfc3339,
-    execution::{Choice, Entry, Filter, Outcome, RunId, Standing, Status},
+    AgentName, Error,
+    audit::Action,
+    execution::{Choice, Entry, Filter, RunId, Status},
     schema::Problem,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     super::{
         error::{Body, Failure},
         extract::{JsonBody, OptionalJson, Path, Query, Tenant},
     },
-    State,
+    State, deeds,
+    shown::{self, Sight, redacted, summary},
 };
 
 /// The most runs of a page.
@@ -32,6 +34,12 @@ const PIECE: usize = 16;
 pub(crate) struct Asked {
     workflow: Option<String>,
     status: Option<String>,
+    /// Whose steps are this agent's, where they name none.
+    agent: Option<String>,
+    /// That began then or later.
+    since: Option<String>,
+    /// That began before then.
+    until: Option<String>,
     /// Where the page before ended.
     cursor: Option<String>,
     limit: Option<usize>,
@@ -42,7 +50,9 @@ pub(crate) struct Asked {
     get, path = "/api/workflows/executions", tag = "workflows",
     params(
         ("X-Context" = String, Header, description = "the tenant"),
-        ("workflow" = Option<String>, Query), ("status" = Option<String>, Query),
+        ("workflow" = Option<String>, Query), ("status" = Option<String>, Query), ("agent" = Option<String>, Query),
+        ("since" = Option<String>, Query, description = "RFC 3339: those that began then or later"),
+        ("until" = Option<String>, Query, description = "RFC 3339: those that began before"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<usize>, Query, description = "50 without it, 200 at most")
     ),
@@ -60,22 +70,36 @@ pub(crate) async fn list(
         Status::parse(text).ok_or_else(|| problem("/status", "running, completed, failed, cancelled or interrupted"))
     });
     let before = asked.cursor.as_deref().map(|text| RunId::parse(text).ok_or_else(|| problem("/cursor", "no cursor")));
-    let filter = Filter { workflow: asked.workflow, status: status.transpose()?, before: before.transpose()? };
+    let moment = |pointer: &str, text: &Option<String>| {
+        let read = |text: &String| OffsetDateTime::parse(text, &Rfc3339).map(RunId::at);
+        text.as_ref().map(read).transpose().map_err(|_| problem(pointer, "a time such as 2026-11-23T10:00:00Z"))
+    };
+    let (since, until) = (moment("/since", &asked.since)?, moment("/until", &asked.until)?);
+    let agent = asked.agent.map(|name| AgentName::new(&name).map_err(|error| problem("/agent", &error.to_string())));
+    let filter = Filter {
+        workflow: asked.workflow,
+        status: status.transpose()?,
+        before: before.transpose()?.into_iter().chain(until).min(),
+        since,
+        agent: agent.transpose()?,
+    };
     let limit = asked.limit.unwrap_or(50).clamp(1, MAX_PAGE);
     let mut runs = state.workflows.list(&tenant.context.tenant, &filter, limit + 1).await?;
     let more = runs.len() > limit;
     runs.truncate(limit);
     let next = runs.last().filter(|_| more).map(|last| last.run.id.to_string());
     let own = runs.iter().filter(|standing| state.workflows.concerns(&tenant.principal, standing));
-    let shown: Vec<Value> = own.map(summary).collect();
+    let sight = Sight::of(&tenant.principal);
+    let shown: Vec<Value> = own.map(|standing| summary(standing, sight)).collect();
     Ok(Json(json!({"success": true, "executions": shown, "next": next})))
 }
 
-/// One run: how it stands, and what each step was given and came to.
+/// One run: how it stands, each step with its times and tries, and its plan for drawing. What steps were given and
+/// came to, and the definition, are for those who may run workflows.
 #[utoipa::path(
     get, path = "/api/workflows/executions/{id}", tag = "workflows",
     params(("id" = String, Path), ("X-Context" = String, Header, description = "the tenant")),
-    responses((status = 200, body = Object, description = "`{success, executionId, status, outputs, steps: […], plan}`"), (status = 404, body = Body))
+    responses((status = 200, body = Object, description = "`{success, executionId, status, inputs, outputs, steps: […], plan: {nodes, edges}, definition}`"), (status = 404, body = Body))
 )]
 pub(crate) async fn show(
     FromState(state): FromState<State>,
@@ -83,13 +107,21 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
-    let (entries, whole) = entries(&state, &standing.run.id).await?;
-    let mut shown = summary(&standing);
+    let run = &standing.run;
+    let (entries, whole) = entries(&state, &run.id).await?;
+    let sight = Sight::of(&tenant.principal);
+    let mut shown = summary(&standing, sight);
     if let Value::Object(members) = &mut shown {
-        members.insert("inputs".to_owned(), standing.run.inputs.clone());
-        members.insert("steps".to_owned(), steps(&entries));
+        let steps = shown::steps(&run.id, entries.iter().map(|(_, entry)| entry), sight);
+        // One that this host can't read any more is not drawn.
+        let plan = serde_json::from_value(run.definition.clone()).map(|workflow| remit_workflow::drawing(&workflow));
+        members.insert("steps".to_owned(), steps);
         members.insert("stepsTruncated".to_owned(), (!whole).into());
-        members.insert("plan".to_owned(), standing.run.definition.clone());
+        members.insert("plan".to_owned(), plan.unwrap_or_default());
+        if sight.is_whole() {
+            members.insert("inputs".to_owned(), redacted(&run.inputs));
+            members.insert("definition".to_owned(), run.definition.clone());
+        }
     }
     Ok(Json(shown))
 }
@@ -127,6 +159,8 @@ pub(crate) async fn cancel(
 ) -> Result<Json<Value>, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
     state.workflows.cancel(&standing, &tenant.principal).await?;
+    let details = json!({"workflow": standing.run.workflow});
+    deeds::record(&state, &tenant, Action::ExecutionCancel, &standing.run.id, details).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
 }
 
@@ -153,6 +187,8 @@ pub(crate) async fn resolve(
 ) -> Result<Json<Value>, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
     state.workflows.decide(&standing, decision.choice, &tenant.principal).await?;
+    let details = json!({"workflow": standing.run.workflow, "choice": decision.choice});
+    deeds::record(&state, &tenant, Action::ExecutionResolve, &standing.run.id, details).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
 }
 
@@ -160,7 +196,10 @@ pub(crate) async fn resolve(
 #[utoipa::path(
     post, path = "/api/workflows/executions/{id}/signals/{name}", tag = "workflows", request_body = Object,
     params(("id" = String, Path), ("name" = String, Path, description = "the approval's step"), ("X-Context" = String, Header, description = "the tenant")),
-    responses((status = 200, body = Object), (status = 404, body = Body), (status = 409, body = Body))
+    responses(
+        (status = 200, body = Object), (status = 403, body = Body), (status = 404, body = Body),
+        (status = 409, body = Body)
+    )
 )]
 pub(crate) async fn signal(
     FromState(state): FromState<State>,
@@ -169,74 +208,10 @@ pub(crate) async fn signal(
     OptionalJson(payload): OptionalJson<Value>,
 ) -> Result<Json<Value>, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
+    // Of what comes with it, what an approval comes to, and no more.
+    let approved = payload.get("approved").and_then(Value::as_bool);
     state.workflows.signal(&standing, &name, payload, &tenant.principal).await?;
+    let details = json!({"workflow": standing.run.workflow, "signal": name, "approved": approved});
+    deeds::record(&state, &tenant, Action::ExecutionSignal, &standing.run.id, details).await?;
     Ok(Json(json!({"success": true, "executionId": standing.run.id})))
-}
-
-/// How a run stands, in brief.
-pub(super) fn summary(standing: &Standing) -> Value {
-    let run = &standing.run;
-    let status = standing.end.as_ref().map_or(Status::Running, |end| end.status);
-    let mut shown = json!({
-        "success": !matches!(status, Status::Failed | Status::Cancelled | Status::Interrupted),
-        "executionId": run.id,
-        "workflow": run.workflow,
-        "status": status,
-        "startedAt": rfc3339(run.began),
-        "href": format!("/api/workflows/executions/{}", run.id),
-    });
-    if let (Some(end), Value::Object(members)) = (&standing.end, &mut shown) {
-        members.insert("endedAt".to_owned(), rfc3339(end.at).into());
-        if let Some(outputs) = &end.outputs {
-            members.insert("outputs".to_owned(), outputs.clone());
-        }
-        if let Some(failure) = &end.failure {
-            members.insert("error".to_owned(), failure.message.clone().into());
-            members.insert("code".to_owned(), failure.code.clone().into());
-            members.insert("step".to_owned(), failure.path.clone().into());
-        }
-    }
-    shown
-}
-
-/// Each step with what it was given and came to, in the order in which they began.
-fn steps(entries: &[(u64, Entry)]) -> Value {
-    let mut order: Vec<String> = Vec::new();
-    let mut steps: Map<String, Value> = Map::new();
-    for (_, entry) in entries {
-        let place = entry.place();
-        if place.starts_with('!') {
-            continue;
-        }
-        if !steps.contains_key(&place) {
-            order.push(place.clone());
-            steps.insert(place.clone(), json!({"path": place, "status": "running"}));
-        }
-        let Some(Value::Object(step)) = steps.get_mut(&place) else { continue };
-        match entry {
-            Entry::Began { attempt, at, input, until, .. } => {
-                step.entry("startedAt").or_insert_with(|| rfc3339(*at).into());
-                step.insert("attempts".to_owned(), (*attempt).into());
-                step.insert("input".to_owned(), input.clone());
-                if let Some(until) = until {
-                    step.insert("waitsUntil".to_owned(), rfc3339(*until).into());
-                }
-            }
-            Entry::Ended { at, outcome, .. } => {
-                step.insert("endedAt".to_owned(), rfc3339(*at).into());
-                let (status, output) = match outcome {
-                    Outcome::Done(output) => ("completed", Some(output)),
-                    Outcome::Skipped => ("skipped", None),
-                    Outcome::Failed { output, .. } => ("failed", Some(output)),
-                };
-                step.insert("status".to_owned(), status.into());
-                step.extend(output.map(|output| ("output".to_owned(), output.clone())));
-            }
-            Entry::Resolved { choice, by, .. } => {
-                step.insert("decided".to_owned(), json!({"choice": choice, "by": by}));
-            }
-            Entry::Signalled { .. } | Entry::Cancelled { .. } => {}
-        }
-    }
-    order.into_iter().filter_map(|place| steps.remove(&place)).collect()
 }

@@ -1,6 +1,10 @@
 //! `/api/workflows`: the workflows of a tenant, and running them.
 
+mod deeds;
+pub(crate) mod events;
 pub(crate) mod executions;
+pub(crate) mod kept;
+pub(crate) mod shown;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,15 +15,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use remit_config::File;
-use remit_domain::{Catalogue, Error, schema::Problem};
+use remit_domain::{
+    Catalogue, Error,
+    audit::{Action, AuditLog},
+    schema::Problem,
+};
 use remit_workflow::{Workflow, Workflows};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{Body, Failure},
     extract::{JsonBody, OptionalJson, Path, Query, Tenant},
 };
+use crate::shares::{Bounds, Shares};
 
 /// What workflows stand on.
 #[derive(Clone)]
@@ -30,7 +40,18 @@ pub(crate) struct State {
     pub(crate) folder: PathBuf,
     /// The variables that they may name.
     pub(crate) env: Arc<BTreeSet<String>>,
+    /// Where it is recorded what people do to runs.
+    pub(crate) audit: Arc<dyn AuditLog>,
+    /// Who watches runs now.
+    pub(crate) watching: Shares,
+    /// Who reads large outputs now.
+    pub(crate) reading: Shares,
+    /// Cancelled when the host begins to end: nobody is waited for who only watches.
+    pub(crate) stopping: CancellationToken,
 }
+
+/// Who reads a large output holds it in memory, several times over.
+pub(crate) const READING: Bounds = Bounds { what: "readings of artifacts", of_one: 2, of_all: 8 };
 
 impl FromRef<State> for Catalogue {
     fn from_ref(state: &State) -> Self {
@@ -209,6 +230,10 @@ pub(crate) async fn execute(
         None => WAIT,
     };
     let mut begun = state.workflows.execute(&tenant.principal, &tenant.context, &name, start.inputs, key).await?;
+    if begun.is_new {
+        let details = json!({"workflow": name});
+        deeds::record(&state, &tenant, Action::ExecutionStart, &begun.id, details).await?;
+    }
     let _ = tokio::time::timeout(wait, begun.end()).await;
     answer(&state, &tenant, begun.id.as_str()).await
 }
@@ -217,7 +242,7 @@ pub(crate) async fn execute(
 async fn answer(state: &State, tenant: &Tenant, id: &str) -> Result<Response, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, id).await?;
     let href = format!("/api/workflows/executions/{}", standing.run.id);
-    let shown = executions::summary(&standing);
+    let shown = shown::summary(&standing, shown::Sight::of(&tenant.principal));
     if standing.end.is_some() {
         return Ok(Json(shown).into_response());
     }
