@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use futures::{StreamExt as _, stream};
@@ -154,8 +154,13 @@ impl<'l> Line<'l> {
                 let Recorded::Ended(outcome) = self.with.recorded(self.run, &path, true).await? else { return Ok(()) };
                 self.revisit(step, prefix, scope, &mut Vec::new(), &outcome).await?;
                 match outcome {
-                    Outcome::Done(output) | Outcome::Failed { output, .. } => scope.left(&step.id, output),
+                    Outcome::Done(output) => scope.left(&step.id, output),
                     Outcome::Skipped => scope.left(&step.id, json!({"skipped": true})),
+                    Outcome::Failed { output, .. } if step.on_error == OnError::Continue => {
+                        scope.left(&step.id, output);
+                    }
+                    // It ended the line, and left nothing.
+                    Outcome::Failed { .. } => return Ok(()),
                 }
             }
             Ok(())
@@ -263,17 +268,17 @@ impl<'l> Line<'l> {
             let mut scope = Scope::branch(outer);
             let mut tail = Vec::new();
             let ended = self.steps(steps, prefix, &mut scope, &mut tail).await;
-            // What was done is recorded whatever ended the line.
-            self.write(&mut tail, None).await?;
-            ended.map(|()| scope.into_steps())
+            // What was done is recorded whatever ended the line, and is there for later steps as after a restart.
+            let written = self.write(&mut tail, None).await;
+            (written.and(ended), scope.into_steps())
         });
         // All come to their end: one that fails leaves no other in doubt.
         let ended = futures::future::join_all(lines).await;
         let mut halted = None;
-        for line in ended {
-            match line {
-                Ok(steps) => scope.join(steps),
-                Err(halt) => halted = Some(graver(halted, halt)),
+        for (ended, steps) in ended {
+            scope.join(steps);
+            if let Err(halt) = ended {
+                halted = Some(graver(halted, halt));
             }
         }
         match halted {
@@ -294,25 +299,29 @@ impl<'l> Line<'l> {
         self.write(tail, None).await?;
         let count = items.len();
         let outer = &*scope;
-        let halting = &AtomicBool::new(false);
+        // The first item that does not come to its end. None after it begins; those before it have begun.
+        let halted_at = &AtomicUsize::new(usize::MAX);
         let lines = items.into_iter().enumerate().map(|(at, item)| async move {
             let own = format!("{path}[{at}]");
             if let Recorded::Ended(Outcome::Done(output)) = self.with.recorded(self.run, &own, self.again).await? {
                 return Ok(Some(output));
             }
-            if halting.load(Ordering::Relaxed) {
+            let prefix = format!("{own}.");
+            if at > halted_at.load(Ordering::Relaxed) && !self.begun(steps, &prefix).await? {
                 return Ok(None);
             }
             let mut scope = Scope::branch(outer).with("item", item).with("index", at.into());
             let mut tail = Vec::new();
-            let ended = self.steps(steps, &format!("{own}."), &mut scope, &mut tail).await;
+            let ended = self.steps(steps, &prefix, &mut scope, &mut tail).await;
             let output = steps.last().and_then(|last| scope.output(&last.id)).cloned().unwrap_or_default();
             if ended.is_ok() {
                 let outcome = Outcome::Done(output.clone());
                 tail.push(Entry::Ended { path: own, at: self.with.timer.now(), outcome });
             }
             // Told before the order of items comes to it: no further one begins.
-            halting.fetch_or(ended.is_err(), Ordering::Relaxed);
+            if ended.is_err() {
+                halted_at.fetch_min(at, Ordering::Relaxed);
+            }
             self.write(&mut tail, None).await?;
             ended.map(|()| Some(output))
         });
@@ -328,7 +337,7 @@ impl<'l> Line<'l> {
                     results.extend(output.filter(|_| bytes < MAX_OUTPUT_BYTES / 2));
                 }
                 Err(halt) => {
-                    halting.store(true, Ordering::Relaxed);
+                    halted_at.store(0, Ordering::Relaxed);
                     halted = Some(graver(halted, halt));
                 }
             }
@@ -338,6 +347,48 @@ impl<'l> Line<'l> {
         }
         let truncated = results.len() < count;
         Ok(json!({"success": true, "count": count, "results": results, "truncated": truncated}))
+    }
+
+    /// Whether any of some steps, or of those within them, was begun before the run was taken up again: what is
+    /// under way comes to its end.
+    fn begun<'f>(self, steps: &'f [Step], prefix: &'f str) -> Running<'f, bool>
+    where
+        'l: 'f,
+    {
+        Box::pin(async move {
+            if !self.again {
+                return Ok(false);
+            }
+            for step in steps {
+                let path = format!("{prefix}{}", step.id);
+                if self.with.recorded(self.run, &path, true).await? != Recorded::Nothing {
+                    return Ok(true);
+                }
+                // Items begin in order.
+                let first = format!("{path}[0].");
+                for (steps, prefix) in
+                    within(step).into_iter().map(|(steps, item)| (steps, if item { &first } else { prefix }))
+                {
+                    if self.begun(steps, prefix).await? {
+                        return Ok(true);
+                    }
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
+/// The steps within a step, and whether they are those of a foreach's items.
+fn within(step: &Step) -> Vec<(&[Step], bool)> {
+    match &step.kind {
+        Kind::Conditional { then, otherwise, .. } => vec![(then, false), (otherwise, false)],
+        Kind::Switch { cases, default, .. } => {
+            cases.iter().map(|(_, steps)| steps).chain([default]).map(|steps| (steps.as_slice(), false)).collect()
+        }
+        Kind::Parallel(branches) => branches.iter().map(|(_, steps)| (steps.as_slice(), false)).collect(),
+        Kind::Foreach { steps, .. } => vec![(steps, true)],
+        Kind::Work(..) | Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } => Vec::new(),
     }
 }
 

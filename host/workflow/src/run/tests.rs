@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod any_plan;
 mod crashes;
+mod generated;
+mod world;
 
 use std::{
     collections::BTreeSet,
