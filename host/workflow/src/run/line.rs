@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use futures::{StreamExt as _, stream};
@@ -322,18 +322,20 @@ impl<'l> Line<'l> {
         self.write(tail, None).await?;
         let count = items.len();
         let outer = &*scope;
-        let halting = &AtomicBool::new(false);
+        // The first item that does not come to its end. None after it begins; those before it have begun.
+        let halted_at = &AtomicUsize::new(usize::MAX);
         let lines = items.into_iter().enumerate().map(|(at, item)| async move {
             let own = format!("{path}[{at}]");
             if let Recorded::Ended(outcome) = self.with.recorded(self.run, &own, self.again).await? {
                 return Ok(Some(shown(outcome)));
             }
-            if halting.load(Ordering::Relaxed) {
+            let prefix = format!("{own}.");
+            if at > halted_at.load(Ordering::Relaxed) && !self.begun(steps, &prefix).await? {
                 return Ok(None);
             }
             let mut scope = Scope::branch(outer).with("item", item).with("index", at.into());
             let mut tail = Vec::new();
-            let ended = self.steps(steps, &format!("{own}."), &mut scope, &mut tail).await;
+            let ended = self.steps(steps, &prefix, &mut scope, &mut tail).await;
             let last = steps.last().and_then(|last| scope.outcome(&last.id));
             let outcome = last.unwrap_or(Outcome::Done(Value::Null));
             let output = shown(outcome.clone());
@@ -341,7 +343,9 @@ impl<'l> Line<'l> {
                 tail.push(Entry::Ended { path: own, at: self.with.timer.now(), outcome });
             }
             // Told before the order of items comes to it: no further one begins.
-            halting.fetch_or(ended.is_err(), Ordering::Relaxed);
+            if ended.is_err() {
+                halted_at.fetch_min(at, Ordering::Relaxed);
+            }
             self.write(&mut tail, None).await?;
             ended.map(|()| Some(output))
         });
@@ -358,7 +362,7 @@ impl<'l> Line<'l> {
                     results.extend(output.filter(|_| bytes < MAX_COLLECTED));
                 }
                 Err(halt) => {
-                    halting.store(true, Ordering::Relaxed);
+                    halted_at.store(0, Ordering::Relaxed);
                     halted = Some(graver(halted, halt));
                 }
             }
@@ -368,6 +372,48 @@ impl<'l> Line<'l> {
         }
         let truncated = results.len() < count;
         Ok(json!({"success": true, "count": count, "results": results, "truncated": truncated}))
+    }
+
+    /// Whether any of some steps, or of those within them, was begun before the run was taken up again: what is
+    /// under way comes to its end.
+    fn begun<'f>(self, steps: &'f [Step], prefix: &'f str) -> Running<'f, bool>
+    where
+        'l: 'f,
+    {
+        Box::pin(async move {
+            if !self.again {
+                return Ok(false);
+            }
+            for step in steps {
+                let path = format!("{prefix}{}", step.id);
+                if self.with.recorded(self.run, &path, true).await? != Recorded::Nothing {
+                    return Ok(true);
+                }
+                // Items begin in order.
+                let first = format!("{path}[0].");
+                for (steps, prefix) in
+                    within(step).into_iter().map(|(steps, item)| (steps, if item { &first } else { prefix }))
+                {
+                    if self.begun(steps, prefix).await? {
+                        return Ok(true);
+                    }
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
+/// The steps within a step, and whether they are those of a foreach's items.
+fn within(step: &Step) -> Vec<(&[Step], bool)> {
+    match &step.kind {
+        Kind::Conditional { then, otherwise, .. } => vec![(then, false), (otherwise, false)],
+        Kind::Switch { cases, default, .. } => {
+            cases.iter().map(|(_, steps)| steps).chain([default]).map(|steps| (steps.as_slice(), false)).collect()
+        }
+        Kind::Parallel(branches) => branches.iter().map(|(_, steps)| (steps.as_slice(), false)).collect(),
+        Kind::Foreach { steps, .. } => vec![(steps, true)],
+        Kind::Work(..) | Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } => Vec::new(),
     }
 }
 

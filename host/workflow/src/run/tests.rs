@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod any_plan;
 mod crashes;
 mod ends;
+mod generated;
 mod large;
 mod lives;
+mod world;
 
 use std::{
     collections::BTreeSet,

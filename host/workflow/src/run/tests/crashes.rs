@@ -134,3 +134,60 @@ outputs: {b: '{{ steps.b.output }}'}
     assert_eq!(end.outputs.unwrap()["a"]["key"], "order-7");
     assert_eq!(bench.done().len(), 2);
 }
+
+#[tokio::test]
+async fn what_a_failed_way_left_is_the_same_after_a_restart() {
+    let ways = [
+        "type: conditional, condition: '{{ true }}', if_true: [WITHIN]",
+        "type: switch, config: {value: 1}, cases: {'1': [WITHIN]}",
+        "type: parallel, branches: {one: [WITHIN], other: [{id: beside, type: set, config: {n: 4}}]}",
+    ];
+    let within = "{id: before, type: mcp, config: {tool_name: t}}, {id: fails, type: mcp, config: {tool_name: fail}}";
+    for way in ways {
+        let text = format!(
+            "steps:
+  - {{id: way, on_error: continue, {}}}
+  - {{id: z, type: mcp, config: {{tool_name: t}}}}
+outputs: {{before: '{{{{ steps.before.output is defined }}}}', fails: '{{{{ steps.fails.output is defined }}}}'}}
+",
+            way.replace("WITHIN", within)
+        );
+        let expect = r#"{"before":true,"fails":false}"#;
+        let straight = check(&text, json!({}), expect).await;
+        for at in 0..straight.journal.entries(&straight.run.id).len() {
+            let bench = Bench::new(&text, json!({}));
+            bench.journal.breaks(Some(Break { at, written: true }));
+            let end = match bench.go(false).await {
+                Ok(end) => end,
+                Err(_) => {
+                    bench.journal.breaks(None);
+                    bench.go(true).await.unwrap()
+                }
+            };
+            assert_eq!(shown(&end), expect, "broken at {at}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_an_item_fails_comes_to_its_end_after_a_restart_too() {
+    let text = "steps:
+  - id: each
+    type: foreach
+    config: {items: [fail, slow, late], concurrency: 2}
+    steps:
+      - id: pick
+        type: conditional
+        condition: \"{{ item == 'fail' }}\"
+        if_true: [{id: f, type: mcp, config: {tool_name: fail}}]
+        if_false: [{id: s, type: mcp, retry: {attempts: 3, delay: 1s}, config: {tool_name: flaky}}]
+";
+    let bench = Bench::new(text, json!({}));
+    // Both are begun, the first one's failure is on record, and the host ends.
+    bench.journal.breaks(Some(Break { at: 3, written: false }));
+    assert!(bench.go(false).await.is_err());
+    bench.journal.breaks(None);
+    assert_eq!(shown(&bench.go(true).await.unwrap()), "failed: broken at each[0].f");
+    assert!(matches!(bench.journal.outcome(&bench.run.id, "each[1].s"), Some(Outcome::Done(_))));
+    assert!(!bench.done().iter().any(|done| done.starts_with("each[2]")), "{:?}", bench.done());
+}
