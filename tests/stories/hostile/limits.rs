@@ -63,6 +63,8 @@ fn met(limit: Limit) -> Told {
             Refused("bad_content", asked, 500, LIMIT, "outputBytes (65536 bytes)")
         }
         Limit::LogBytes | Limit::ConcurrentCalls | Limit::QueuedCalls | Limit::QueueTime => Apart,
+        // Of workflows: `stories/history.rs`, and `run/tests/large.rs` in `remit-workflow`.
+        Limit::StepBytes | Limit::InlineBytes | Limit::RunBytes | Limit::Runs | Limit::RunDays => Apart,
     }
 }
 

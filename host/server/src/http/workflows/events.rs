@@ -144,6 +144,13 @@ impl Watcher {
 
     async fn told(&mut self) -> Result<Option<Vec<Event>>, Failure> {
         loop {
+            // First of all, as there may be more to tell for as long as anybody listens.
+            if Instant::now() >= self.until || self.state.stopping.is_cancelled() {
+                return Ok(None);
+            }
+            if self.end.is_none() && self.looked.elapsed() >= LOOK_AGAIN {
+                self.look().await?;
+            }
             let sight = Sight::of(&self.tenant.principal);
             let entries = self.state.workflows.entries(&self.run, self.after, PIECE).await?;
             if let Some((last, _)) = entries.last() {
@@ -159,7 +166,7 @@ impl Watcher {
                 self.over = true;
                 return Ok(Some(vec![Event::default().event("end").data(end.to_string())]));
             }
-            if self.written.is_none() || self.looked.elapsed() >= LOOK_AGAIN {
+            if self.written.is_none() {
                 self.look().await?;
                 if self.end.is_some() {
                     continue;
@@ -200,6 +207,8 @@ impl Watcher {
         if self.end.is_none() && self.written.is_none() {
             // Taken up again meanwhile, perhaps.
             self.written = self.state.workflows.watch(&self.run);
+            // What was written before this is read once more.
+            self.written.iter_mut().for_each(watch::Receiver::mark_changed);
         }
         Ok(())
     }
