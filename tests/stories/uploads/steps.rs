@@ -145,6 +145,10 @@ impl Plugins for Around {
     fn find(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
         self.own(tenant, name)
     }
+
+    fn operators(&self, _: &PluginName) -> Option<Arc<dyn Plugin>> {
+        None
+    }
 }
 
 #[async_trait]
@@ -158,10 +162,6 @@ impl Shelf for Around {
     }
 
     fn withhold(&self, _: &TenantId, _: &PluginName) {}
-
-    fn operators(&self, _: &PluginName) -> Option<Arc<dyn Plugin>> {
-        None
-    }
 
     fn withdraw(&self, _: &TenantId, name: &PluginName) -> bool {
         self.0.lock().unwrap().remove(name).is_some()
@@ -188,6 +188,7 @@ impl Workshop for Around {
             tools: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            nodes: Vec::new(),
         })))
     }
 }
