@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     AgentName, Error, PluginName, SourceName, TenantId,
-    grant::{Denial, Need, decide},
+    grant::{Denial, Need, Permission, decide},
     plugin::{Computed, Plugin, Plugins},
     schema::{Problem, Schema},
     tenant::{Context, Tenants},
@@ -73,8 +73,20 @@ impl fmt::Display for Name {
     }
 }
 
-/// What a step works with beside what its kind always does, or what is wrong with its `config`.
-pub type Validated = Result<Vec<Need>, Vec<Problem>>;
+/// What a step with one `config` is to the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validated {
+    /// The sources it works with.
+    pub needs: Vec<Need>,
+    /// What a repeated execution does: one kind may read with one `config` and write with another.
+    pub repeat: Repeat,
+    /// JSON pointers to values that must be plain once they are filled in: what comes in from outside as an
+    /// object would be more than a value there, such as a condition.
+    pub plain: Vec<String>,
+}
+
+/// What a step is, or what is wrong with its `config`.
+pub type Answer = Result<Validated, Vec<Problem>>;
 
 /// A kind of step and the version of the plugin that has it.
 #[derive(Clone)]
@@ -101,18 +113,74 @@ impl Found {
         &self.plugin
     }
 
-    /// All that a step with this `config`, as written, works with. Without a context it is asked on the
-    /// operator's behalf.
+    /// What a step with this `config`, as written, is, the needs of its kind included. Without a context it is
+    /// asked on the operator's behalf.
     ///
     /// Errors: as [`Plugin::validate`].
-    pub async fn needs(
+    pub async fn validate(
         &self,
         config: &Value,
         context: Option<&Arc<Context>>,
         computed: &Computed,
-    ) -> Result<Validated, Error> {
-        let validated = self.plugin.validate(&self.node().name, &config.to_string(), context, computed).await?;
-        Ok(validated.map(|more| united(&self.node().needs, more)))
+    ) -> Result<Answer, Error> {
+        let answer = self.plugin.validate(&self.node().name, &config.to_string(), context, computed).await?;
+        Ok(answer.map(|said| Validated { needs: united(&self.node().needs, said.needs), ..said }))
+    }
+}
+
+impl Validated {
+    /// Whether it needs to write anywhere.
+    pub fn writes(&self) -> bool {
+        self.needs.iter().any(|need| need.permission == Permission::Write)
+    }
+
+    /// Checks a `config` that is filled in: values that must be plain are, and no expression that came to
+    /// nothing reaches a step that writes.
+    ///
+    /// Errors: what is wrong.
+    pub fn check(&self, written: &Value, config: &Value) -> Result<(), Vec<Problem>> {
+        let mut problems = Vec::new();
+        for pointer in &self.plain {
+            if config.pointer(pointer).is_some_and(|value| !is_plain(value)) {
+                let message = "a text, a number, a boolean or a list of such is needed here".to_owned();
+                problems.push(Problem { pointer: pointer.clone(), message });
+            }
+        }
+        if self.writes() {
+            nulls(written, config, "", &mut problems);
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(|item| !item.is_array() && !item.is_object()),
+        other => !other.is_object(),
+    }
+}
+
+/// The places where an expression is written and null came of it.
+fn nulls(written: &Value, config: &Value, pointer: &str, problems: &mut Vec<Problem>) {
+    match (written, config) {
+        (Value::String(_), Value::Null) => {
+            let message = "the expression came to null, and the step writes".to_owned();
+            problems.push(Problem { pointer: pointer.to_owned(), message });
+        }
+        (Value::Array(written), Value::Array(config)) => {
+            for (at, (written, config)) in written.iter().zip(config).enumerate() {
+                nulls(written, config, &format!("{pointer}/{at}"), problems);
+            }
+        }
+        (Value::Object(written), Value::Object(config)) => {
+            for (key, written) in written {
+                if let Some(config) = config.get(key) {
+                    let key = key.replace('~', "~0").replace('/', "~1");
+                    nulls(written, config, &format!("{pointer}/{key}"), problems);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -194,8 +262,8 @@ impl Nodes {
         computed: &Computed,
     ) -> Result<(), Wrong> {
         kind.node().config.check_unfilled(config, &unfilled).map_err(Wrong::Config)?;
-        let needs = kind.needs(config, context, computed).await.map_err(Wrong::Unasked)?;
-        let needs = needs.map_err(Wrong::Config)?;
+        let answer = kind.validate(config, context, computed).await.map_err(Wrong::Unasked)?;
+        let needs = answer.map_err(Wrong::Config)?.needs;
         let (Some(context), Some(agent)) = (context, agent) else { return Ok(()) };
         let denied: Vec<Denial> = needs.iter().filter_map(|need| decide(context, agent, need).err()).collect();
         if denied.is_empty() { Ok(()) } else { Err(Wrong::Denied(denied)) }
@@ -214,7 +282,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::grant::Permission;
 
     fn need(source: &str, permission: Permission, optional: bool) -> Need {
         Need { source: SourceName::new(source).unwrap(), permission, optional }
@@ -226,6 +293,29 @@ mod tests {
         let more = vec![need("primary", Permission::Write, false), need("crm", Permission::Read, true)];
         let all = [need("crm", Permission::Write, false), need("primary", Permission::Write, false)];
         assert_eq!(united(&own, more), all);
+    }
+
+    #[test]
+    fn what_comes_in_is_a_value_and_is_there() {
+        let of = |permission| Validated {
+            needs: vec![need("primary", permission, false)],
+            repeat: Repeat::Harmless,
+            plain: vec!["/where/id".to_owned(), "/gone".to_owned()],
+        };
+        let written = json!({"where": {"id": "{{ inputs.id }}", "a/b": ["{{ inputs.x }}", null]}, "limit": null});
+        let wrong = |permission, config: Value| {
+            let problems = of(permission).check(&written, &config).err().unwrap_or_default();
+            problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>()
+        };
+        let filled = |id: Value, x: Value| json!({"where": {"id": id, "a/b": [x, null]}, "limit": null});
+        for plain in [json!("a"), json!(1), json!(true), json!(["a", 1, null])] {
+            assert_eq!(wrong(Permission::Write, filled(plain, json!(1))), Vec::<String>::new());
+        }
+        for more in [json!({"gt": ""}), json!([[1]]), json!([{"$ne": 1}])] {
+            assert_eq!(wrong(Permission::Read, filled(more, json!(1))), ["/where/id"]);
+        }
+        assert_eq!(wrong(Permission::Write, filled(Value::Null, Value::Null)), ["/where/id", "/where/a~1b/0"]);
+        assert_eq!(wrong(Permission::Read, filled(Value::Null, Value::Null)), Vec::<String>::new());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     AgentName, CallId, Error, PluginName, TenantId,
     audit::Door,
     grant::{Grants, Need},
-    node::{self, Node, Validated},
+    node::{self, Answer, Node},
     schema::Schema,
     tenant::Context,
 };
@@ -333,8 +333,8 @@ pub trait Plugin: Send + Sync {
     /// Reads a resource. Errors as [`Self::call`].
     async fn read(&self, uri: &str, grants: Grants, invocation: Invocation) -> Result<Vec<ResourceContents>, Error>;
 
-    /// What a step with this `config`, as it is written, works with beside what its kind always does, or what
-    /// is wrong with it. Whoever runs it hands it nothing. Without a context it is asked on the operator's
+    /// What a step with this `config`, as it is written, is beside what its kind always is, or what is wrong
+    /// with it. Whoever runs it hands it nothing. Without a context it is asked on the operator's
     /// behalf.
     ///
     /// Errors: as [`Self::call`]; [`Error::UnknownNode`].
@@ -344,7 +344,7 @@ pub trait Plugin: Send + Sync {
         _config: &str,
         _context: Option<&Arc<Context>>,
         _computed: &Computed,
-    ) -> Result<Validated, Error> {
+    ) -> Result<Answer, Error> {
         Err(Error::UnknownNode(format!("{}.{node}", self.description().name)))
     }
 

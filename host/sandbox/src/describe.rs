@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use remit_domain::{
     PluginName, SourceName,
     grant::{Need, Permission},
-    node::{Node, Repeat},
+    node::{Node, Repeat, Validated},
     plugin::{Annotations, Description, Resource, Template, Tool},
     schema::Schema,
 };
@@ -22,6 +22,7 @@ use crate::{
 const MAX_TOOLS: usize = 128;
 const MAX_NODES: usize = 128;
 const MAX_BRANCHES: usize = 32;
+const MAX_PLAIN: usize = 256;
 const MAX_RESOURCES: usize = 128;
 const MAX_TEMPLATES: usize = 32;
 const MAX_NEEDS: usize = 64;
@@ -152,12 +153,9 @@ fn node(node: wit_nodes::Node) -> Result<Node, Error> {
         title: text(&at("the title"), node.title, MAX_TITLE_BYTES)?,
         description: bounded(&at("the description"), node.description, MAX_DESCRIPTION_BYTES)?,
         config: schema(&at("the schema of the `config`"), &node.config_schema)?,
-        output: node.output_schema.map(|text| schema(&at("the output schema"), &text)).transpose()?,
+        output: node.output_schema.map(|text| output(&at("the output schema"), &text)).transpose()?,
         branches,
-        repeat: match node.repeat {
-            wit_nodes::Repeat::Harmless => Repeat::Harmless,
-            wit_nodes::Repeat::Harmful => Repeat::Harmful,
-        },
+        repeat: repeat(node.repeat),
         needs: needs(&name, node.needs)?,
         name,
     })
@@ -235,8 +233,29 @@ fn reading(of: &str, needs: Vec<Need>) -> Result<Vec<Need>, Error> {
     Ok(needs)
 }
 
-/// What something works with. Errors: [`Error::BadDescription`].
-pub(crate) fn needs(of: &str, needs: Vec<wit::Need>) -> Result<Vec<Need>, Error> {
+fn repeat(repeat: wit_nodes::Repeat) -> Repeat {
+    match repeat {
+        wit_nodes::Repeat::Harmless => Repeat::Harmless,
+        wit_nodes::Repeat::Harmful => Repeat::Harmful,
+    }
+}
+
+/// What a component says of a step with one configuration. Errors: [`Error::BadDescription`].
+pub(crate) fn validated(node: &str, said: wit_nodes::Validated) -> Result<Validated, Error> {
+    at_most("values that must be plain", said.plain.len(), MAX_PLAIN)?;
+    let pointer = |pointer: String| {
+        let pointer = bounded("a JSON pointer", pointer, MAX_URI_BYTES)?;
+        if pointer.is_empty() || pointer.starts_with('/') {
+            Ok(pointer)
+        } else {
+            Err(bad("what must be plain is not named by a JSON pointer".to_owned()))
+        }
+    };
+    let plain = said.plain.into_iter().map(pointer).collect::<Result<_, _>>()?;
+    Ok(Validated { needs: needs(node, said.needs)?, repeat: repeat(said.repeat), plain })
+}
+
+fn needs(of: &str, needs: Vec<wit::Need>) -> Result<Vec<Need>, Error> {
     at_most("needs", needs.len(), MAX_NEEDS)?;
     let mut seen = BTreeSet::new();
     let need = |need: wit::Need| {
@@ -262,6 +281,18 @@ fn schema(what: &str, text: &str) -> Result<Schema, Error> {
         Ok(schema)
     } else {
         Err(bad(format!("{what} is not that of an object")))
+    }
+}
+
+/// The schema of a step's output, which is an object whatever the schema says of it.
+fn output(what: &str, text: &str) -> Result<Schema, Error> {
+    if text.len() > MAX_SCHEMA_BYTES {
+        return Err(bad(format!("{what} has more than {MAX_SCHEMA_BYTES} bytes")));
+    }
+    let schema = Schema::parse(text).map_err(|error| bad(format!("{what} is {error}")))?;
+    match schema.authored().get("type").map(serde_json::Value::as_str) {
+        None | Some(Some("object")) => Ok(schema),
+        Some(_) => Err(bad(format!("{what} is not that of an object"))),
     }
 }
 

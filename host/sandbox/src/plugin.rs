@@ -7,7 +7,7 @@ use remit_domain::{
     AgentName, Error,
     grant::Grants,
     limits::{Limit, Limits},
-    node::{self, Validated},
+    node::{self, Answer},
     plugin::{Computed, Description, Invocation, Outcome, Plugin, ResourceContents},
     tenant::Context,
 };
@@ -225,7 +225,7 @@ impl Plugin for Loaded {
         config: &str,
         context: Option<&Arc<Context>>,
         computed: &Computed,
-    ) -> Result<Validated, Error> {
+    ) -> Result<Answer, Error> {
         self.ask(node, config, context, computed).await
     }
 

@@ -11,7 +11,7 @@ use remit_domain::{
     grant::Grants,
     library::Digest,
     limits::{Limit, Limits},
-    node::{Outcome, Validated},
+    node::{Answer, Outcome},
     plugin::{Computed, Invocation},
     tenant::Context,
 };
@@ -32,14 +32,14 @@ const KEPT: usize = 256;
 
 /// What a component said of configurations, by node and configuration.
 #[derive(Default)]
-pub(crate) struct Answers(Mutex<HashMap<Digest, Validated>>);
+pub(crate) struct Answers(Mutex<HashMap<Digest, Answer>>);
 
 impl Answers {
-    fn get(&self, key: &Digest) -> Option<Validated> {
+    fn get(&self, key: &Digest) -> Option<Answer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn keep(&self, key: Digest, answer: &Validated) {
+    fn keep(&self, key: Digest, answer: &Answer) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.clear();
@@ -56,7 +56,7 @@ impl Loaded {
         config: &str,
         context: Option<&Arc<Context>>,
         computed: &Computed,
-    ) -> Result<Validated, Error> {
+    ) -> Result<Answer, Error> {
         let Some(nodes) = &self.artifact.nodes else { return Err(self.without(node)) };
         // No name has a line's end.
         let key = Digest::of(format!("{node}\n{config}").as_bytes());
@@ -81,7 +81,7 @@ impl Loaded {
         config: &str,
         limits: &Limits,
         computed: &Computed,
-    ) -> Result<Validated, Error> {
+    ) -> Result<Answer, Error> {
         let mut store = self.sandbox.store(limits);
         let meter = store.data().meter.clone();
         let _charge = Charge { meter: meter.clone(), to: computed.clone() };
@@ -90,12 +90,12 @@ impl Loaded {
             let guest = nodes.load(&mut store, &instance)?;
             guest.call_validate(&mut store, node, config).await
         });
-        let said: Option<wasmtime::Result<Result<Vec<wit::Need>, Vec<wit::Problem>>>> = said.await;
+        let said: Option<wasmtime::Result<Result<nodes::Validated, Vec<wit::Problem>>>> = said.await;
         let wrong = |reason: String| self.wrong(Wrong::Malformed(reason), limits);
         match said {
-            Some(Ok(Ok(needs))) => {
-                let needs = describe::needs(node, needs);
-                needs.map(Ok).map_err(|error| wrong(format!("of what a step needs: {error}")))
+            Some(Ok(Ok(said))) => {
+                let said = describe::validated(node, said);
+                said.map(Ok).map_err(|error| wrong(format!("of what a step is: {error}")))
             }
             Some(Ok(Err(problems))) => {
                 let problems = convert::problems(problems);

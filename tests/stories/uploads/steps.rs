@@ -87,6 +87,10 @@ impl Versions for Stepped<Journal> {
         self.0.names(digest).await
     }
 
+    async fn in_use(&self, tenant: &TenantId, plugin: &PluginName, number: u32) -> Result<Option<InUse>, Error> {
+        self.0.in_use(tenant, plugin, number).await
+    }
+
     async fn remove(&self, tenant: &TenantId, plugin: &PluginName, number: u32) -> Result<Option<Digest>, Error> {
         self.1.step().await;
         let gone = self.0.remove(tenant, plugin, number).await;

@@ -12,8 +12,8 @@ use super::{Caller, Catalogue, call::Recording};
 use crate::{
     AgentName, Error, PluginName,
     audit::{Event, Subject},
-    node::{self, Found, Name, Node, Nodes},
-    plugin::Plugin,
+    node::{self, Found, Name, Node, Nodes, Repeat},
+    plugin::{Computed, Plugin},
     schema::Problem,
     tenant::Context,
 };
@@ -50,6 +50,17 @@ impl Catalogue {
         found.ok_or_else(|| Error::UnknownNode(kind.to_string()))
     }
 
+    /// Whether performing a step twice does no more than doing it once, as its plugin says of it.
+    ///
+    /// Errors: [`Error::UnknownNode`]; as [`Plugin::validate`].
+    pub async fn repeatable(&self, caller: &Caller, kind: &Name, written: &Value) -> Result<bool, Error> {
+        let found = self.node(caller, kind)?;
+        let computed = Computed::default();
+        let said = found.validate(written, Some(&caller.context), &computed).await;
+        self.usage.note_computing(&caller.payer(), &computed);
+        Ok(said?.is_ok_and(|said| said.repeat == Repeat::Harmless))
+    }
+
     /// Performs a step for an agent.
     ///
     /// Errors: [`Error::UnknownNode`]; [`Error::InvalidArguments`] if its `config` is wrong; [`Error::Quota`];
@@ -78,8 +89,10 @@ impl Catalogue {
         record.served_by(plugin.as_ref());
         node.config.check(step.config).map_err(Error::InvalidArguments)?;
         self.charge(caller)?;
-        let needs = found.needs(step.written, Some(&caller.context), record.computed()).await?;
-        let grants = self.grants(caller, &needs.map_err(Error::InvalidArguments)?, record)?;
+        let said = found.validate(step.written, Some(&caller.context), record.computed()).await?;
+        let said = said.map_err(Error::InvalidArguments)?;
+        let grants = self.grants(caller, &said.needs, record)?;
+        said.check(step.written, step.config).map_err(Error::InvalidArguments)?;
         let (config, input) = (step.config.to_string(), step.input.to_string());
         let outcome = plugin.execute(&node.name, &config, &input, grants, self.invocation(caller, record)).await?;
         check(plugin.as_ref(), node, &outcome)?;

@@ -20,7 +20,7 @@ use crate::{
     clock::SystemClock,
     data::{self, Handle},
     grant::{Grants, Need, Permission},
-    node::Validated,
+    node::Answer,
     plugin::{Annotations, Computed, Description, Invocation, Outcome, ResourceContents},
     schema::Schema,
     source::{Definition, Kind},
@@ -82,7 +82,7 @@ impl Plugin for FakePlugin {
         config: &str,
         _: Option<&Arc<Context>>,
         _: &Computed,
-    ) -> Result<Validated, Error> {
+    ) -> Result<Answer, Error> {
         Ok(nodes::validate(config))
     }
 

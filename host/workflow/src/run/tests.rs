@@ -35,7 +35,7 @@ struct Doer {
 
 #[async_trait]
 impl Performer for Doer {
-    fn harmless(&self, _work: &Work<'_>, keyed: bool) -> bool {
+    async fn harmless(&self, _work: &Work<'_>, keyed: bool) -> bool {
         keyed || !self.harmful
     }
 
@@ -108,6 +108,7 @@ impl Bench {
             context: json!({"company": {"name": "TechStart"}}),
             began: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             key: None,
+            pins: BTreeSet::new(),
             by: Principal::anyone().asker(),
         };
         let journal = Arc::new(Memory::default());

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     catalogue::Step,
-    node::{self, Name, Node, Repeat, Validated},
+    node::{self, Answer, Name, Node, Repeat, Validated},
     schema::Problem,
 };
 
@@ -26,10 +26,14 @@ pub(super) fn node() -> Node {
     }
 }
 
-pub(super) fn validate(config: &str) -> Validated {
+pub(super) fn validate(config: &str) -> Answer {
     let config: Value = serde_json::from_str(config).unwrap();
     match SourceName::new(config["source"].as_str().unwrap_or_default()) {
-        Ok(source) => Ok(vec![Need { source, permission: Write, optional: false }]),
+        Ok(source) => Ok(Validated {
+            needs: vec![Need { source, permission: Write, optional: false }],
+            repeat: Repeat::Harmful,
+            plain: vec!["/more".to_owned()],
+        }),
         Err(error) => Err(vec![Problem { pointer: "/source".to_owned(), message: error.to_string() }]),
     }
 }
@@ -93,6 +97,10 @@ async fn each_refusal_of_a_step_is_told_and_recorded() {
     // The operator's ceiling of `crm` is reading.
     assert_eq!(told("keep", config("crm"), config("crm"), Behaviour::Answers).await, "permission_denied");
     assert_eq!(told("keep", config("nobodys"), good(), Behaviour::Answers).await, "permission_denied");
+    let with = |more: Value| json!({ "source": "primary", "way": "up", "more": more });
+    let unfilled = || with(json!("{{ inputs.more }}"));
+    assert_eq!(told("keep", unfilled(), with(json!({ "gt": 0 })), Behaviour::Answers).await, "invalid_arguments");
+    assert_eq!(told("keep", unfilled(), with(Value::Null), Behaviour::Answers).await, "invalid_arguments");
     assert_eq!(told("keep", good(), good(), Behaviour::AnswersWrongly).await, "plugin_bad_answer");
     let astray = json!({ "source": "primary", "way": "sideways" });
     assert_eq!(told("keep", good(), astray, Behaviour::Answers).await, "plugin_bad_answer");
