@@ -358,6 +358,9 @@ impl Error {
             Self::VersionInUse { plugin, by: InUse::Active, .. } => {
                 format!("activate another version, or POST /api/plugins/{plugin}/deactivate")
             }
+            Self::VersionInUse { by: InUse::Pinned, .. } => {
+                "wait until the executions that began with it have ended, or cancel them".to_owned()
+            }
             Self::UnknownWorkflow(_) => "GET /api/workflows lists those that there are".to_owned(),
             Self::UnknownExecution(_) => "GET /api/workflows/executions lists them".to_owned(),
             Self::NoModel => "set OPENAI_API_KEY or OPENAI_BASE_URL, or `model` in the tenant's context".to_owned(),

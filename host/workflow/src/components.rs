@@ -206,8 +206,16 @@ impl Checker<'_> {
             let text = step.config.get(**key).and_then(Value::as_str).unwrap_or_default();
             text.split('.').next() == Some(wanted)
         };
-        let at = ["source", "operation"].iter().find(names).map_or_else(|| pointer.to_owned(), |key| join(&config, key));
-        let hint = "the tenant's context says so: `dataSources` and `permissions` of the agent's mapping";
+        let (at, hint) = match ["source", "operation"].iter().find(names) {
+            // The source that `url` means is there as soon as the context lists hosts.
+            None if wanted == "web" => {
+                (join(&config, "url"), "the tenant's context lists no hosts: `allow` under `network`")
+            }
+            key => {
+                let at = key.map_or_else(|| pointer.to_owned(), |key| join(&config, key));
+                (at, "the tenant's context says so: `dataSources` and `permissions` of the agent's mapping")
+            }
+        };
         self.faults.push(self.located.at(&at, denial.to_string()).hint(hint));
     }
 }
@@ -216,3 +224,6 @@ impl Checker<'_> {
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ fn host(entry: &str) -> Option<WebHost> {
     let fits = is_host_name(name) && (!below || name.contains('.'));
     fits.then(|| WebHost { name: name.to_ascii_lowercase(), below, port })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod crashes;
+mod ways;
 
 use std::{
     collections::BTreeSet,
@@ -29,6 +30,8 @@ use super::{
 struct Doer {
     journal: Mutex<Option<Arc<Memory>>>,
     done: Mutex<Vec<String>>,
+    /// What plugins' nodes were given of the step before.
+    inputs: Mutex<BTreeMap<String, Value>>,
     /// Whether doing things twice does harm.
     harmful: bool,
 }
@@ -46,6 +49,14 @@ impl Performer for Doer {
         self.done.lock().unwrap().push(format!("{}#{}", work.path, work.attempt));
         // Whoever else is at work comes to its turn.
         tokio::task::yield_now().await;
+        if let Job::Node { .. } = work.job {
+            self.inputs.lock().unwrap().insert(work.path.to_owned(), work.input.clone());
+            let way = &work.config["way"];
+            if way == "break" {
+                return Err(line::failure("broken", "it breaks", None));
+            }
+            return Ok(json!({"success": true, "branch": way}));
+        }
         let Job::Tool { tool, .. } = work.job else { return Err(line::failure("unknown", "no such work", None)) };
         let failure =
             |code: &str, retriable| Failure { retriable, ..line::failure(code, format!("{tool} fails"), None) };
