@@ -36,10 +36,10 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
 async fn report(root: &Path, env: &Environment) -> anyhow::Result<Report> {
     let (hosts, mut report) = check::settings(root, env);
     let mut components = Components::default();
-    for host in &hosts {
+    for host in hosts.into_iter().map(Arc::new) {
         let sets = components.sets(root, &host.plugins_dir, &mut report).await?;
-        report.absorb(check::contexts(host, env, sets));
-        let around = components.around(host, env)?;
+        report.absorb(check::contexts(&host, env, sets));
+        let around = components.around(&host, env);
         let checked = remit_workflow::check(&host.root, &host.workflows_dir, &host.env, around.as_ref()).await;
         report.absorb(checked);
     }
@@ -65,14 +65,13 @@ impl Components {
         Ok(self.read.get(folder).and_then(Option::as_ref).map(|(sets, _)| sets))
     }
 
-    /// What workflows are held against under some settings; nothing, where there are no components.
-    ///
-    /// Errors: the contexts can't be read at all, which is reported where they are checked.
-    fn around(&self, host: &Host, env: &Environment) -> anyhow::Result<Option<Around>> {
-        let Some((_, registry)) = self.read.get(&host.plugins_dir).and_then(Option::as_ref) else { return Ok(None) };
+    /// What workflows are held against under some settings; nothing, where there are no components, or where
+    /// contexts can't be read at all, which is reported elsewhere.
+    fn around(&self, host: &Arc<Host>, env: &Environment) -> Option<Around> {
+        let (_, registry) = self.read.get(&host.plugins_dir)?.as_ref()?;
         // A tenant whose context is at fault has none here, and its workflows' grants are not decided.
-        let Ok((contexts, _)) = Contexts::load(Arc::new(host.clone()), env.clone()) else { return Ok(None) };
-        Ok(Some(Around { nodes: Nodes::new(registry.clone(), Arc::new(contexts)), uploads: true }))
+        let (contexts, _) = Contexts::load(host.clone(), env.clone()).ok()?;
+        Some(Around { nodes: Nodes::new(registry.clone(), Arc::new(contexts)), uploads: true })
     }
 
     async fn load(&mut self, root: &Path, folder: &Path, report: &mut Report) -> anyhow::Result<Option<(Sets, Arc<Registry>)>> {

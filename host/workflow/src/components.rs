@@ -202,7 +202,7 @@ impl Checker<'_> {
     fn denied(&mut self, step: &Step, pointer: &str, denial: &Denial) {
         let config = join(pointer, "config");
         let wanted = denial.wanted().as_str();
-        let names = |key: &&str| {
+        let names = |key: &&&str| {
             let text = step.config.get(**key).and_then(Value::as_str).unwrap_or_default();
             text.split('.').next() == Some(wanted)
         };

@@ -78,7 +78,7 @@ async fn a_step_is_granted_what_is_written_and_never_what_was_filled_in() {
     let event = story.only_event();
     assert_eq!((event.subject, event.name.as_str(), event.outcome), (Subject::Node, "crm.keep", Became::Ok));
     assert_eq!(event.plugin.as_deref(), Some("crm@sha256:00"));
-    assert_eq!(event.arguments.get("source"), Some(&3), "sizes, not values");
+    assert_eq!(event.arguments.get("source"), Some(&5), "sizes, not values");
 }
 
 #[tokio::test]
