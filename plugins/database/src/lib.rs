@@ -27,14 +27,13 @@ const DEFAULT_LIMIT: u32 = 1_000;
 const MAX_LIMIT: u32 = 5_000;
 
 /// What to do, and with what. Which keys belong together depends on the operation.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Config {
     /// `<source>.<kind>.<verb>`, such as `primary.mysql.select` or `analytics.mongodb.find`. For `mysql`, `postgres`,
     /// `sqlite` and `bigquery`: `select`, `query`, `count`, `insert`, `update`, `delete`, `execute`, `transaction`.
     /// For `mongodb` and `documents`: `find`, `findOne`, `count`, `aggregate`, `insert`, `insertOne`, `insertMany`,
     /// `update`, `updateOne`, `updateMany`, `delete`, `deleteOne`, `deleteMany`.
-    #[schemars(required)]
     operation: String,
     /// SQL with `?` or `$1` for values; for documents a filter, or the stages of an `aggregate`.
     query: Option<Json>,

@@ -54,17 +54,11 @@ pub(crate) struct Config {
 #[serde(rename_all = "UPPERCASE")]
 enum Verb {
     #[default]
-    #[serde(alias = "get")]
     Get,
-    #[serde(alias = "head")]
     Head,
-    #[serde(alias = "post")]
     Post,
-    #[serde(alias = "put")]
     Put,
-    #[serde(alias = "patch")]
     Patch,
-    #[serde(alias = "delete")]
     Delete,
 }
 
@@ -143,7 +137,7 @@ fn validate(config: &Written<'_>) -> Option<Validated> {
         (false, Some(Json::Bool(true))) => Validated::harmless(vec![Need::writes(source)]),
         (false, Some(value)) if Written::is_expression(value) => {
             config.problem("/idempotent", "whether a request may be sent again is written out");
-            None?
+            return None;
         }
         (false, _) => Validated::harmful(vec![Need::writes(source)]),
     })

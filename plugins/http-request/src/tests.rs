@@ -68,7 +68,7 @@ fn bodies_are_sent_as_what_they_are() {
         assert_eq!(asked.idempotency_key.as_deref(), Some("key-1"));
     }
     let api = answering(Method::Put, "x", 200, "text/plain", "ok");
-    let form = json!({"source": "crm", "path": "x", "method": "put", "body": "a=1", "headers": {"Content-Type": "application/x-www-form-urlencoded"}});
+    let form = json!({"source": "crm", "path": "x", "method": "PUT", "body": "a=1", "headers": {"Content-Type": "application/x-www-form-urlencoded"}});
     execute(&api, form).unwrap();
     let [asked] = &api.requests()[..] else { panic!("one") };
     assert_eq!(asked.headers, [pair("Content-Type", "application/x-www-form-urlencoded")]);
