@@ -173,7 +173,7 @@ mod tests {
             (json!({"a": {"null": false, "like": "x%"}}), "`a` IS NOT NULL AND `a` LIKE ?"),
             (
                 json!({"a": 1, "or": [{"b": 2, "c": 3}, {"and": [{"d": 4}]}]}),
-                "`a` = ? AND ((`b` = ? AND `c` = ?) OR ((`d` = ?)))",
+                "`a` = ? AND ((`b` = ? AND `c` = ?) OR (((`d` = ?))))",
             ),
         ] {
             assert_eq!(written(&conditions).unwrap().0, format!("SELECT {text}"));
