@@ -21,6 +21,7 @@ mod operations;
 mod postgres;
 mod refusals;
 mod secrets;
+mod steps;
 mod tenant;
 mod uploads;
 mod usage;
