@@ -2,7 +2,7 @@
 
 use remit_domain::{
     access::Principal,
-    execution::{End, Executions as _, Run, RunId, Status},
+    execution::{End, Run, RunId, Status},
 };
 use serde_json::json;
 use time::macros::datetime;
@@ -126,6 +126,8 @@ async fn a_tenant_has_no_way_to_another_s_plugin() -> Tested {
 
 #[tokio::test]
 async fn what_a_run_began_with_stays_until_that_has_ended() -> Tested {
+    use remit_domain::execution::Executions as _;
+
     let it = Fixture::new().await?;
     for bytes in [b"a", b"b"] {
         it.add(bytes).await?;

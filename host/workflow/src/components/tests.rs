@@ -165,63 +165,77 @@ async fn said(step: &str) -> String {
 #[tokio::test]
 async fn a_steps_config_kind_and_ways_are_its_plugins_to_judge() {
     let hint = "the tenant's context says so: `dataSources` and `permissions` of the agent's mapping";
-    for (step, expect) in [
-        ("type: database, config: {operation: primary.mysql.select, limit: '{{ inputs.n }}'}", String::new()),
-        ("type: acme.score, config: {operation: primary.read}, branches: {up: [{id: b, type: set, config: {x: 1}}]}", String::new()),
+    // What stands at the fault's place, and what is said of it.
+    for (step, at, message) in [
+        ("type: database, config: {operation: primary.mysql.select, limit: '{{ inputs.n }}'}", "", String::new()),
+        (
+            "type: acme.score, config: {operation: primary.read}, branches: {up: [{id: b, type: set, config: {x: 1}}]}",
+            "",
+            String::new(),
+        ),
         (
             "type: database, config: {operation: primary.mysql.select, limit: many}",
-            "w.yml:3:72: value is not of type \"integer\"\n".to_owned(),
+            "many",
+            "value is not of type \"integer\"".to_owned(),
         ),
-        ("type: database, config: {limit: 5}", "w.yml:3:35: \"operation\" is a required property\n".to_owned()),
-        ("type: database", "w.yml:3:5: \"operation\" is a required property\n".to_owned()),
-        (
-            "type: database, config: {operation: '{{ inputs.o }}'}",
-            "w.yml:3:47: must be written out\n".to_owned(),
-        ),
+        ("type: database, config: {limit: 5}", "{limit", "\"operation\" is a required property".to_owned()),
+        ("type: database", "{id", "\"operation\" is a required property".to_owned()),
+        ("type: database, config: {operation: '{{ inputs.o }}'}", "'{{", "must be written out".to_owned()),
         (
             "type: database, config: {operation: primary.mysql.select, list: [1, 2]}",
-            "w.yml:3:76: the second is wrong\n".to_owned(),
+            "2]",
+            "the second is wrong".to_owned(),
         ),
         (
             "type: database, config: {operation: crm.mysql.select}",
-            format!("w.yml:3:47: Agent sales doesn't have access to crm ({hint})\n"),
+            "crm",
+            format!("Agent sales doesn't have access to crm ({hint})"),
         ),
         (
             "type: database, config: {operation: primary.mysql.insert}",
-            format!("w.yml:3:47: Agent sales doesn't have write permission for primary ({hint})\n"),
+            "primary",
+            format!("Agent sales doesn't have write permission for primary ({hint})"),
         ),
         (
             "type: database, config: {operation: primary.mongodb.find}",
-            "w.yml:3:47: `primary` is of the kind mysql, not mongodb (write `primary.mysql.find`)\n".to_owned(),
+            "primary",
+            "`primary` is of the kind mysql, not mongodb (write `primary.mysql.find`)".to_owned(),
         ),
         (
             "type: slack, config: {operation: slow}",
-            "w.yml:3:18: the plugin can't be asked about this step: the call took longer than wallTimeMs allows (2000 ms)\n"
-                .to_owned(),
+            "slack",
+            "the plugin can't be asked about this step: the call took longer than wallTimeMs allows (2000 ms)".to_owned(),
         ),
         (
             "type: acme.scor, config: {operation: primary.read}",
-            "w.yml:3:18: the plugin acme has no step `scor` (did you mean `score`?)\n".to_owned(),
+            "acme",
+            "the plugin acme has no step `scor` (did you mean `score`?)".to_owned(),
         ),
         (
             "type: other.step",
-            "w.yml:3:18: there is no plugin `other` for steps of type other.step (upload it and activate it, or mend the name)\n"
+            "other",
+            "there is no plugin `other` for steps of type other.step (upload it and activate it, or mend the name)"
                 .to_owned(),
         ),
         (
             "type: shopify, config: {}",
-            "w.yml:3:18: there is no plugin `shopify` for steps of type shopify (it comes with the host: build it with `cargo xtask build-plugin`)\n"
+            "shopify",
+            "there is no plugin `shopify` for steps of type shopify (it comes with the host: build it with `cargo xtask build-plugin`)"
                 .to_owned(),
         ),
         (
             "type: acme.score, config: {operation: primary.read}, branches: {upp: []}",
-            "w.yml:3:77: a step of type acme.score has no way `upp` (did you mean `up`?)\n".to_owned(),
+            "upp",
+            "a step of type acme.score has no way `upp` (did you mean `up`?)".to_owned(),
         ),
         (
             "type: slack, config: {operation: primary.read}, branches: {up: []}",
-            "w.yml:3:72: a step of type slack has only one way out\n".to_owned(),
+            "up:",
+            "a step of type slack has only one way out".to_owned(),
         ),
     ] {
+        let column = format!("  - {{id: a, {step}}}").find(at).unwrap() + 1;
+        let expect = if message.is_empty() { message } else { format!("w.yml:3:{column}: {message}\n") };
         assert_eq!(said(step).await, expect, "{step}");
     }
 }
@@ -234,8 +248,8 @@ async fn whose_a_file_is_decides_what_it_may_name_and_as_whom() {
     assert_eq!(said_of("customers/techstart/w.yml", &file("listed"), false).await, "", "one agent lists it");
     let missing = "there is no plugin `acme` for steps of type acme.score (upload it and activate it, or mend the name)";
     for path in ["customers/other/sales/w.yml", "examples/w.yml"] {
-        assert_eq!(said_of(path, &file("w"), false).await, format!("w.yml:3:18: {missing}\n"), "{path}");
-        assert_eq!(said_of(path, &file("w"), true).await, format!("warning: w.yml:3:18: {missing}\n"), "{path}");
+        assert_eq!(said_of(path, &file("w"), false).await, format!("w.yml:3:19: {missing}\n"), "{path}");
+        assert_eq!(said_of(path, &file("w"), true).await, format!("warning: w.yml:3:19: {missing}\n"), "{path}");
     }
     let nobody = "w.yml:3:5: no agent is named for this step (say it with `agentType`, beside the workflow's `name`)\n";
     assert_eq!(said_of("customers/techstart/w.yml", &file("w"), false).await, nobody);
@@ -249,7 +263,7 @@ async fn whose_a_file_is_decides_what_it_may_name_and_as_whom() {
     let caught = within.split("onFailure").next().unwrap();
     assert_eq!(
         said_of("customers/techstart/sales/w.yml", caught, false).await,
-        "warning: w.yml:6:24: there is no plugin `other` for steps of type other.step (upload it and activate it, or mend the name)\n"
+        "warning: w.yml:6:25: there is no plugin `other` for steps of type other.step (upload it and activate it, or mend the name)\n"
     );
 }
 
