@@ -48,6 +48,11 @@ pub enum Kind {
     },
     /// Somebody's HTTP API.
     Api(Api),
+    /// The hosts of the web that the tenant's context lists, by absolute URLs and without credentials.
+    Web {
+        /// Which.
+        hosts: Vec<WebHost>,
+    },
     /// A folder of the host's own disk.
     LocalFolder {
         /// Where it lies.
@@ -62,6 +67,28 @@ pub enum Kind {
         /// Its name, such as `s3`.
         kind: String,
     },
+}
+
+/// A host of the web, or all below a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebHost {
+    /// In lower case.
+    pub name: String,
+    /// Whether the hosts below it are meant, and not it.
+    pub below: bool,
+    /// The port; that of the URL's scheme if none.
+    pub port: Option<u16>,
+}
+
+impl WebHost {
+    /// Whether a host, in lower case, is meant at a port, which is none for that of the scheme.
+    pub fn is(&self, host: &str, port: Option<u16>) -> bool {
+        let named = match self.below {
+            true => host.strip_suffix(self.name.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            false => host == self.name,
+        };
+        named && self.port == port
+    }
 }
 
 /// A database on a server.

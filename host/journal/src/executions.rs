@@ -20,7 +20,7 @@ const RUNS: &str = "SELECT r.*, d.definition FROM runs AS r
 
 /// Of a list: what makes one run large is not read.
 const BRIEF: &str =
-    "SELECT id, tenant, workflow, digest, 'null' AS inputs, 'null' AS context, began, key, asker, status,
+    "SELECT id, tenant, workflow, digest, 'null' AS inputs, 'null' AS context, began, key, asker, status, pins,
         ended, NULL AS outputs, failure, 'null' AS definition FROM runs AS r";
 
 /// The most entries of one statement: SQLite takes 32,766 parameters, three an entry.
@@ -127,8 +127,8 @@ impl Executions for Journal {
             .await
             .map_err(unwritten)?;
         sqlx::query(
-            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, pins)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.id.as_str())
         .bind(run.tenant.as_str())
@@ -139,6 +139,7 @@ impl Executions for Journal {
         .bind(instant(run.began))
         .bind(&run.key)
         .bind(serde_json::to_string(&run.by).map_err(|cause| Error::Record(cause).into_domain())?)
+        .bind(serde_json::to_string(&run.pins).map_err(|cause| Error::Record(cause).into_domain())?)
         .execute(&mut *change)
         .await
         .map_err(unwritten)?;
@@ -293,6 +294,7 @@ fn standing(row: &SqliteRow) -> Result<Standing, remit_domain::Error> {
         context: json(text("context")?)?,
         began: time(text("began")?)?,
         key: maybe("key")?,
+        pins: serde_json::from_str(&text("pins")?).map_err(record)?,
         by: serde_json::from_str(&text("asker")?).map_err(record)?,
     };
     Ok(Standing { run, end })
@@ -334,6 +336,7 @@ mod tests {
             context: json!({}),
             began: time::macros::datetime!(2026-11-23 10:00 UTC),
             key: key.map(str::to_owned),
+            pins: ["tools@sha256:00".to_owned()].into(),
             by: Principal::anyone().asker(),
         })
     }

@@ -23,7 +23,8 @@ const PARTS: [(&str, &str); 10] = [
     (
         "runs",
         "SELECT json_object('id', id, 'workflow', workflow, 'digest', digest, 'inputs', json(inputs),
-            'context', json(context), 'began', began, 'key', key, 'asker', json(asker), 'status', status,
+            'context', json(context), 'began', began, 'key', key, 'asker', json(asker), 'pins', json(pins),
+            'status', status,
             'ended', ended, 'outputs', json(outputs), 'failure', json(failure))
          FROM runs WHERE tenant = ?1 ORDER BY id",
     ),

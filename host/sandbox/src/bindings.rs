@@ -3,7 +3,14 @@
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "tool-set",
+    inline: "
+        package remit:host;
+        world all {
+            include remit:plugin/tool-set@0.1.0;
+            include remit:plugin/node-set@0.1.0;
+        }
+    ",
+    world: "remit:host/all",
     imports: { default: async | trappable },
     exports: { default: async },
     with: {

@@ -16,7 +16,7 @@ use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use remit_workflow::{
-    Shelf, Worker, Workflows,
+    Around, Shelf, Worker, Workflows,
     run::{Interpreter, SystemTimer},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -122,7 +122,9 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     let _still_going_on = tokio::time::timeout(RESTORE_TIME, restoring).await;
     let guard = Guard::new(network_rules(&host)?)?;
     let sources: Arc<dyn Sources> = remit_sources::Pools::new(source_settings(&host.sources), guard.clone());
-    let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit.clone(), Arc::new(SystemClock));
+    // The library has the versions, too, that runs began with and that no longer serve.
+    let plugins = Arc::new(library.clone());
+    let catalogue = Catalogue::new(tenants, plugins, sources, audit.clone(), Arc::new(SystemClock));
     let upkeep = Arc::new(Upkeep::new(&host, &guard, journal.clone(), audit.clone())?);
 
     catalogue.usage().restore(journal.as_ref()).await.context("what was used today could not be read")?;
@@ -135,7 +137,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     let issuers = host.oauth.as_ref().map(|oauth| issuers(oauth, &guard)).transpose()?;
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), issuers.clone(), open);
     let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
-    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal);
+    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal).await;
     let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
@@ -172,8 +174,13 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     })
 }
 
+/// What workflows are held against: the plugins that this host has.
+pub(crate) fn around(catalogue: &Catalogue) -> Around {
+    Around { nodes: catalogue.nodes(), uploads: false }
+}
+
 /// The workflows, and what runs them.
-fn workflows(
+async fn workflows(
     host: &Host,
     env: &serde_json::Map<String, serde_json::Value>,
     catalogue: &Catalogue,
@@ -181,7 +188,7 @@ fn workflows(
     journal: &Arc<Journal>,
 ) -> Workflows {
     let shelf = Shelf::default();
-    for fault in shelf.load(&host.workflows_dir, &host.env) {
+    for fault in shelf.load(&host.workflows_dir, &host.env, &around(catalogue)).await {
         tracing::error!(%fault, "a workflow can't be used");
     }
     let interpreter = Interpreter {
@@ -268,8 +275,8 @@ pub(crate) async fn load_plugins(registry: &Registry, folder: &std::path::Path) 
         Err(error) => tracing::error!(%error, cause = ?std::error::Error::source(&error), "no plugins were loaded"),
     }
     for plugin in registry.all() {
-        let (tools, resources) = (plugin.tools.len(), plugin.resources.len());
-        tracing::info!(plugin = %plugin.name, version = plugin.version, digest = plugin.digest, tools, resources, "plugin loaded");
+        let (tools, resources, nodes) = (plugin.tools.len(), plugin.resources.len(), plugin.nodes.len());
+        tracing::info!(plugin = %plugin.name, version = plugin.version, digest = plugin.digest, tools, resources, nodes, "plugin loaded");
     }
 }
 

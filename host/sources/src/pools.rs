@@ -102,7 +102,11 @@ impl Pools {
         // left is dropped; calls that still hold it finish with it.
         let connector = self.make(&self.ceilings.share(tenant), definition)?;
         let shelf = definition.cache.map(|time| self.kept.shelf(tenant, &definition.name, time));
-        let breaker = Breaker::new(&self.settings);
+        let breaker = match &definition.kind {
+            // It is many services: that one of them fails says nothing of the others.
+            Kind::Web { .. } => Breaker::new(&Settings { breaker_failures: u32::MAX, ..self.settings.clone() }),
+            _ => Breaker::new(&self.settings),
+        };
         let passage = Passage::new(connector.family(), &definition.revision, breaker, shelf);
         let source = Open { handle: passage.before(connector.handle()), connector, passage };
         let entry = Entry { revision: definition.revision.clone(), source: source.clone(), used: Instant::now() };
@@ -128,6 +132,7 @@ impl Pools {
             Kind::DocumentFile { path } => Connector::Documents(Arc::new(DocumentFile::new(path, settings, share))),
             Kind::Mongo(server) => Connector::Mongo(Arc::new(Mongo::new(definition, server, settings)?)),
             Kind::Api(api) => Connector::Api(Arc::new(RemoteApi::new(definition, api, &self.guard, settings)?)),
+            Kind::Web { hosts } => Connector::Api(Arc::new(RemoteApi::web(definition, hosts, &self.guard, settings)?)),
             Kind::LocalFolder { path } => {
                 Connector::Files(Kept::new(files::LocalFolder::new(path.clone(), settings.folder_bytes), settings))
             }

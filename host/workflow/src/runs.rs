@@ -100,6 +100,8 @@ impl Workflows {
             principal.speak_for(agent)?;
         }
         self.room(&context.tenant)?;
+        let mut uses = workflow.plan.uses();
+        uses.agents.extend(agent.clone());
         let run = Run {
             id: RunId::new(),
             tenant: context.tenant.clone(),
@@ -111,6 +113,7 @@ impl Workflows {
             began: self.interpreter.timer.now(),
             // Nobody takes another's keys away.
             key: key.map(|key| format!("{}/{key}", principal.name())),
+            pins: self.interpreter.performer.pins(context, &uses),
             by: principal.asker(),
         };
         match self.interpreter.journal.make(&run).await? {

@@ -7,6 +7,7 @@ mod agents;
 mod apis;
 pub(crate) mod authored;
 mod limits;
+mod network;
 mod redact;
 mod sources;
 mod state;
@@ -112,10 +113,12 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn context(&mut self, authored: authored::Context) -> Context {
         self.notifications(&authored);
+        let mut sources = self.sources(&authored.data_sources);
+        self.web(authored.network.as_ref(), &mut sources);
         Context {
             tenant: self.tenant.clone(),
             company: self.company(&authored.company),
-            sources: self.sources(&authored.data_sources),
+            sources,
             agents: self.agents(&authored),
             ceilings: self.around.host.rules(self.tenant).ceilings,
             settings: self.settings(authored.settings),

@@ -89,7 +89,7 @@ impl Reader<'_> {
     }
 
     /// A hash over whatever makes a connection, secrets included.
-    fn revision(&self, pointer: &str, kind: &Kind) -> String {
+    pub(super) fn revision(&self, pointer: &str, kind: &Kind) -> String {
         let mut hash = blake3::Hasher::new_keyed(self.around.seal);
         let mut add = |text: &str| {
             hash.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());

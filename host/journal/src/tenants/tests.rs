@@ -65,6 +65,7 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
         context: serde_json::json!({}),
         began: NOW,
         key: None,
+        pins: Default::default(),
         by: Principal::anyone().asker(),
     };
     journal.make(&run).await?;

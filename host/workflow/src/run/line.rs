@@ -90,6 +90,7 @@ impl<'l> Line<'l> {
                         outcome
                     }
                 };
+                let way = way_on(step, &outcome);
                 match outcome {
                     Outcome::Done(output) => scope.left(&step.id, output),
                     Outcome::Skipped => scope.left(&step.id, json!({"skipped": true})),
@@ -97,6 +98,9 @@ impl<'l> Line<'l> {
                         scope.left(&step.id, output);
                     }
                     Outcome::Failed { failure, .. } => return Err(Halt::Failed(failure)),
+                }
+                if !way.is_empty() {
+                    self.steps(way, prefix, scope, tail).await?;
                 }
             }
             Ok(())
@@ -153,9 +157,13 @@ impl<'l> Line<'l> {
                 let path = format!("{prefix}{}", step.id);
                 let Recorded::Ended(outcome) = self.with.recorded(self.run, &path, true).await? else { return Ok(()) };
                 self.revisit(step, prefix, scope, &mut Vec::new(), &outcome).await?;
+                let way = way_on(step, &outcome);
                 match outcome {
                     Outcome::Done(output) | Outcome::Failed { output, .. } => scope.left(&step.id, output),
                     Outcome::Skipped => scope.left(&step.id, json!({"skipped": true})),
+                }
+                if !way.is_empty() {
+                    self.left_by(way, prefix, scope).await?;
                 }
             }
             Ok(())
@@ -185,8 +193,14 @@ impl<'l> Line<'l> {
                     ("error".to_owned(), failure.message.clone().into()),
                     ("code".to_owned(), failure.code.clone().into()),
                 ]);
-                if let Kind::Work(Job::Tool { tool, .. }, _) = &step.kind {
-                    output.insert("tool_name".to_owned(), tool.clone().into());
+                match &step.kind {
+                    Kind::Work(Job::Tool { tool, .. }, _) => {
+                        output.insert("tool_name".to_owned(), tool.clone().into());
+                    }
+                    Kind::Work(Job::Node { written, .. }, _) => {
+                        output.extend(written.get("operation").map(|it| ("operation".to_owned(), it.clone())));
+                    }
+                    _ => {}
                 }
                 let path = failure.path.clone().unwrap_or_else(|| path.to_owned());
                 let failure = Failure { path: Some(path), ..failure };
@@ -339,6 +353,15 @@ impl<'l> Line<'l> {
         let truncated = results.len() < count;
         Ok(json!({"success": true, "count": count, "results": results, "truncated": truncated}))
     }
+}
+
+/// The steps on the way that a plugin's step took. They are steps of the line: what they come to is not the
+/// step's.
+fn way_on<'s>(step: &'s Step, outcome: &Outcome) -> &'s [Step] {
+    let Outcome::Done(output) = outcome else { return &[] };
+    let taken = output.get("branch").and_then(Value::as_str);
+    let way = step.ways.iter().find(|(name, _)| Some(name.as_str()) == taken);
+    way.map_or(&[], |(_, steps)| steps.as_slice())
 }
 
 /// Of two reasons the one that the run ends by.

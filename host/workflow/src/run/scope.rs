@@ -14,17 +14,20 @@ pub(crate) struct Scope<'p> {
     fixed: Arc<BTreeMap<&'static str, Value>>,
     own: BTreeMap<&'static str, Value>,
     steps: BTreeMap<String, Value>,
+    /// The step of its own that ran last.
+    last: Option<String>,
 }
 
 impl<'p> Scope<'p> {
     /// That of a whole run.
     pub(crate) fn new(fixed: BTreeMap<&'static str, Value>) -> Self {
-        Self { outer: None, fixed: Arc::new(fixed), own: BTreeMap::new(), steps: BTreeMap::new() }
+        Self { outer: None, fixed: Arc::new(fixed), own: BTreeMap::new(), steps: BTreeMap::new(), last: None }
     }
 
     /// That of a branch.
     pub(crate) fn branch(outer: &'p Scope<'p>) -> Self {
-        Self { outer: Some(outer), fixed: outer.fixed.clone(), own: BTreeMap::new(), steps: BTreeMap::new() }
+        let (own, steps) = (BTreeMap::new(), BTreeMap::new());
+        Self { outer: Some(outer), fixed: outer.fixed.clone(), own, steps, last: None }
     }
 
     /// With a name of its own.
@@ -36,6 +39,7 @@ impl<'p> Scope<'p> {
     /// Notes what a step left.
     pub(crate) fn left(&mut self, step: &str, output: Value) {
         self.steps.insert(step.to_owned(), json!({"output": output}));
+        self.last = Some(step.to_owned());
     }
 
     /// Takes over what the steps of a branch left.
@@ -51,6 +55,13 @@ impl<'p> Scope<'p> {
     /// The output of a step that has run.
     pub(crate) fn output(&self, step: &str) -> Option<&Value> {
         self.step(step)?.get("output")
+    }
+
+    /// What the step before left. Before the first of a branch that is what was left outside, or a foreach's
+    /// item.
+    pub(crate) fn last(&self) -> Option<&Value> {
+        let own = self.last.as_ref().and_then(|step| self.output(step)).or_else(|| self.own.get("item"));
+        own.or_else(|| self.outer?.last())
     }
 
     fn step(&self, id: &str) -> Option<&Value> {

@@ -18,6 +18,9 @@ use crate::{
     plan::{Job, Step},
 };
 
+/// The code of a try that took longer than the step allows.
+const TIMEOUT: &str = "timeout";
+
 impl Line<'_> {
     #[expect(clippy::too_many_arguments, reason = "a step and what it stands in")]
     pub(super) async fn work(
@@ -39,18 +42,24 @@ impl Line<'_> {
             },
             None => format!("{}/{path}", self.run.id),
         };
-        let work = |attempt| Work { run: self.run, path, job, agent: &agent, config: &config, key: &key, attempt };
+        let input = match job {
+            Job::Node { .. } => scope.last().cloned().unwrap_or_default(),
+            Job::Tool { .. } | Job::Agent { .. } => Value::Null,
+        };
+        let (agent, config, key, input) = (&agent, &config, key.as_str(), &input);
+        let work = |attempt| Work { run: self.run, path, job, agent, config, input, key, attempt };
+        let keyed = step.key.is_some();
         let mut attempt = 1;
         if let Recorded::Began { attempt: last, resolved, .. } = before {
             attempt = last;
-            match resolved {
+            let again = match resolved {
                 Some(Choice::Skip) => return Ok(Outcome::Skipped),
-                Some(Choice::Rerun) => {}
-                None if self.with.performer.harmless(&work(attempt), step.key.is_some()) => {}
-                None => {
-                    let message = "the host ended while this step was under way, and it may have taken effect";
-                    return Err(Halt::Interrupted(failure("interrupted", message, Some(path))));
-                }
+                Some(Choice::Rerun) => true,
+                None => self.with.performer.harmless(&work(attempt), keyed).await,
+            };
+            if !again {
+                let message = "the host ended while this step was under way, and it may have taken effect";
+                return Err(Halt::Interrupted(failure("interrupted", message, Some(path))));
             }
         }
         loop {
@@ -67,7 +76,12 @@ impl Line<'_> {
                 Err(failure) => failure,
             };
             let retry = &step.retry;
-            let worth = if retry.on.is_empty() { failed.retriable } else { retry.on.contains(&failed.code) };
+            let worth = match retry.on.is_empty() {
+                // It was stopped wherever it was.
+                true if failed.code == TIMEOUT => self.with.performer.harmless(&work(attempt), keyed).await,
+                true => failed.retriable,
+                false => retry.on.contains(&failed.code),
+            };
             if !worth || attempt >= retry.attempts {
                 return Err(Halt::Failed(failed));
             }
@@ -95,7 +109,7 @@ impl Line<'_> {
                 done = work => done,
                 () = self.with.timer.until(end) => {
                     let message = format!("the step took longer than its timeout allows ({} ms)", allowed.as_millis());
-                    Err(Failure { retriable: true, ..failure("timeout", message, Some(path)) })
+                    Err(Failure { retriable: true, ..failure(TIMEOUT, message, Some(path)) })
                 }
             }
         };
