@@ -15,6 +15,7 @@ mod mariadb;
 mod mcp;
 mod models;
 mod mongodb;
+mod notify;
 mod oauth;
 mod operations;
 mod postgres;
