@@ -12,6 +12,7 @@ mod handles;
 mod lies;
 mod limits;
 mod mongodb;
+mod nodes;
 mod reach;
 
 use std::{fs, path::Path};

@@ -138,6 +138,7 @@ impl World {
             tools: self.tools,
             resources: self.resources,
             templates: Vec::new(),
+            nodes: Vec::new(),
         };
         let plugin = Arc::new(Set { description, handler: self.handler });
         let audit = Arc::new(Audit::default());
@@ -337,6 +338,10 @@ impl Plugin for Set {
 /// The set, as the port that finds it.
 impl Plugins for Set {
     fn find(&self, _: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
+        self.operators(name)
+    }
+
+    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>> {
         let set = Self { description: self.description.clone(), handler: self.handler.clone() };
         (*name == self.description.name).then(|| Arc::new(set) as Arc<dyn Plugin>)
     }

@@ -70,13 +70,12 @@ pub fn report(built: &[Built], sandbox: &dyn Sandbox) -> Result<()> {
         let bytes = std::fs::read(&built.file).with_context(|| format!("cannot read {}", built.file.display()))?;
         let names = component::names(&bytes)?;
         println!("{}", shown(&built.file).display());
-        if names.exports("remit:plugin/tools") {
+        if names.exports("remit:plugin/tools") || names.exports("remit:plugin/nodes") {
             let described = sandbox.describe(&built.file);
             print!("{}", described.with_context(|| format!("{} is built, but no host takes it", built.name))?);
             continue;
         }
-        // Steps of workflows are described by the hosts that run them.
-        println!("{} (no tools)", built.name);
+        println!("{} (neither tools nor steps)", built.name);
         println!("  {} bytes, {}", bytes.len(), Digest::of(&bytes));
         for export in names.exports.iter().filter(|name| name.starts_with("remit:")) {
             println!("  exports {export}");

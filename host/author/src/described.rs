@@ -25,6 +25,8 @@ pub struct Described {
     pub tools: Vec<Tool>,
     /// In the plugin's order.
     pub resources: Vec<Resource>,
+    /// Its kinds of workflow step, in the plugin's order.
+    pub nodes: Vec<Node>,
     /// The interfaces it uses.
     pub imports: Vec<String>,
 }
@@ -56,6 +58,26 @@ pub struct Resource {
     pub needs: Vec<Need>,
 }
 
+/// A kind of workflow step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// The sources it works with whatever its `config` says.
+    pub needs: Vec<Need>,
+    /// The ways out of it.
+    pub branches: Vec<String>,
+    /// Whether the host may repeat it after any failure.
+    pub harmless: bool,
+    /// Of its `config`.
+    pub config_schema: Value,
+    /// Of its output.
+    pub output_schema: Option<Value>,
+}
+
 /// A source that something works with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Need {
@@ -83,6 +105,12 @@ impl fmt::Display for Described {
         }
         for resource in &self.resources {
             writeln!(f, "  resource {}{}", resource.uri, listed(&resource.needs))?;
+        }
+        for node in &self.nodes {
+            writeln!(f, "  step {}{}", node.name, listed(&node.needs))?;
+            if !node.branches.is_empty() {
+                writeln!(f, "    ways out: {}", node.branches.join(", "))?;
+            }
         }
         self.imports.iter().try_for_each(|import| writeln!(f, "  imports {import}"))
     }

@@ -30,7 +30,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 pub use build::{Built, build, report};
-pub use described::{Described, Need, Resource, Tool};
+pub use described::{Described, Need, Node, Resource, Tool};
 pub use home::Home;
 pub use new::{member, standalone};
 pub use remit_domain::library::Digest;

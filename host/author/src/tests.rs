@@ -117,6 +117,7 @@ fn a_description_reads_as_sentences() {
             output_schema: None,
         }],
         resources: Vec::new(),
+        nodes: Vec::new(),
         imports: vec!["remit:data/sql@0.1.0".to_owned()],
     };
     let text = "desk 0.1.0\n  7 bytes (small tier of uploads), sha256:ab\n  tool note: writes primary, reads crm if granted\n  \

@@ -48,6 +48,8 @@ pub enum Subject {
     Tool,
     /// A resource.
     Resource,
+    /// A step of a workflow, of a kind that a plugin brings.
+    Node,
 }
 
 impl Subject {
@@ -56,6 +58,7 @@ impl Subject {
         match self {
             Self::Tool => "tool",
             Self::Resource => "resource",
+            Self::Node => "node",
         }
     }
 }

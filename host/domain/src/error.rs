@@ -46,6 +46,9 @@ pub enum Error {
         /// What was asked for.
         tool: String,
     },
+    /// No plugin has such a kind of step.
+    #[error("there is no kind of step `{0}`")]
+    UnknownNode(String),
     /// None of the agent's sets has such a resource.
     #[error("agent {agent} has no resource `{resource}`")]
     UnknownResource {
@@ -293,6 +296,7 @@ impl Error {
             Self::UnknownAgent { .. } => "unknown_agent",
             Self::NoSet(_) => "plugin_missing",
             Self::UnknownTool { .. } => "tool_missing",
+            Self::UnknownNode(_) => "node_missing",
             Self::UnknownResource { .. } => "resource_missing",
             Self::Denied(_) => "permission_denied",
             Self::InvalidArguments(_) => "invalid_arguments",
@@ -351,6 +355,9 @@ impl Error {
             Self::NoSet(set) => {
                 format!("put a plugin named {set} where the host finds it, or correct agentMappings.<agent>.mcpServer")
             }
+            Self::UnknownNode(_) => {
+                "a plugin that has it comes with the host, or is uploaded and activated with POST /api/plugins".to_owned()
+            }
             Self::UnknownTool { agent, .. } => format!("GET /api/mcp/tools/{agent} lists the tools it has"),
             Self::UnknownResource { agent, .. } => format!("GET /api/mcp/resources/{agent} lists the resources it has"),
             Self::Denied(denial) => format!(
@@ -374,6 +381,9 @@ impl Error {
             }
             Self::VersionInUse { plugin, by: InUse::Active, .. } => {
                 format!("activate another version, or POST /api/plugins/{plugin}/deactivate")
+            }
+            Self::VersionInUse { by: InUse::Pinned, .. } => {
+                "wait until the executions that began with it have ended, or cancel them".to_owned()
             }
             Self::UnknownWorkflow(_) => "GET /api/workflows lists those that there are".to_owned(),
             Self::UnknownExecution(_) => "GET /api/workflows/executions lists them".to_owned(),

@@ -79,6 +79,8 @@ pub struct Run {
     pub context: Value,
     /// When it began: what expressions call `now`.
     pub began: OffsetDateTime,
+    /// The versions of plugins that it began with, each as `<plugin>@sha256:<hex>`.
+    pub pins: BTreeSet<String>,
     /// What makes a repeated start the same run.
     pub key: Option<String>,
     /// Who asked, for the records of what it does, and the only agents that it may speak for.

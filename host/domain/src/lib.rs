@@ -19,6 +19,7 @@ mod id;
 pub mod library;
 pub mod limits;
 pub mod model;
+pub mod node;
 pub mod operation;
 pub mod plugin;
 pub mod schema;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use crate::{Error, PluginName, TenantId};
+use crate::{Error, InUse, PluginName, TenantId};
 
 /// The SHA-256 of a component's bytes: its identity, whoever has it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -151,6 +151,11 @@ pub trait Versions: Send + Sync {
 
     /// Whether any tenant has a version of these bytes. Errors: [`Error::Journal`].
     async fn names(&self, digest: &Digest) -> Result<bool, Error>;
+
+    /// What keeps a version from being removed, if something does.
+    ///
+    /// Errors: [`Error::UnknownVersion`]; [`Error::Journal`].
+    async fn in_use(&self, tenant: &TenantId, plugin: &PluginName, number: u32) -> Result<Option<InUse>, Error>;
 
     /// Removes a version's record. Says which digest no record holds any longer.
     ///

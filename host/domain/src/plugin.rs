@@ -18,6 +18,7 @@ use crate::{
     AgentName, CallId, Error, PluginName, TenantId,
     audit::Door,
     grant::{Grants, Need},
+    node::{self, Answer, Node},
     schema::Schema,
     tenant::Context,
 };
@@ -41,6 +42,15 @@ pub struct Description {
     pub resources: Vec<Resource>,
     /// In the plugin's order.
     pub templates: Vec<Template>,
+    /// Its kinds of workflow step, in the plugin's order.
+    pub nodes: Vec<Node>,
+}
+
+impl Description {
+    /// This very version, as audit events and runs name it: `<plugin>@sha256:<hex>`.
+    pub fn pin(&self) -> String {
+        format!("{}@{}", self.name, self.digest)
+    }
 }
 
 /// One tool.
@@ -322,12 +332,55 @@ pub trait Plugin: Send + Sync {
 
     /// Reads a resource. Errors as [`Self::call`].
     async fn read(&self, uri: &str, grants: Grants, invocation: Invocation) -> Result<Vec<ResourceContents>, Error>;
+
+    /// What a step with this `config`, as it is written, is beside what its kind always is, or what is wrong
+    /// with it. Whoever runs it hands it nothing. Without a context it is asked on the operator's
+    /// behalf.
+    ///
+    /// Errors: as [`Self::call`]; [`Error::UnknownNode`].
+    async fn validate(
+        &self,
+        node: &str,
+        _config: &str,
+        _context: Option<&Arc<Context>>,
+        _computed: &Computed,
+    ) -> Result<Answer, Error> {
+        Err(Error::UnknownNode(format!("{}.{node}", self.description().name)))
+    }
+
+    /// Runs a step; `config` is JSON that meets the node's schema, filled in, and `input` what the step before
+    /// left. Errors: as [`Self::call`]; [`Error::UnknownNode`].
+    async fn execute(
+        &self,
+        node: &str,
+        _config: &str,
+        _input: &str,
+        _grants: Grants,
+        _invocation: Invocation,
+    ) -> Result<node::Outcome, Error> {
+        Err(Error::UnknownNode(format!("{}.{node}", self.description().name)))
+    }
 }
 
 /// Port: the plugins there are.
+#[async_trait]
 pub trait Plugins: Send + Sync {
     /// The plugin that a tenant means by a name: its own before the operator's.
     fn find(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>>;
+
+    /// The operator's plugin of that name, whatever tenants have.
+    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>>;
+
+    /// The very version of a tenant's own plugin that has this digest, whether or not it serves; `None` if it
+    /// is not kept. Errors: it is kept, and can't be had now.
+    async fn version(
+        &self,
+        _context: &Arc<Context>,
+        _name: &PluginName,
+        _digest: &str,
+    ) -> Result<Option<Arc<dyn Plugin>>, Error> {
+        Ok(None)
+    }
 }
 
 /// Port: the plugins there are, with those that are a tenant's own. Who keeps the versions decides which
@@ -340,9 +393,6 @@ pub trait Shelf: Plugins {
 
     /// The tenant's own plugin of that name, whatever the operator has.
     fn own(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>>;
-
-    /// The operator's plugin of that name, whatever tenants have.
-    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>>;
 
     /// Lets a tenant find nothing under a name, not even the operator's, until something is placed or
     /// withdrawn there: its own plugin is to serve, and can't yet.

@@ -94,14 +94,63 @@ impl Schema {
             return whole("it does not meet its schema, and is too large to be told where");
         }
         let problems = self.validator.iter_errors(value).take(Self::MAX_PROBLEMS);
-        Err(problems
-            .map(|error| Problem {
-                pointer: error.instance_path().to_string(),
-                // A whole value may be large and private: the message names it by its place only.
-                message: error.masked().to_string(),
-            })
-            .collect())
+        Err(problems.map(|error| problem(&error)).collect())
     }
+}
+
+impl Schema {
+    /// Checks a value in which something is to be filled in later: what `open` knows counts as any value.
+    /// Where such a part lies deeper, only what holds whatever it becomes is a problem.
+    ///
+    /// Errors: as [`Self::check`].
+    pub fn check_unfilled(&self, value: &Value, open: &dyn Fn(&Value) -> bool) -> Result<(), Vec<Problem>> {
+        /// Each may be one that what is filled in mends.
+        const MOST: usize = 1_000;
+        let Err(problems) = self.check(value) else { return Ok(()) };
+        if !holds(value, open) || self.cost.saturating_mul(parts(value)) > Self::MAX_TOLD {
+            return Err(problems);
+        }
+        let stays = |error: &jsonschema::ValidationError<'_>| {
+            let pointer = error.instance_path().to_string();
+            value.pointer(&pointer).is_none_or(|at| !open(at) && (lasting(error.kind()) || !holds(at, open)))
+        };
+        let stay = self.validator.iter_errors(value).take(MOST).filter(stays).take(Self::MAX_PROBLEMS);
+        let stay: Vec<Problem> = stay.map(|error| problem(&error)).collect();
+        if stay.is_empty() { Ok(()) } else { Err(stay) }
+    }
+}
+
+/// Whether something in a value is to be filled in later.
+fn holds(value: &Value, open: &dyn Fn(&Value) -> bool) -> bool {
+    open(value)
+        || match value {
+            Value::Array(items) => items.iter().any(|item| holds(item, open)),
+            Value::Object(members) => members.values().any(|member| holds(member, open)),
+            _ => false,
+        }
+}
+
+/// Whether a value breaks the rule whatever becomes of what lies in it.
+fn lasting(kind: &jsonschema::error::ValidationErrorKind) -> bool {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    matches!(
+        kind,
+        Kind::AdditionalItems { .. }
+            | Kind::AdditionalProperties { .. }
+            | Kind::FalseSchema
+            | Kind::MaxItems { .. }
+            | Kind::MaxProperties { .. }
+            | Kind::MinItems { .. }
+            | Kind::MinProperties { .. }
+            | Kind::PropertyNames { .. }
+            | Kind::Required { .. }
+            | Kind::Type { .. }
+    )
+}
+
+fn problem(error: &jsonschema::ValidationError<'_>) -> Problem {
+    // A whole value may be large and private: the message names it by its place only.
+    Problem { pointer: error.instance_path().to_string(), message: error.masked().to_string() }
 }
 
 /// The parts of a value: each element, each field, and each 64 bytes of a text, which a pattern reads.

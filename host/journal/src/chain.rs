@@ -231,6 +231,7 @@ pub(crate) fn action(subject: Subject) -> &'static str {
     match subject {
         Subject::Tool => "tool.call",
         Subject::Resource => "resource.read",
+        Subject::Node => "node.execute",
     }
 }
 

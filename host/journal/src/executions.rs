@@ -22,7 +22,7 @@ const RUNS: &str = "SELECT r.*, d.definition FROM runs AS r
 
 /// Of a list: what makes one run large is not read.
 const BRIEF: &str =
-    "SELECT id, tenant, workflow, digest, 'null' AS inputs, json_object('agent', agent) AS context, began, key, asker, status,
+    "SELECT id, tenant, workflow, digest, 'null' AS inputs, json_object('agent', agent) AS context, began, key, asker, status, pins,
         ended, NULL AS outputs, failure, 'null' AS definition FROM runs AS r";
 
 /// What a run takes: the columns of `runs`, its journal and its large outputs.
@@ -166,8 +166,8 @@ impl Executions for Journal {
             .await
             .map_err(unwritten)?;
         sqlx::query(
-            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, agent)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, agent, pins)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.id.as_str())
         .bind(run.tenant.as_str())
@@ -179,6 +179,7 @@ impl Executions for Journal {
         .bind(&run.key)
         .bind(serde_json::to_string(&run.by).map_err(|cause| Error::Record(cause).into_domain())?)
         .bind(run.context.get("agent").and_then(Value::as_str))
+        .bind(serde_json::to_string(&run.pins).map_err(|cause| Error::Record(cause).into_domain())?)
         .execute(&mut *change)
         .await
         .map_err(unwritten)?;
@@ -336,6 +337,7 @@ fn standing(row: &SqliteRow) -> Result<Standing, remit_domain::Error> {
         context: json(text("context")?)?,
         began: time(text("began")?)?,
         key: maybe("key")?,
+        pins: serde_json::from_str(&text("pins")?).map_err(record)?,
         by: serde_json::from_str(&text("asker")?).map_err(record)?,
     };
     Ok(Standing { run, end })

@@ -63,7 +63,7 @@ impl Journal {
         };
         // The version in which large outputs came to lie beside the journal.
         let outputs: Vec<String> = match schema {
-            ..9 => Vec::new(),
+            ..11 => Vec::new(),
             _ => sqlx::query_scalar("SELECT digest FROM outputs ORDER BY digest")
                 .fetch_all(&mut connection)
                 .await

@@ -155,6 +155,18 @@ impl Versions for Journal {
             .map_err(|cause| Error::Read(cause).into_domain())
     }
 
+    async fn in_use(
+        &self,
+        tenant: &TenantId,
+        plugin: &PluginName,
+        number: u32,
+    ) -> Result<Option<InUse>, remit_domain::Error> {
+        let mut reader = self.readers.acquire().await.map_err(|cause| Error::Read(cause).into_domain())?;
+        let missing = || remit_domain::Error::UnknownVersion { plugin: plugin.to_string(), number: Some(number) };
+        let digest = digest(&mut reader, tenant, plugin, number).await?.ok_or_else(missing)?;
+        used(&mut reader, tenant, plugin, number, &digest).await
+    }
+
     async fn remove(
         &self,
         tenant: &TenantId,
@@ -164,8 +176,8 @@ impl Versions for Journal {
         let mut change = self.change().await?;
         let missing = || remit_domain::Error::UnknownVersion { plugin: plugin.to_string(), number: Some(number) };
         let digest = digest(&mut change, tenant, plugin, number).await?.ok_or_else(missing)?;
-        if active(&mut change, tenant, plugin).await? == Some(Some(number)) {
-            return Err(remit_domain::Error::VersionInUse { plugin: plugin.clone(), number, by: InUse::Active });
+        if let Some(by) = used(&mut change, tenant, plugin, number, &digest).await? {
+            return Err(remit_domain::Error::VersionInUse { plugin: plugin.clone(), number, by });
         }
         sqlx::query("DELETE FROM versions WHERE tenant = ? AND plugin = ? AND number = ?")
             .bind(tenant.as_str())
@@ -242,6 +254,30 @@ async fn digest(
             .await
             .map_err(unwritten)?;
     text.map(|text| Digest::new(&text).ok_or_else(|| foreign(plugin.as_str()))).transpose()
+}
+
+/// What keeps a version from being removed: that it serves, or that a run that goes on, or may again, began
+/// with it.
+async fn used(
+    change: &mut SqliteConnection,
+    tenant: &TenantId,
+    plugin: &PluginName,
+    number: u32,
+    digest: &Digest,
+) -> Result<Option<InUse>, remit_domain::Error> {
+    if active(change, tenant, plugin).await? == Some(Some(number)) {
+        return Ok(Some(InUse::Active));
+    }
+    let pinned: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM runs AS r, json_each(r.pins) AS pin
+         WHERE r.tenant = ? AND r.status IN ('running', 'interrupted') AND pin.value = ?)",
+    )
+    .bind(tenant.as_str())
+    .bind(format!("{plugin}@{digest}"))
+    .fetch_one(change)
+    .await
+    .map_err(unwritten)?;
+    Ok(pinned.then_some(InUse::Pinned))
 }
 
 /// A row as the domain has it. What no host writes is refused.

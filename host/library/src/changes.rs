@@ -15,7 +15,9 @@ use remit_domain::{
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::{Activated, Arrival, By, Change, Offers, Ports, Settings, Stored, locks::Locks, missing, offers, trust};
+use crate::{
+    Activated, Arrival, By, Change, Offers, Ports, Settings, Stored, kept::Kept, locks::Locks, missing, offers, trust,
+};
 
 /// What changes together: in tasks of its own, so that a client that goes away leaves nothing half done.
 pub(crate) struct Inner {
@@ -27,12 +29,14 @@ pub(crate) struct Inner {
     bytes: Locks<Digest>,
     /// Held while what serves is put back: once at a time.
     pub(crate) restoring: Mutex<()>,
+    /// Versions that do not serve and are still used.
+    pub(crate) kept: Kept,
 }
 
 impl Inner {
     pub(crate) fn new(ports: Ports, settings: Settings) -> Self {
         let (changing, bytes, restoring) = (Locks::default(), Locks::default(), Mutex::default());
-        Self { ports, settings, changing, bytes, restoring }
+        Self { ports, settings, changing, bytes, restoring, kept: Kept::default() }
     }
 
     pub(crate) async fn restore(&self, version: &Version) -> Result<(), Error> {
@@ -92,7 +96,7 @@ impl Inner {
         }
         // What the tenant's agents had under this name: its own, or else the operator's.
         let operators = self.ports.shelf.operators(&upload.plugin).map(|plugin| Offers::of(plugin.description()));
-        let compared = earlier.iter().find(|version| version.active).or(earlier.first()).map(kept);
+        let compared = earlier.iter().find(|version| version.active).or(earlier.first()).map(offered);
         let compared = compared.or_else(|| operators.clone());
         let changes = compared.map(|compared| offers.changes_since(&compared)).unwrap_or_default();
         let (mut version, new) = self.ports.versions.add(&upload).await?;
@@ -156,11 +160,11 @@ impl Inner {
         let _changing = self.changing.lock(tenant).await;
         let versions = self.ports.versions.list(Some(tenant), Some(plugin)).await?;
         let operators = || self.ports.shelf.operators(plugin).map(|plugin| Offers::of(plugin.description()));
-        let serving = versions.iter().find(|version| version.active).map(kept).or_else(operators);
-        let changes = serving.map(|serving| kept(wanted).changes_since(&serving)).unwrap_or_default();
+        let serving = versions.iter().find(|version| version.active).map(offered).or_else(operators);
+        let changes = serving.map(|serving| offered(wanted).changes_since(&serving)).unwrap_or_default();
         let switch = self.put_up(wanted, made).await?;
         self.record_switch(by, action, wanted, switch, &changes).await?;
-        Ok(Activated { switch, changes })
+        Ok(Activated { switch, changes, offers: offered(wanted) })
     }
 
     /// Record first, then the shelf: a crash between the two is mended by the next start. The caller holds
@@ -186,8 +190,13 @@ impl Inner {
         if versions.is_empty() {
             return Err(missing(plugin, number));
         }
-        // The one that serves comes first: it refuses, and nothing is removed then.
-        versions.sort_by_key(|version| !version.active);
+        // One that is in use refuses, and nothing is removed then.
+        for version in &versions {
+            let Upload { plugin, .. } = &version.upload;
+            if let Some(by) = self.ports.versions.in_use(tenant, plugin, version.number).await? {
+                return Err(Error::VersionInUse { plugin: plugin.clone(), number: version.number, by });
+            }
+        }
         let (mut removed, mut unnamed) = (Vec::new(), Vec::new());
         for version in versions {
             let Upload { plugin, digest, .. } = &version.upload;
@@ -276,6 +285,6 @@ impl Inner {
 }
 
 /// What a kept version offers. One that can't be read differs in everything.
-fn kept(version: &Version) -> Offers {
+fn offered(version: &Version) -> Offers {
     serde_json::from_value(version.upload.offers.clone()).unwrap_or_default()
 }

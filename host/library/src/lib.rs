@@ -8,6 +8,7 @@
 //! who may do any of this (the doors ask for the role).
 
 mod changes;
+mod kept;
 mod locks;
 mod offers;
 mod trust;
@@ -112,6 +113,8 @@ pub struct Activated {
     pub switch: Switch,
     /// What differs.
     pub changes: Vec<Change>,
+    /// What the version that serves now offers.
+    pub offers: Offers,
 }
 
 /// A plugin that could not be put back on the shelf at the start.

@@ -20,9 +20,12 @@ pub struct Offers {
     pub tools: Vec<Offer>,
     /// Its resources and families of resources.
     pub resources: Vec<Offer>,
+    /// Its kinds of workflow step, in its order. Records of before there were any have none.
+    #[serde(default)]
+    pub nodes: Vec<Offer>,
 }
 
-/// One tool or resource.
+/// One tool, resource or kind of step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// Its name.
@@ -40,9 +43,10 @@ pub struct Reach {
     pub agent: String,
     /// Whether its mapping names the set, so that it has these tools once a version is active.
     pub mapped: bool,
-    /// The tools whose needs its mapping grants.
+    /// The tools, and the kinds of step, whose needs its mapping grants. What a step needs beyond those of its
+    /// kind shows when a workflow is loaded.
     pub granted: Vec<String>,
-    /// The tools that it would not see, with the reason.
+    /// The tools that it would not see, and the steps that it could not take, with the reason.
     pub missing: BTreeMap<String, String>,
 }
 
@@ -51,7 +55,7 @@ pub struct Reach {
 pub struct Change {
     /// `added`, `removed`, `description` or `needs`.
     pub change: &'static str,
-    /// The tool or resource.
+    /// The tool, resource or kind of step.
     pub name: String,
     /// As it was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,13 +71,18 @@ impl Offers {
         let tools = description.tools.iter().map(|tool| offer(&tool.name, Some(&tool.description), &tool.needs));
         let fixed = description.resources.iter().map(|it| offer(&it.name, it.description.as_deref(), &it.needs));
         let families = description.templates.iter().map(|it| offer(&it.name, it.description.as_deref(), &it.needs));
-        Self { tools: tools.collect(), resources: fixed.chain(families).collect() }
+        let nodes = description.nodes.iter().map(|node| offer(&node.name, Some(&node.description), &node.needs));
+        Self { tools: tools.collect(), resources: fixed.chain(families).collect(), nodes: nodes.collect() }
     }
 
     /// What differs from an earlier version, in the order of this one; what is gone comes last.
     pub fn changes_since(&self, earlier: &Self) -> Vec<Change> {
-        let both = [(&self.tools, &earlier.tools), (&self.resources, &earlier.resources)];
-        both.into_iter().flat_map(|(now, before)| changes(now, before)).collect()
+        let kinds = [
+            (&self.tools, &earlier.tools),
+            (&self.resources, &earlier.resources),
+            (&self.nodes, &earlier.nodes),
+        ];
+        kinds.into_iter().flat_map(|(now, before)| changes(now, before)).collect()
     }
 }
 
@@ -107,10 +116,12 @@ pub(crate) fn reach(context: &Context, description: &Description) -> Vec<Reach> 
     mapped
         .map(|(name, mapping)| {
             let (mut granted, mut missing) = (Vec::new(), BTreeMap::new());
-            for tool in &description.tools {
-                match decide_all(context, name, &tool.needs) {
-                    Ok(_) => granted.push(tool.name.clone()),
-                    Err(denial) => drop(missing.insert(tool.name.clone(), denial.to_string())),
+            let tools = description.tools.iter().map(|tool| (&tool.name, &tool.needs));
+            let nodes = description.nodes.iter().map(|node| (&node.name, &node.needs));
+            for (offered, needs) in tools.chain(nodes) {
+                match decide_all(context, name, needs) {
+                    Ok(_) => granted.push(offered.clone()),
+                    Err(denial) => drop(missing.insert(offered.clone(), denial.to_string())),
                 }
             }
             Reach { agent: name.to_string(), mapped: mapping.sets.contains(&description.name), granted, missing }

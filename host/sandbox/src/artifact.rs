@@ -5,21 +5,25 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::{
     Error,
-    bindings::exports::remit::plugin::{resources, tools},
+    bindings::exports::remit::plugin::{nodes, resources, tools},
     capability::LINKED,
     engine::Sandbox,
     state::State,
 };
 
+const TOOLS: &str = "remit:plugin/tools@0.1.0";
 const RESOURCES: &str = "remit:plugin/resources@0.1.0";
+const NODES: &str = "remit:plugin/nodes@0.1.0";
 
 /// A component that links, with what it exports.
 pub(crate) struct Artifact {
     /// `sha256:<hex>`.
     pub(crate) digest: String,
     pub(crate) pre: InstancePre<State>,
-    pub(crate) tools: tools::GuestIndices,
+    /// It has these, or `nodes`, or both.
+    pub(crate) tools: Option<tools::GuestIndices>,
     pub(crate) resources: Option<resources::GuestIndices>,
+    pub(crate) nodes: Option<nodes::GuestIndices>,
 }
 
 /// The SHA-256 of a component, in hex.
@@ -31,19 +35,21 @@ impl Artifact {
     /// Links a component whose digest is this. Whether the types of its exports fit shows when it is
     /// instantiated.
     ///
-    /// Errors: [`Error::UnknownImport`] naming the interface and version; [`Error::NoTools`],
+    /// Errors: [`Error::UnknownImport`] naming the interface and version; [`Error::Nothing`],
     /// [`Error::OtherVersion`]; [`Error::Misfit`] where its types differ from the contract's.
     pub(crate) fn link(sandbox: &Sandbox, digest: &str, component: &Component) -> Result<Self, Error> {
         check_imports(sandbox, component)?;
         let misfit = |error: wasmtime::Error| Error::Misfit(error.root_cause().to_string());
         let pre = sandbox.linker.instantiate_pre(component).map_err(misfit)?;
-        let tools = tools::GuestIndices::new(&pre).map_err(|error| without_tools(sandbox, component, &error))?;
-        // One that exports resources must export them whole.
-        let resources = match component.get_export_index(None, RESOURCES) {
-            Some(_) => Some(resources::GuestIndices::new(&pre).map_err(misfit)?),
-            None => None,
-        };
-        Ok(Self { digest: format!("sha256:{digest}"), pre, tools, resources })
+        // What it exports it must export whole.
+        let exports = |name: &str| component.get_export_index(None, name).is_some();
+        let tools = exports(TOOLS).then(|| tools::GuestIndices::new(&pre).map_err(misfit)).transpose()?;
+        let resources = exports(RESOURCES).then(|| resources::GuestIndices::new(&pre).map_err(misfit)).transpose()?;
+        let nodes = exports(NODES).then(|| nodes::GuestIndices::new(&pre).map_err(misfit)).transpose()?;
+        if tools.is_none() && nodes.is_none() {
+            return Err(nothing(sandbox, component));
+        }
+        Ok(Self { digest: format!("sha256:{digest}"), pre, tools, resources, nodes })
     }
 }
 
@@ -59,18 +65,13 @@ fn check_imports(sandbox: &Sandbox, component: &Component) -> Result<(), Error> 
     Ok(())
 }
 
-/// Why a component has no tools: it exports none, those of another version, or others than the contract's.
-fn without_tools(sandbox: &Sandbox, component: &Component, error: &wasmtime::Error) -> Error {
+/// Why a component can't be called: it exports neither tools nor nodes, or those of another version.
+fn nothing(sandbox: &Sandbox, component: &Component) -> Error {
     let exported = component.component_type();
-    let mut tools = exported.exports(&sandbox.engine).map(|(name, _)| name).filter(|name| name.starts_with(TOOLS));
-    match tools.next() {
-        None => Error::NoTools,
-        Some(name) if name.ends_with("@0.1.0") => Error::Misfit(error.root_cause().to_string()),
-        Some(name) => Error::OtherVersion(name.to_owned()),
-    }
+    let ours = |name: &&str| name.starts_with("remit:plugin/tools@") || name.starts_with("remit:plugin/nodes@");
+    let other = exported.exports(&sandbox.engine).map(|(name, _)| name).find(ours);
+    other.map_or(Error::Nothing, |name| Error::OtherVersion(name.to_owned()))
 }
-
-const TOOLS: &str = "remit:plugin/tools@";
 
 /// The packages of WASI 0.2 that the linker has.
 fn is_linked_wasi(name: &str) -> bool {

@@ -3,7 +3,14 @@
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "tool-set",
+    inline: "
+        package remit:host;
+        world all {
+            include remit:plugin/tool-set@0.1.0;
+            include remit:plugin/node-set@0.1.0;
+        }
+    ",
+    world: "remit:host/all",
     imports: { default: async | trappable },
     exports: { default: async },
     with: {
@@ -19,6 +26,7 @@ wasmtime::component::bindgen!({
         "remit:data/http-api.api": crate::capability::http_api::Api,
         "remit:data/http-api.pending-response": crate::capability::http_api::PendingResponse,
         "remit:data/files.folder": crate::capability::files::Folder,
+        "remit:notify/notify.channel": crate::capability::notify::Channel,
         "remit:plugin/invocation.invocation": crate::capability::invocation::Invocation,
     },
 });

@@ -4,6 +4,7 @@
 use remit_domain::{
     AgentName, Error, PluginName, SourceName, data,
     grant::Denial,
+    node,
     plugin::{
         Audience, Content, ContentAnnotations, ContentBody, Media, Outcome, ResourceBody, ResourceContents,
         ResourceLink,
@@ -12,7 +13,10 @@ use remit_domain::{
 };
 
 use crate::{
-    bindings::{exports::remit::plugin::tools as wit_tools, remit::plugin::types as wit},
+    bindings::{
+        exports::remit::plugin::{nodes as wit_nodes, tools as wit_tools},
+        remit::plugin::types as wit,
+    },
     capability::common,
     traffic::Size,
 };
@@ -35,6 +39,35 @@ pub(crate) fn outcome(outcome: wit_tools::Outcome, most: usize) -> Result<Outcom
         return Err(Wrong::Malformed("its structured answer is not a JSON object".to_owned()));
     }
     Ok(Outcome { content: outcome.content.into_iter().map(content).collect(), structured })
+}
+
+/// What a step came to, held to so many bytes in all. Whether its way is one, and its output meets the
+/// schema, is another matter.
+pub(crate) fn step(outcome: wit_nodes::Outcome, most: usize) -> Result<node::Outcome, Wrong> {
+    if (&outcome.output, &outcome.branch).size() > most {
+        return Err(Wrong::TooLarge);
+    }
+    let output: serde_json::Value = serde_json::from_str(&outcome.output)
+        .map_err(|error| Wrong::Malformed(format!("a step's output is not JSON: {error}")))?;
+    if !output.is_object() {
+        return Err(Wrong::Malformed("a step's output is not a JSON object".to_owned()));
+    }
+    Ok(node::Outcome { output, branch: outcome.branch })
+}
+
+/// What is wrong with a step's configuration; `None` if that is too much to be said.
+pub(crate) fn problems(problems: Vec<wit::Problem>) -> Option<Vec<Problem>> {
+    const MOST: usize = 64 << 10;
+    let sizes = problems.iter().map(|problem| EACH.saturating_add((&problem.pointer, &problem.message).size()));
+    if sizes.fold(0, usize::saturating_add) > MOST {
+        return None;
+    }
+    let mut found: Vec<Problem> = problems.into_iter().take(20).map(problem).collect();
+    // What is refused without a reason is refused.
+    if found.is_empty() {
+        found.push(Problem { pointer: String::new(), message: "the plugin refuses it".to_owned() });
+    }
+    Some(found)
 }
 
 /// What a resource holds, held to so many bytes in all.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use remit_domain::{
     PluginName, SourceName,
     grant::{Need, Permission},
+    node::{Node, Repeat, Validated},
     plugin::{Annotations, Description, Resource, Template, Tool},
     schema::Schema,
 };
@@ -13,12 +14,15 @@ use remit_domain::{
 use crate::{
     Error,
     bindings::{
-        exports::remit::plugin::{resources as wit_resources, tools as wit_tools},
+        exports::remit::plugin::{nodes as wit_nodes, resources as wit_resources, tools as wit_tools},
         remit::plugin::types as wit,
     },
 };
 
 const MAX_TOOLS: usize = 128;
+const MAX_NODES: usize = 128;
+const MAX_BRANCHES: usize = 32;
+const MAX_PLAIN: usize = 256;
 const MAX_RESOURCES: usize = 128;
 const MAX_TEMPLATES: usize = 32;
 const MAX_NEEDS: usize = 64;
@@ -33,47 +37,127 @@ const MAX_PATTERNS: usize = 128;
 /// What these take, compiled, for as long as the plugin is there.
 const MAX_PATTERN_BYTES: usize = 2 << 20;
 
+/// What a component says of itself.
+pub(crate) struct Told {
+    pub(crate) tools: Option<wit_tools::Description>,
+    pub(crate) resources: Option<wit_resources::Description>,
+    pub(crate) nodes: Option<wit_nodes::Description>,
+}
+
 /// Checks a description. Errors: [`Error::BadDescription`] naming the first thing that is wrong.
-pub(crate) fn check(
-    tools: wit_tools::Description,
-    resources: Option<wit_resources::Description>,
-    digest: &str,
-) -> Result<Description, Error> {
-    let name = PluginName::new(&tools.name).map_err(|error| bad(error.to_string()))?;
+pub(crate) fn check(told: Told, digest: &str) -> Result<Description, Error> {
+    let mut patterns = Patterns::default();
+    let of_tools = told.tools.as_ref().map(|tools| (tools.name.clone(), tools.version.clone()));
+    let of_nodes = told.nodes.as_ref().map(|nodes| (nodes.name.clone(), nodes.version.clone()));
+    if let (Some(of_tools), Some(of_nodes)) = (&of_tools, &of_nodes)
+        && of_tools != of_nodes
+    {
+        return Err(bad("its tools and its nodes call it by different names or versions".to_owned()));
+    }
+    let (name, version) = of_tools.or(of_nodes).ok_or_else(|| bad("it describes nothing".to_owned()))?;
+    let name = PluginName::new(&name).map_err(|error| bad(error.to_string()))?;
     let version_fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
-    if tools.version.is_empty() || tools.version.len() > 64 || !tools.version.chars().all(version_fits) {
+    if version.is_empty() || version.len() > 64 || !version.chars().all(version_fits) {
         return Err(bad("its version is not one".to_owned()));
     }
-    at_most("tools", tools.tools.len(), MAX_TOOLS)?;
-    let (mut names, mut patterns, mut pattern_bytes) = (BTreeSet::new(), 0, 0);
-    let checked = tools.tools.into_iter().map(|it| {
-        let tool = tool(it)?;
-        for schema in [Some(&tool.input), tool.output.as_ref()].into_iter().flatten() {
-            patterns += schema.patterns();
-            pattern_bytes += schema.pattern_bytes();
+    let mut described = Description {
+        name,
+        version,
+        digest: digest.to_owned(),
+        title: None,
+        instructions: None,
+        tools: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
+        nodes: Vec::new(),
+    };
+    if let Some(tools) = told.tools {
+        described.title = text("a title", tools.title, MAX_TITLE_BYTES)?;
+        described.instructions = text("the instructions", tools.instructions, MAX_INSTRUCTIONS_BYTES)?;
+        described.tools = described_tools(tools.tools, &mut patterns)?;
+    }
+    if let Some(resources) = told.resources {
+        (described.resources, described.templates) = described_resources(resources)?;
+    }
+    if let Some(nodes) = told.nodes {
+        described.nodes = described_nodes(nodes.nodes, &mut patterns)?;
+    }
+    Ok(described)
+}
+
+/// The patterns of all of a plugin's schemas.
+#[derive(Default)]
+struct Patterns {
+    count: usize,
+    bytes: usize,
+}
+
+impl Patterns {
+    fn add(&mut self, schemas: [Option<&Schema>; 2]) -> Result<(), Error> {
+        for schema in schemas.into_iter().flatten() {
+            self.count += schema.patterns();
+            self.bytes += schema.pattern_bytes();
         }
-        at_most("patterns in its schemas", patterns, MAX_PATTERNS)?;
-        at_most("bytes of patterns in its schemas", pattern_bytes, MAX_PATTERN_BYTES)?;
+        at_most("patterns in its schemas", self.count, MAX_PATTERNS)?;
+        at_most("bytes of patterns in its schemas", self.bytes, MAX_PATTERN_BYTES)
+    }
+}
+
+fn described_tools(tools: Vec<wit_tools::Tool>, patterns: &mut Patterns) -> Result<Vec<Tool>, Error> {
+    at_most("tools", tools.len(), MAX_TOOLS)?;
+    let mut names = BTreeSet::new();
+    let checked = tools.into_iter().map(|it| {
+        let tool = tool(it)?;
+        patterns.add([Some(&tool.input), tool.output.as_ref()])?;
         if names.insert(tool.name.clone()) {
             Ok(tool)
         } else {
             Err(bad(format!("two tools are called `{}`", tool.name)))
         }
     });
-    let tools_checked = checked.collect::<Result<Vec<_>, _>>()?;
-    let (fixed, templates) = match resources {
-        Some(resources) => described_resources(resources)?,
-        None => (Vec::new(), Vec::new()),
-    };
-    Ok(Description {
+    checked.collect()
+}
+
+fn described_nodes(nodes: Vec<wit_nodes::Node>, patterns: &mut Patterns) -> Result<Vec<Node>, Error> {
+    at_most("nodes", nodes.len(), MAX_NODES)?;
+    let mut names = BTreeSet::new();
+    let checked = nodes.into_iter().map(|it| {
+        let node = node(it)?;
+        patterns.add([Some(&node.config), node.output.as_ref()])?;
+        if names.insert(node.name.clone()) {
+            Ok(node)
+        } else {
+            Err(bad(format!("two nodes are called `{}`", node.name)))
+        }
+    });
+    checked.collect()
+}
+
+fn node(node: wit_nodes::Node) -> Result<Node, Error> {
+    let name = element_name("a node", node.name)?;
+    // A workflow calls it `<plugin>.<name>`, and the last point parts the two.
+    if name.contains('.') {
+        return Err(bad(format!("the node `{name}` has a point in its name")));
+    }
+    let at = |what: &str| format!("{what} of `{name}`");
+    at_most(&format!("ways out of `{name}`"), node.branches.len(), MAX_BRANCHES)?;
+    let mut branches = Vec::new();
+    for branch in node.branches {
+        let branch = element_name(&at("a way out"), branch)?;
+        if branches.contains(&branch) {
+            return Err(bad(format!("two ways out of `{name}` are called `{branch}`")));
+        }
+        branches.push(branch);
+    }
+    Ok(Node {
+        title: text(&at("the title"), node.title, MAX_TITLE_BYTES)?,
+        description: bounded(&at("the description"), node.description, MAX_DESCRIPTION_BYTES)?,
+        config: schema(&at("the schema of the `config`"), &node.config_schema)?,
+        output: node.output_schema.map(|text| output(&at("the output schema"), &text)).transpose()?,
+        branches,
+        repeat: repeat(node.repeat),
+        needs: needs(&name, node.needs)?,
         name,
-        version: tools.version,
-        digest: digest.to_owned(),
-        title: text("a title", tools.title, MAX_TITLE_BYTES)?,
-        instructions: text("the instructions", tools.instructions, MAX_INSTRUCTIONS_BYTES)?,
-        tools: tools_checked,
-        resources: fixed,
-        templates,
     })
 }
 
@@ -149,6 +233,28 @@ fn reading(of: &str, needs: Vec<Need>) -> Result<Vec<Need>, Error> {
     Ok(needs)
 }
 
+fn repeat(repeat: wit_nodes::Repeat) -> Repeat {
+    match repeat {
+        wit_nodes::Repeat::Harmless => Repeat::Harmless,
+        wit_nodes::Repeat::Harmful => Repeat::Harmful,
+    }
+}
+
+/// What a component says of a step with one configuration. Errors: [`Error::BadDescription`].
+pub(crate) fn validated(node: &str, said: wit_nodes::Validated) -> Result<Validated, Error> {
+    at_most("values that must be plain", said.plain.len(), MAX_PLAIN)?;
+    let pointer = |pointer: String| {
+        let pointer = bounded("a JSON pointer", pointer, MAX_URI_BYTES)?;
+        if pointer.is_empty() || pointer.starts_with('/') {
+            Ok(pointer)
+        } else {
+            Err(bad("what must be plain is not named by a JSON pointer".to_owned()))
+        }
+    };
+    let plain = said.plain.into_iter().map(pointer).collect::<Result<_, _>>()?;
+    Ok(Validated { needs: needs(node, said.needs)?, repeat: repeat(said.repeat), plain })
+}
+
 fn needs(of: &str, needs: Vec<wit::Need>) -> Result<Vec<Need>, Error> {
     at_most("needs", needs.len(), MAX_NEEDS)?;
     let mut seen = BTreeSet::new();
@@ -175,6 +281,18 @@ fn schema(what: &str, text: &str) -> Result<Schema, Error> {
         Ok(schema)
     } else {
         Err(bad(format!("{what} is not that of an object")))
+    }
+}
+
+/// The schema of a step's output, which is an object whatever the schema says of it.
+fn output(what: &str, text: &str) -> Result<Schema, Error> {
+    if text.len() > MAX_SCHEMA_BYTES {
+        return Err(bad(format!("{what} has more than {MAX_SCHEMA_BYTES} bytes")));
+    }
+    let schema = Schema::parse(text).map_err(|error| bad(format!("{what} is {error}")))?;
+    match schema.authored().get("type").map(serde_json::Value::as_str) {
+        None | Some(Some("object")) => Ok(schema),
+        Some(_) => Err(bad(format!("{what} is not that of an object"))),
     }
 }
 

@@ -40,10 +40,12 @@ pub enum Error {
     #[error("it imports `{0}`, which this host does not offer")]
     UnknownImport(String),
     /// The component exports nothing that this host can call.
-    #[error("it exports no `remit:plugin/tools@0.1.0`: build it for a world of wit/")]
-    NoTools,
+    #[error(
+        "it exports neither `remit:plugin/tools@0.1.0` nor `remit:plugin/nodes@0.1.0`: build it for a world of wit/"
+    )]
+    Nothing,
     /// It is built for another version of the contract.
-    #[error("it exports `{0}`, and this host calls `remit:plugin/tools@0.1.0`")]
+    #[error("it exports `{0}`, and this host calls version 0.1.0")]
     OtherVersion(String),
     /// Its types differ from the contract's.
     #[error("it does not fit the contract: {0}")]
@@ -73,7 +75,7 @@ impl From<Error> for remit_domain::Error {
             | Error::NotAComponent(_)
             | Error::Uncompilable(_)
             | Error::UnknownImport(_)
-            | Error::NoTools
+            | Error::Nothing
             | Error::OtherVersion(_)
             | Error::Misfit(_)
             | Error::Undescribed(_)

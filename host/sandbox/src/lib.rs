@@ -21,6 +21,7 @@ mod plugin;
 mod registry;
 mod scan;
 mod state;
+mod step;
 mod traffic;
 mod turns;
 

@@ -7,7 +7,9 @@ use remit_domain::{
     AgentName, Error,
     grant::Grants,
     limits::{Limit, Limits},
+    node::{self, Answer},
     plugin::{Computed, Description, Invocation, Outcome, Plugin, ResourceContents},
+    tenant::Context,
 };
 use wasmtime::{
     Store,
@@ -20,19 +22,22 @@ use crate::{
     budget::Meter,
     capability::{Bag, invocation},
     convert::{self, Wrong},
-    describe,
+    describe::{self, Told},
     end::End,
     engine::Sandbox,
     examine::counted,
     state::{Purpose, State},
+    step::Answers,
     turns::Turn,
 };
 
 /// A component that is ready to be called.
 pub(crate) struct Loaded {
-    sandbox: Arc<Sandbox>,
-    artifact: Artifact,
-    description: Arc<Description>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) artifact: Artifact,
+    pub(crate) description: Arc<Description>,
+    /// What it said of steps' configurations.
+    pub(crate) answers: Answers,
 }
 
 impl Loaded {
@@ -51,41 +56,44 @@ impl Loaded {
         let meter = store.data().meter.clone();
         let _charge = Charge { meter: meter.clone(), to: computed.clone() };
         let misfit = |error: wasmtime::Error| crate::Error::Misfit(error.root_cause().to_string());
-        let described: Option<wasmtime::Result<Result<_, crate::Error>>> = meter
+        let described: Option<wasmtime::Result<Result<Told, crate::Error>>> = meter
             .drive(turn, async {
                 let instance = artifact.pre.instantiate_async(&mut store).await?;
                 // Linking compares the types of imports; those of exports are compared here.
-                let tools = match artifact.tools.load(&mut store, &instance) {
-                    Ok(tools) => tools,
-                    Err(error) => return Ok(Err(misfit(error))),
+                let tools = artifact.tools.as_ref().map(|tools| tools.load(&mut store, &instance)).transpose();
+                let resources = artifact.resources.as_ref().map(|it| it.load(&mut store, &instance)).transpose();
+                let nodes = artifact.nodes.as_ref().map(|nodes| nodes.load(&mut store, &instance)).transpose();
+                let (tools, resources, nodes) = match (tools, resources, nodes) {
+                    (Ok(tools), Ok(resources), Ok(nodes)) => (tools, resources, nodes),
+                    (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return Ok(Err(misfit(error))),
                 };
-                let resources = artifact.resources.as_ref().map(|resources| resources.load(&mut store, &instance));
-                let resources = match resources.transpose() {
-                    Ok(resources) => resources,
-                    Err(error) => return Ok(Err(misfit(error))),
-                };
-                let tools = tools.call_describe(&mut store).await?;
-                let resources = match resources {
-                    Some(resources) => Some(resources.call_describe(&mut store).await?),
-                    None => None,
-                };
-                Ok(Ok((tools, resources)))
+                let mut told = Told { tools: None, resources: None, nodes: None };
+                if let Some(tools) = tools {
+                    told.tools = Some(tools.call_describe(&mut store).await?);
+                }
+                if let Some(resources) = resources {
+                    told.resources = Some(resources.call_describe(&mut store).await?);
+                }
+                if let Some(nodes) = nodes {
+                    told.nodes = Some(nodes.call_describe(&mut store).await?);
+                }
+                Ok(Ok(told))
             })
             .await;
-        let (tools, resources) = match described {
+        let told = match described {
             Some(Ok(described)) => described?,
             Some(Err(error)) => return Err(End::of(Some(error), &store).undescribed(limits)),
             None => return Err(End::Deadline.undescribed(limits)),
         };
         // Its schemas are compiled, as many as it has: not on a thread that serves.
         let digest = artifact.digest.clone();
-        let description = Arc::new(counted(computed, move || describe::check(tools, resources, &digest)).await?);
-        Ok(Self { sandbox, artifact, description })
+        let description = Arc::new(counted(computed, move || describe::check(told, &digest)).await?);
+        Ok(Self { sandbox, artifact, description, answers: Answers::default() })
     }
 
     /// Runs a guest for one call: takes a place, makes the store, instantiates, hands over, and drives what
     /// `guest` does under the limits of the tenant.
-    async fn run<T>(
+    pub(crate) async fn run<T>(
         &self,
         grants: Grants,
         invocation: Invocation,
@@ -122,7 +130,7 @@ impl Loaded {
     }
 
     /// Why a call has no answer.
-    fn judge(&self, ended: Option<wasmtime::Error>, store: &Store<State>) -> Error {
+    pub(crate) fn judge(&self, ended: Option<wasmtime::Error>, store: &Store<State>) -> Error {
         let (limits, plugin) = (&store.data().limits, &self.description.name);
         if let Some(error) = &ended {
             let last_words = store.data().last_words();
@@ -135,7 +143,7 @@ impl Loaded {
         }
     }
 
-    fn wrong(&self, wrong: Wrong, limits: &Limits) -> Error {
+    pub(crate) fn wrong(&self, wrong: Wrong, limits: &Limits) -> Error {
         let plugin = &self.description.name;
         match wrong {
             Wrong::TooLarge => limits.reached(Limit::OutputBytes, plugin),
@@ -158,9 +166,9 @@ impl Loaded {
 }
 
 /// Says how long a guest has computed once it is gone.
-struct Charge {
-    meter: Arc<Meter>,
-    to: Computed,
+pub(crate) struct Charge {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) to: Computed,
 }
 
 impl Drop for Charge {
@@ -183,9 +191,11 @@ impl Plugin for Loaded {
         invocation: Invocation,
     ) -> Result<Outcome, Error> {
         let context = invocation.context.clone();
+        let unknown = || Error::UnknownTool { agent: invocation.agent.clone(), tool: tool.chars().take(128).collect() };
+        let tools = self.artifact.tools.as_ref().ok_or_else(unknown)?;
         let outcome = self
             .run(grants, invocation, async |store, instance, bag, invocation| {
-                let guest = self.artifact.tools.load(&mut *store, instance)?;
+                let guest = tools.load(&mut *store, instance)?;
                 guest.call_call(store, tool, arguments, bag, invocation).await
             })
             .await?;
@@ -210,5 +220,26 @@ impl Plugin for Loaded {
         let Some(contents) = read else { return Err(unknown()) };
         let checked = convert::contents(contents, context.limits.size(Limit::OutputBytes));
         checked.map_err(|wrong| self.wrong(wrong, &context.limits))
+    }
+
+    async fn validate(
+        &self,
+        node: &str,
+        config: &str,
+        context: Option<&Arc<Context>>,
+        computed: &Computed,
+    ) -> Result<Answer, Error> {
+        self.ask(node, config, context, computed).await
+    }
+
+    async fn execute(
+        &self,
+        node: &str,
+        config: &str,
+        input: &str,
+        grants: Grants,
+        invocation: Invocation,
+    ) -> Result<node::Outcome, Error> {
+        self.perform(node, config, input, grants, invocation).await
     }
 }

@@ -108,6 +108,11 @@ impl Registry {
         self.read().operators.plugins.values().map(|plugin| plugin.description().clone()).collect()
     }
 
+    /// Is told of every change of any tenant's plugins, and of the operator's.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// Lets everybody who waits for a change look again: something else than the plugins has changed.
     pub fn stir(&self) {
         self.change(|shelves| shelves.operators.changes += 1);
@@ -156,6 +161,10 @@ impl Plugins for Registry {
         }
         own.and_then(|own| own.plugins.get(name)).or_else(|| shelves.operators.plugins.get(name)).cloned()
     }
+
+    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>> {
+        self.read().operators.plugins.get(name).cloned()
+    }
 }
 
 #[async_trait]
@@ -179,10 +188,6 @@ impl Shelf for Registry {
 
     fn own(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
         self.read().tenants.get(tenant).and_then(|own| own.plugins.get(name)).cloned()
-    }
-
-    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>> {
-        self.read().operators.plugins.get(name).cloned()
     }
 
     fn withdraw(&self, tenant: &TenantId, name: &PluginName) -> bool {

@@ -11,9 +11,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use remit_config::{Environment, Fault, Report, Sets, Spot, check, shown};
-use remit_domain::limits::Limits;
+use remit_config::{Contexts, Environment, Fault, Host, Report, Sets, Spot, check, shown};
+use remit_domain::{limits::Limits, node::Nodes};
 use remit_sandbox::{Compiler, Registry, Sandbox};
+use remit_workflow::Around;
 use tempfile::TempDir;
 
 /// Prints every fault. Whether everything is in order.
@@ -35,10 +36,12 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
 async fn report(root: &Path, env: &Environment) -> anyhow::Result<Report> {
     let (hosts, mut report) = check::settings(root, env);
     let mut components = Components::default();
-    for host in &hosts {
+    for host in hosts.into_iter().map(Arc::new) {
         let sets = components.sets(root, &host.plugins_dir, &mut report).await?;
-        report.absorb(check::contexts(host, env, sets));
-        report.absorb(remit_workflow::check(&host.root, &host.workflows_dir, &host.env));
+        report.absorb(check::contexts(&host, env, sets));
+        let around = components.around(&host, env);
+        let checked = remit_workflow::check(&host.root, &host.workflows_dir, &host.env, around.as_ref()).await;
+        report.absorb(checked);
     }
     Ok(report)
 }
@@ -47,7 +50,7 @@ async fn report(root: &Path, env: &Environment) -> anyhow::Result<Report> {
 #[derive(Default)]
 struct Components {
     sandbox: Option<(Arc<Sandbox>, TempDir)>,
-    read: BTreeMap<PathBuf, Option<Sets>>,
+    read: BTreeMap<PathBuf, Option<(Sets, Arc<Registry>)>>,
 }
 
 impl Components {
@@ -59,18 +62,32 @@ impl Components {
             let sets = self.load(root, folder, report).await?;
             self.read.insert(folder.to_owned(), sets);
         }
-        Ok(self.read.get(folder).and_then(Option::as_ref))
+        Ok(self.read.get(folder).and_then(Option::as_ref).map(|(sets, _)| sets))
     }
 
-    async fn load(&mut self, root: &Path, folder: &Path, report: &mut Report) -> anyhow::Result<Option<Sets>> {
+    /// What workflows are held against under some settings; nothing, where there are no components, or where
+    /// contexts can't be read at all, which is reported elsewhere.
+    fn around(&self, host: &Arc<Host>, env: &Environment) -> Option<Around> {
+        let (_, registry) = self.read.get(&host.plugins_dir)?.as_ref()?;
+        // A tenant whose context is at fault has none here, and its workflows' grants are not decided.
+        let (contexts, _) = Contexts::load(host.clone(), env.clone()).ok()?;
+        Some(Around { nodes: Nodes::new(registry.clone(), Arc::new(contexts)), uploads: true })
+    }
+
+    async fn load(
+        &mut self,
+        root: &Path,
+        folder: &Path,
+        report: &mut Report,
+    ) -> anyhow::Result<Option<(Sets, Arc<Registry>)>> {
         let at = |path: &Path, message: String| Fault::new(shown(root, path), Spot::START, message);
         if !folder.exists() {
             let warning =
-                at(folder, "there is no such folder: names of tool sets and tools are not checked".to_owned());
+                at(folder, "there is no such folder: names of tool sets, tools and steps are not checked".to_owned());
             report.warnings.insert(warning.hint("build the plugins, or mend `pluginsDir` in host.yaml"));
             return Ok(None);
         }
-        let registry = Registry::new(self.sandbox()?);
+        let registry = Arc::new(Registry::new(self.sandbox()?));
         match registry.load(folder).await {
             Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| {
                 let why = anyhow::Error::new(fault.error);
@@ -87,7 +104,7 @@ impl Components {
             report.files.insert(shown(root, &folder.join(format!("{}.wasm", plugin.name))));
             sets.insert(plugin.name.to_string(), plugin.tools.into_iter().map(|tool| tool.name).collect());
         }
-        Ok(Some(sets))
+        Ok(Some((sets, registry)))
     }
 
     fn sandbox(&mut self) -> anyhow::Result<Arc<Sandbox>> {
@@ -141,7 +158,7 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "plugins/dist:1:1: there is no such folder: names of tool sets and tools are not checked (build the plugins, or mend `pluginsDir` in host.yaml)"
+                "plugins/dist:1:1: there is no such folder: names of tool sets, tools and steps are not checked (build the plugins, or mend `pluginsDir` in host.yaml)"
             ]
         );
         Ok(())
@@ -156,7 +173,13 @@ mod tests {
         ])?;
         let [fault] = faults.as_slice() else { return Err(format!("{faults:?}").into()) };
         assert!(fault.starts_with("plugins/dist/crm.wasm:1:1: not a plugin: not a component"), "{fault}");
-        assert_eq!(warnings, ["configs/contexts/a.json:1:69: MCP server class not found: crm"]);
+        assert_eq!(
+            warnings,
+            [
+                "configs/contexts/a.json:1:69: MCP server class not found: crm",
+                "flows/w.yml:3:18: there is no plugin `p` for steps of type p.n (upload it and activate it, or mend the name)",
+            ]
+        );
         Ok(())
     }
 }

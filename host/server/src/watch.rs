@@ -1,5 +1,5 @@
-//! Takes in changed files while the host runs: contexts, profiles and workflows when they change, these and
-//! the operator's components on SIGHUP.
+//! Takes in changed files while the host runs: contexts, profiles, templates and workflows when they change, these and
+//! the operator's components on SIGHUP. Whatever changes of contexts and plugins, workflows are checked again.
 
 use std::{
     collections::BTreeSet,
@@ -11,13 +11,13 @@ use std::{
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use remit_config::{Change, Contexts, Host, Outcome};
 use remit_library::Library;
-use remit_workflow::Workflows;
+use remit_workflow::{Around, Workflows};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 
-use crate::wire::{App, load_plugins, restore};
+use crate::wire::{App, around, load_plugins, restore};
 
 /// Editors write a file in several steps: what changes within this time is read once.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -48,15 +48,19 @@ impl Watch {
         if let Some(profile) = &host.profile {
             files.watch(profile, RecursiveMode::NonRecursive)?;
         }
-        // A host without workflows has no folder for them.
-        if host.workflows_dir.is_dir() {
-            files.watch(&host.workflows_dir, RecursiveMode::Recursive)?;
+        // A host without workflows or templates has no folder for them.
+        for folder in [&host.workflows_dir, &host.templates_dir].into_iter().filter(|folder| folder.is_dir()) {
+            files.watch(folder, RecursiveMode::Recursive)?;
         }
         let mut hangup = signal(SignalKind::hangup())?;
         let workflows = {
             let (workflows, folder, env) = (app.workflows.clone(), host.workflows_dir.clone(), host.env.clone());
-            move || reread(workflows.clone(), folder.clone(), env.clone())
+            let around = around(&app.catalogue);
+            move || reread(workflows.clone(), folder.clone(), env.clone(), around.clone())
         };
+        // What steps of workflows are held against. It may have changed since they were read first.
+        let mut components = app.registry.changes();
+        components.mark_changed();
         let (contexts, registry, plugins) = (app.contexts.clone(), app.registry.clone(), app.plugins_dir.clone());
         let library = app.library.clone();
         let task = tokio::spawn(async move {
@@ -66,14 +70,17 @@ impl Watch {
                         tokio::time::sleep(SETTLE).await;
                         while changes.try_recv().is_ok() {}
                         reload(&contexts).await;
-                        workflows().await;
                         restoring(&library);
                         registry.stir();
+                    }
+                    Ok(()) = components.changed() => {
+                        tokio::time::sleep(SETTLE).await;
+                        components.mark_unchanged();
+                        workflows().await;
                     }
                     Some(()) = hangup.recv() => {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
                         reload(&contexts).await;
-                        workflows().await;
                         load_plugins(&registry, Path::new(&plugins)).await;
                         restoring(&library);
                         registry.stir();
@@ -92,12 +99,9 @@ fn restoring(library: &Library) {
     tokio::spawn(async move { restore(&library).await });
 }
 
-async fn reread(workflows: Workflows, folder: PathBuf, env: BTreeSet<String>) {
-    let reading = tokio::task::spawn_blocking(move || workflows.shelf().load(&folder, &env));
-    match reading.await {
-        Ok(faults) => faults.iter().for_each(|fault| tracing::error!(%fault, "a workflow can't be used")),
-        Err(error) => tracing::error!(%error, "reading workflows broke; the old ones stay"),
-    }
+async fn reread(workflows: Workflows, folder: PathBuf, env: BTreeSet<String>, around: Around) {
+    let faults = workflows.shelf().load(&folder, &env, &around).await;
+    faults.iter().for_each(|fault| tracing::error!(%fault, "a workflow can't be used"));
 }
 
 async fn reload(contexts: &Arc<Contexts>) {

@@ -14,9 +14,12 @@ use remit_issuers::{Issuers, Times};
 use remit_journal::Journal;
 use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
-use remit_sources::guard::{Guard, NetworkRules, Timeouts};
+use remit_sources::{
+    Inbox, Notify, Pools,
+    guard::{Guard, NetworkRules, Timeouts},
+};
 use remit_workflow::{
-    Shelf, Worker, Workflows,
+    Around, Shelf, Worker, Workflows,
     run::{Interpreter, Keeping, SystemTimer},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -122,8 +125,12 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     });
     let _still_going_on = tokio::time::timeout(RESTORE_TIME, restoring).await;
     let guard = Guard::new(network_rules(&host)?)?;
-    let sources: Arc<dyn Sources> = remit_sources::Pools::new(source_settings(&host.sources), guard.clone());
-    let catalogue = Catalogue::new(tenants, registry.clone(), sources, audit.clone(), Arc::new(SystemClock));
+    let inbox = host.notifications.dry_run.then(|| Arc::new(Inbox::default()));
+    let notify = Notify { receipts: journal.clone(), inbox: inbox.clone(), per_minute: host.notifications.per_minute };
+    let sources: Arc<dyn Sources> = Pools::with_notify(source_settings(&host.sources), guard.clone(), notify);
+    // The library has the versions, too, that runs began with and that no longer serve.
+    let plugins = Arc::new(library.clone());
+    let catalogue = Catalogue::new(tenants, plugins, sources, audit.clone(), Arc::new(SystemClock));
     let upkeep = Arc::new(Upkeep::new(&host, &guard, journal.clone(), audit.clone())?);
 
     catalogue.usage().restore(journal.as_ref()).await.context("what was used today could not be read")?;
@@ -143,7 +150,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         tenants: Some(contexts.clone()),
         ..Keeping::default()
     };
-    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal, keeping);
+    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal, keeping).await;
     if alone {
         match workflows.sweep().await {
             Ok(0) => {}
@@ -170,6 +177,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         audit,
         journal: journal.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
+        inbox,
         mcp: mcp::Door::new(catalogue.clone(), registry.clone(), stopping.clone(), ends.clone()),
         oauth: http::oauth::State { catalogue: catalogue.clone(), issuers },
         gate,
@@ -191,8 +199,13 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     })
 }
 
+/// What workflows are held against: the plugins that this host has.
+pub(crate) fn around(catalogue: &Catalogue) -> Around {
+    Around { nodes: catalogue.nodes(), uploads: false }
+}
+
 /// The workflows, and what runs them.
-fn workflows(
+async fn workflows(
     host: &Host,
     env: &serde_json::Map<String, serde_json::Value>,
     catalogue: &Catalogue,
@@ -201,7 +214,7 @@ fn workflows(
     keeping: Keeping,
 ) -> Workflows {
     let shelf = Shelf::default();
-    for fault in shelf.load(&host.workflows_dir, &host.env) {
+    for fault in shelf.load(&host.workflows_dir, &host.env, &around(catalogue)).await {
         tracing::error!(%fault, "a workflow can't be used");
     }
     let interpreter = Interpreter {
@@ -304,8 +317,8 @@ pub(crate) async fn load_plugins(registry: &Registry, folder: &std::path::Path) 
         Err(error) => tracing::error!(%error, cause = ?std::error::Error::source(&error), "no plugins were loaded"),
     }
     for plugin in registry.all() {
-        let (tools, resources) = (plugin.tools.len(), plugin.resources.len());
-        tracing::info!(plugin = %plugin.name, version = plugin.version, digest = plugin.digest, tools, resources, "plugin loaded");
+        let (tools, resources, nodes) = (plugin.tools.len(), plugin.resources.len(), plugin.nodes.len());
+        tracing::info!(plugin = %plugin.name, version = plugin.version, digest = plugin.digest, tools, resources, nodes, "plugin loaded");
     }
 }
 

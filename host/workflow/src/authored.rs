@@ -121,7 +121,8 @@ pub struct Step {
     /// The steps that a foreach takes for each item, which expressions there call `item`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
-    /// The steps of a parallel's branches, by name: all branches run at once.
+    /// The steps of a parallel's branches, by name: all branches run at once. Of a plugin's step that has
+    /// several ways out, the steps on each: those on the way that it took run after it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub branches: BTreeMap<String, Vec<Step>>,
     /// The steps of a switch, by the value that leads there.

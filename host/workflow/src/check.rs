@@ -7,15 +7,74 @@ use std::{
 
 use remit_config::{Fault, Faults, File, Located, Report, Spot};
 
-use crate::{Plan, authored::Workflow, steps};
+use remit_domain::plugin::Computed;
+
+use crate::{
+    Plan,
+    authored::Workflow,
+    components::{self, Around, Spent},
+    shelf::Owner,
+    steps,
+};
 
 /// Makes a plan of a workflow. Errors: all its faults.
 pub fn plan(file: &File, env: &BTreeSet<String>) -> Result<Plan, Faults> {
     Plan::new(parse(file, env)?).map_err(|message| Fault::new(&file.name, Spot::START, message).into())
 }
 
+/// A workflow that was held against the plugins there are.
+#[derive(Debug)]
+pub struct Judged {
+    /// Its plan.
+    pub plan: Plan,
+    /// What may be meant.
+    pub warnings: Vec<Fault>,
+}
+
+/// Makes a plan of a workflow whose steps fit the plugins there are, and whose owner's agents are granted what
+/// they need. What plugins compute to say so is added to `computed`. Errors: all its faults.
+pub async fn judge(
+    file: File,
+    env: &BTreeSet<String>,
+    owner: &Owner,
+    around: &Around,
+    computed: &Computed,
+) -> Result<Judged, Faults> {
+    let (name, env) = (file.name.clone(), env.clone());
+    // A large file takes its time.
+    let reading = tokio::task::spawn_blocking(move || read(&file, &env));
+    let broken = |_| Faults::from(Fault::new(&name, Spot::START, "reading the file broke"));
+    let read = reading.await.map_err(broken)??;
+    judged(read, owner, around, &mut Spent::default(), computed).await
+}
+
+/// The same of one that is read already.
+pub(crate) async fn judged(
+    Read { located, workflow, name }: Read,
+    owner: &Owner,
+    around: &Around,
+    spent: &mut Spent,
+    computed: &Computed,
+) -> Result<Judged, Faults> {
+    let (faults, warnings) = components::check(&located, &workflow, owner, around, spent, computed).await;
+    Faults::none(faults)?;
+    let plan = Plan::new(workflow).map_err(|message| Fault::new(&name, Spot::START, message))?;
+    Ok(Judged { plan, warnings })
+}
+
+/// A workflow without faults of its own, and where each of its parts stands.
+pub(crate) struct Read {
+    located: Located,
+    workflow: Workflow,
+    name: String,
+}
+
 /// Reads a workflow. `env` are the variables that it may name. Errors: all faults.
 pub fn parse(file: &File, env: &BTreeSet<String>) -> Result<Workflow, Faults> {
+    read(file, env).map(|read| read.workflow)
+}
+
+pub(crate) fn read(file: &File, env: &BTreeSet<String>) -> Result<Read, Faults> {
     let located = Located::yaml(file)?;
     let (workflow, mut faults) = located.read::<Workflow>();
     if let Some(workflow) = &workflow {
@@ -25,17 +84,20 @@ pub fn parse(file: &File, env: &BTreeSet<String>) -> Result<Workflow, Faults> {
         faults.extend(new);
     }
     Faults::none(faults)?;
-    workflow.ok_or_else(|| Fault::new(&file.name, Spot::START, "the file can't be read").into())
+    let workflow = workflow.ok_or_else(|| Fault::new(&file.name, Spot::START, "the file can't be read"))?;
+    Ok(Read { located, workflow, name: file.name.clone() })
 }
 
 /// Checks all workflows below a folder; `root` is what faults name files relative to, `env` are the
-/// variables that workflows may name.
+/// variables that workflows may name. Without plugins to hold them against, only what the files alone say is
+/// checked.
 ///
 /// Names are unique for a tenant (`customers/<tenant>/`) and in each other folder at the top.
-pub fn check(root: &Path, folder: &Path, env: &BTreeSet<String>) -> Report {
+pub async fn check(root: &Path, folder: &Path, env: &BTreeSet<String>, around: Option<&Around>) -> Report {
     let mut report = Report::default();
     let mut names: BTreeMap<(PathBuf, String), String> = BTreeMap::new();
     let folder = root.join(folder);
+    let mut spent = Spent::default();
     for path in files(root, &folder, &mut report) {
         let file = match File::read(root, &path) {
             Ok(file) => file,
@@ -45,14 +107,21 @@ pub fn check(root: &Path, folder: &Path, env: &BTreeSet<String>) -> Report {
             }
         };
         report.files.insert(file.name.clone());
-        let workflow = match parse(&file, env) {
-            Ok(workflow) => workflow,
+        let below = path.strip_prefix(&folder).unwrap_or(&path);
+        let Read { located, workflow, .. } = match read(&file, env) {
+            Ok(read) => read,
             Err(faults) => {
                 report.faults.extend(faults.into_vec());
                 continue;
             }
         };
-        let owner = owner(path.strip_prefix(&folder).unwrap_or(&path));
+        if let Some(around) = around {
+            let (of, computed) = (Owner::of(below), Computed::default());
+            let (faults, warnings) = components::check(&located, &workflow, &of, around, &mut spent, &computed).await;
+            report.faults.extend(faults);
+            report.warnings.extend(warnings);
+        }
+        let owner = owner(below);
         for name in std::iter::once(workflow.name).chain(workflow.aliases) {
             match names.get(&(owner.clone(), name.clone())) {
                 Some(other) => {

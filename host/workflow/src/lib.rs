@@ -6,6 +6,7 @@
 mod approvers;
 pub mod authored;
 mod check;
+mod components;
 mod derive;
 mod draw;
 mod duration;
@@ -21,11 +22,12 @@ mod steps;
 mod tests;
 mod work;
 
-pub use check::{check, parse, plan};
+pub use check::{Judged, check, judge, parse, plan};
+pub use components::Around;
 pub use draw::drawing;
 pub use plan::Plan;
 pub use runs::{Begun, Workflows};
-pub use shelf::{Shelf, Workflow};
+pub use shelf::{Owner, Shelf, Workflow};
 pub use work::Worker;
 
 /// What expressions call `env`: of the variables that the operator lists, those that are set.

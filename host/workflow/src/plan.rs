@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use remit_domain::{AgentName, PluginName};
+use remit_domain::{AgentName, node::Name};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -12,6 +12,7 @@ use crate::{
     authored::{self, OnError},
     derive, duration,
     expression::{Expr, Form, condition},
+    node,
 };
 
 /// A workflow that can be run.
@@ -37,6 +38,8 @@ pub(crate) struct Step {
     pub(crate) retry: Retry,
     pub(crate) timeout: Option<Duration>,
     pub(crate) key: Option<Form>,
+    /// The ways out of a plugin's node, with the steps that stand there.
+    pub(crate) ways: Vec<(String, Vec<Step>)>,
 }
 
 /// What a step does.
@@ -86,10 +89,10 @@ pub enum Job {
     },
     /// A plugin's node.
     Node {
-        /// The plugin.
-        plugin: PluginName,
-        /// Its node.
-        node: String,
+        /// Which.
+        name: Name,
+        /// The step's `config` as it is written: what it is granted follows from it.
+        written: Value,
     },
 }
 
@@ -128,6 +131,48 @@ impl Plan {
     }
 }
 
+/// What a plan uses of plugins, as far as it says so itself.
+#[derive(Debug, Default)]
+pub struct Uses {
+    /// The kinds of its steps that plugins perform.
+    pub kinds: Vec<Name>,
+    /// The agents that its other steps name.
+    pub agents: Vec<AgentName>,
+}
+
+impl Plan {
+    /// What it uses.
+    pub(crate) fn uses(&self) -> Uses {
+        let mut uses = Uses::default();
+        uses.add(&self.steps);
+        uses.add(&self.on_failure);
+        uses
+    }
+}
+
+impl Uses {
+    fn add(&mut self, steps: &[Step]) {
+        for step in steps {
+            match &step.kind {
+                Kind::Work(Job::Node { name, .. }, _) => self.kinds.push(name.clone()),
+                Kind::Work(Job::Tool { agent, .. } | Job::Agent { agent, .. }, _) => self.agents.extend(agent.clone()),
+                Kind::Conditional { then, otherwise, .. } => {
+                    self.add(then);
+                    self.add(otherwise);
+                }
+                Kind::Switch { cases, default, .. } => {
+                    cases.iter().for_each(|(_, steps)| self.add(steps));
+                    self.add(default);
+                }
+                Kind::Foreach { steps, .. } => self.add(steps),
+                Kind::Parallel(branches) => branches.iter().for_each(|(_, steps)| self.add(steps)),
+                Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } => {}
+            }
+            step.ways.iter().for_each(|(_, steps)| self.add(steps));
+        }
+    }
+}
+
 fn steps(authored: &[authored::Step], wanted: &derive::Wanted) -> Result<Vec<Step>, String> {
     authored.iter().map(|step| self::step(step, wanted)).collect()
 }
@@ -145,6 +190,7 @@ fn step(step: &authored::Step, wanted: &derive::Wanted) -> Result<Step, String> 
         let made = branches.iter().map(|(name, branch)| Ok((name.clone(), steps(branch, wanted)?)));
         made.collect::<Result<Vec<_>, String>>()
     };
+    let mut ways = Vec::new();
     let (kind, condition) = match step.kind.as_str() {
         "conditional" => {
             let condition = own.ok_or("a conditional needs `condition`")?;
@@ -175,9 +221,9 @@ fn step(step: &authored::Step, wanted: &derive::Wanted) -> Result<Step, String> 
             (Kind::Work(Job::Agent { agent: agent("agentType")?, schema }, config), own)
         }
         other => {
-            let (plugin, node) = other.rsplit_once('.').unwrap_or((other, other));
-            let plugin = PluginName::new(plugin).map_err(|error| error.to_string())?;
-            (Kind::Work(Job::Node { plugin, node: node.to_owned() }, config), own)
+            let name = node::of_plugin(other).ok_or_else(|| format!("unknown kind of step `{other}`"))?;
+            ways = named(&step.branches)?;
+            (Kind::Work(Job::Node { name, written: Value::Object(step.config.clone()) }, config), own)
         }
     };
     Ok(Step {
@@ -188,6 +234,7 @@ fn step(step: &authored::Step, wanted: &derive::Wanted) -> Result<Step, String> 
         retry: step.retry.as_ref().map(retry).transpose()?.unwrap_or_default(),
         timeout: step.timeout.as_deref().map(time).transpose()?,
         key: step.idempotency_key.as_ref().map(|key| Form::read(&Value::String(key.clone()))).transpose()?,
+        ways,
     })
 }
 

@@ -110,6 +110,8 @@ impl Workflows {
         self.room(&context.tenant)?;
         // Before its id, which says a time too: none seems to have begun before it was named.
         let began = self.interpreter.timer.now();
+        let mut uses = workflow.plan.uses();
+        uses.agents.extend(agent.clone());
         let run = Run {
             id: RunId::new(),
             tenant: context.tenant.clone(),
@@ -121,6 +123,7 @@ impl Workflows {
             began,
             // Nobody takes another's keys away.
             key: key.map(|key| format!("{}/{key}", principal.name())),
+            pins: self.interpreter.performer.pins(context, &uses),
             by: principal.asker(),
         };
         self.has_room(context, &run).await?;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use remit_config::{Fault, Located, closest, join, one_of};
-use remit_domain::PluginName;
 use serde_json::Value;
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     authored::{Step, Workflow},
     duration,
     expression::{self, Expr, Reference, Template},
-    node::{DATABASE_VERBS, KINDS, Kind, Operation, WAYS},
+    node::{self, KINDS, Kind, SHORT, WAYS},
     plan::MAX_CONCURRENCY,
 };
 
@@ -49,7 +48,7 @@ fn collect<'a>(steps: &'a [Step], pointer: &str, all: &mut BTreeMap<&'a str, Str
 }
 
 /// The steps within a step, by the pointer from it to them.
-fn within(step: &Step) -> Vec<(String, &[Step])> {
+pub(crate) fn within(step: &Step) -> Vec<(String, &[Step])> {
     let plain = [("/if_true", &step.if_true), ("/if_false", &step.if_false), ("/steps", &step.steps)];
     let named = step.branches.iter().map(|(name, steps)| (join("/branches", name), steps));
     let cases = step.cases.iter().map(|(name, steps)| (join("/cases", name), steps));
@@ -135,7 +134,9 @@ impl<'a> Checker<'a> {
     fn way(&mut self, step: &Step, pointer: &str) {
         let way = WAYS.iter().find(|way| way.name == step.kind);
         for way in WAYS.iter().filter(|way| way.name != step.kind) {
-            for key in way.steps.iter().filter(|key| self.located.get(&join(pointer, key)).is_some()) {
+            // Of a plugin's node, too: the ways out of it.
+            let others = |key: &&&str| **key != "branches" || node::of_plugin(&step.kind).is_none();
+            for key in way.steps.iter().filter(others).filter(|key| self.located.get(&join(pointer, key)).is_some()) {
                 let fault = self.located.at_key(&join(pointer, key), format!("`{key}` belongs to a {}", way.name));
                 self.faults.push(fault);
             }
@@ -222,16 +223,15 @@ impl<'a> Checker<'a> {
     }
 
     fn plugin(&mut self, step: &Step, pointer: &str) {
-        let named = step.kind.rsplit_once('.').is_some_and(|(plugin, node)| {
-            let fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-            PluginName::new(plugin).is_ok() && !node.is_empty() && node.chars().all(fit)
-        });
-        if !named {
-            let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).chain(WAYS.iter().map(|way| way.name)).collect();
-            let near = closest(&step.kind, known.iter().copied());
-            let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
-            self.complain(&join(pointer, "type"), format!("unknown kind of step `{}`", step.kind), hint);
+        if node::of_plugin(&step.kind).is_some() {
+            return;
         }
+        let own = KINDS.iter().map(|kind| kind.name);
+        let known: Vec<&str> =
+            own.chain(SHORT.map(|(short, _)| short)).chain(WAYS.iter().map(|way| way.name)).collect();
+        let near = closest(&step.kind, known.iter().copied());
+        let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
+        self.complain(&join(pointer, "type"), format!("unknown kind of step `{}`", step.kind), hint);
     }
 
     fn built_in(&mut self, kind: &Kind, step: &Step, pointer: &str) {
@@ -240,10 +240,6 @@ impl<'a> Checker<'a> {
         let place = if self.located.get(&config).is_some() { config.as_str() } else { pointer };
         for key in kind.required.iter().filter(|key| !step.config.contains_key(**key)) {
             self.faults.push(self.located.at(place, format!("a step of type {} needs `{key}`", kind.name)));
-        }
-        for keys in kind.one_of.iter().filter(|keys| !keys.iter().any(|key| step.config.contains_key(*key))) {
-            let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
-            self.faults.push(self.located.at(place, format!("a step of type {} needs {keys}", kind.name)));
         }
         for key in kind.literal {
             let Some(value) = step.config.get(*key) else { continue };
@@ -255,66 +251,7 @@ impl<'a> Checker<'a> {
                     let hint = "what a step may use is decided when the file is loaded";
                     self.complain(&at, format!("`{key}` can't be an expression"), hint);
                 }
-                Some(text) if *key == "operation" => self.operation(&at, kind, text),
                 Some(_) => {}
-            }
-        }
-        match kind.name {
-            "http_request" => self.http_request(step, &config),
-            "database" => self.sql(step, &config),
-            _ => {}
-        }
-    }
-
-    fn operation(&mut self, pointer: &str, kind: &Kind, operation: &str) {
-        match kind.operation {
-            Operation::None => {}
-            Operation::Listed(known) | Operation::Optional(known) => {
-                if !known.contains(&operation) {
-                    let message = format!("{} has no operation `{operation}`", kind.name);
-                    let hint = closest(operation, known.iter().copied())
-                        .unwrap_or_else(|| format!("known: {}", known.join(", ")));
-                    self.complain(pointer, message, hint);
-                }
-            }
-            Operation::Database => {
-                let parts: Vec<&str> = operation.split('.').collect();
-                match parts.as_slice() {
-                    [source, kind, verb] if [source, kind, verb].iter().all(|part| !part.is_empty()) => {
-                        if !DATABASE_VERBS.contains(verb) {
-                            let fault = self.located.at(pointer, format!("a database has no operation `{verb}`"));
-                            self.faults.push(fault.hint_if(one_of(verb, DATABASE_VERBS)));
-                        }
-                    }
-                    _ => {
-                        let hint = "`<source>.<kind>.<verb>`, such as `primary.mysql.select`";
-                        self.complain(pointer, format!("`{operation}` does not name a database operation"), hint);
-                    }
-                }
-            }
-        }
-    }
-
-    fn http_request(&mut self, step: &Step, config: &str) {
-        match (step.config.contains_key("source"), step.config.contains_key("url")) {
-            (true, true) => {
-                let fault = self.located.at_key(&join(config, "url"), "both `source` and `url`");
-                self.faults.push(fault.hint("with a source the address is a `path`"));
-            }
-            (true, false) if !step.config.contains_key("path") => {
-                self.faults.push(self.located.at(config, "a step of type http_request needs `path` beside `source`"));
-            }
-            _ => {}
-        }
-    }
-
-    /// SQL is never put together from texts: values travel as parameters.
-    fn sql(&mut self, step: &Step, config: &str) {
-        for key in ["query", "where"] {
-            if step.config.get(key).and_then(Value::as_str).is_some_and(|text| text.contains("{{")) {
-                let at = join(config, key);
-                let hint = "write `?` and list the value in `params`";
-                self.complain(&at, "an expression inside SQL", hint);
             }
         }
     }

@@ -107,48 +107,6 @@ fn each_kind_says_what_it_needs() {
         ("mcp", "    config: {tool_name: \"\"}\n", "w.yml:5:25: `tool_name` is empty"),
         ("agent", "    config: {agentType: sales}\n", "w.yml:5:13: a step of type agent needs `prompt`"),
         (
-            "database",
-            "    config: {operation: select}\n",
-            "w.yml:5:25: `select` does not name a database operation (`<source>.<kind>.<verb>`, such as `primary.mysql.select`)",
-        ),
-        (
-            "database",
-            "    config: {operation: primary.mysql.slect}\n",
-            "w.yml:5:25: a database has no operation `slect` (did you mean `select`?)",
-        ),
-        (
-            "database",
-            "    config: {operation: primary.mysql.select, query: \"SELECT {{ inputs.c }}\"}\n",
-            "w.yml:5:54: an expression inside SQL (write `?` and list the value in `params`)",
-        ),
-        ("database", "    config: {operation: 5}\n", "w.yml:5:25: `operation` is a text (quote it)"),
-        (
-            "shopify",
-            "    config: {operation: orders.updte}\n",
-            "w.yml:5:25: shopify has no operation `orders.updte` (did you mean `orders.update`?)",
-        ),
-        (
-            "slack",
-            "    config: {operation: shout}\n",
-            "w.yml:5:25: slack has no operation `shout` (known: messages.send, messages.update, channels.list, users.lookup)",
-        ),
-        (
-            "email",
-            "    config: {to: [a]}\n",
-            "w.yml:5:13: a step of type email needs `body` or `template`\nw.yml:5:13: a step of type email needs `subject`",
-        ),
-        ("http_request", "    config: {}\n", "w.yml:5:13: a step of type http_request needs `source` or `url`"),
-        (
-            "http_request",
-            "    config: {source: crm}\n",
-            "w.yml:5:13: a step of type http_request needs `path` beside `source`",
-        ),
-        (
-            "http_request",
-            "    config: {source: crm, url: \"https://a\"}\n",
-            "w.yml:5:27: both `source` and `url` (with a source the address is a `path`)",
-        ),
-        (
             "conditional",
             "    config: {a: 1}\n",
             "w.yml:3:5: a conditional needs `condition`\nw.yml:3:5: a conditional needs `if_true` or `if_false`\nw.yml:5:14: a conditional has no `a`",
@@ -160,6 +118,7 @@ fn each_kind_says_what_it_needs() {
         ),
         ("p.n", "    config: {a: \"{{ b\"}\n", "w.yml:5:17: `{{ b` has no `}}`"),
         ("p.n", "    if_true: [{id: y, type: p.n}]\n", "w.yml:5:5: `if_true` belongs to a conditional"),
+        ("mcp", "    config: {tool_name: t}\n    branches: {a: []}\n", "w.yml:6:5: `branches` belongs to a parallel"),
         (
             "p.",
             "",
@@ -209,8 +168,8 @@ fn each_kind_says_what_it_needs() {
     faults(&step("acme.tools.send", "    config: {a: {b: [\"{{ now }}\"]}}\n"), "");
 }
 
-#[test]
-fn all_files_below_a_folder_are_checked() -> Tested {
+#[tokio::test]
+async fn all_files_below_a_folder_are_checked() -> Tested {
     let folder = tempfile::tempdir()?;
     let write = |path: &str, text: &str| -> std::io::Result<()> {
         let path = folder.path().join("workflows").join(path);
@@ -225,7 +184,7 @@ fn all_files_below_a_folder_are_checked() -> Tested {
     write("examples/one.yml", &good("one"))?;
     write("examples/notes.md", "no workflow")?;
     write("examples/broken.yml", "name: [")?;
-    let report = check(folder.path(), Path::new("workflows"), &env());
+    let report = check(folder.path(), Path::new("workflows"), &env(), None).await;
     assert_eq!(report.files.len(), 5);
     let shown: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
     let [twice, broken] = shown.as_slice() else { return Err(format!("{shown:?}").into()) };
@@ -234,14 +193,15 @@ fn all_files_below_a_folder_are_checked() -> Tested {
         "workflows/customers/a/support/two.yaml:1:1: a second workflow named `one` (the first is workflows/customers/a/sales/one.yml)"
     );
     assert!(broken.starts_with("workflows/examples/broken.yml:"), "{broken}");
-    let missing = check(folder.path(), Path::new("nowhere"), &env());
+    let missing = check(folder.path(), Path::new("nowhere"), &env(), None).await;
     assert!(missing.faults.iter().any(|fault| fault.file == "nowhere"));
     Ok(())
 }
 
-#[test]
-fn what_is_shipped_has_no_faults() {
-    let report = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), Path::new("workflows"), &BTreeSet::new());
+#[tokio::test]
+async fn what_is_shipped_has_no_faults() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let report = check(&root, Path::new("workflows"), &env(), None).await;
     assert_eq!(report.faults.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
     assert!(report.files.contains("workflows/examples/graceful-degradation.yml"), "{:?}", report.files);
 }

@@ -54,6 +54,7 @@ pub mod source;
 pub mod testing;
 mod timestamp;
 mod tool;
+mod written;
 
 pub use rust_decimal::{self, Decimal};
 pub use schemars::{self, JsonSchema};
@@ -61,15 +62,18 @@ pub use serde;
 pub use serde_json::{self, json};
 
 pub use answer::{Answer, Reply};
-pub use bindings::remit::{
-    data::common::{Error as Cause, LimitReached, Refusal, Rejection, Wait},
-    plugin::{
-        context::{CallContext, Company, Door, MappedSource},
-        invocation::{AskError, Level, Message, Role, Sample, Sampling},
-        types::{
-            CallError as Error, Content, Need, Permission, Problem, ResourceBody, ResourceContents, SourceFailure,
+pub use bindings::{
+    remit::{
+        data::common::{Error as Cause, LimitReached, Refusal, Rejection, Wait},
+        plugin::{
+            context::{CallContext, Company, Door, MappedSource},
+            invocation::{AskError, Level, Message, Role, Sample, Sampling},
+            types::{
+                CallError as Error, Content, Need, Permission, Problem, ResourceBody, ResourceContents, SourceFailure,
+            },
         },
     },
+    stepping::exports::remit::plugin::nodes::{Repeat, Validated},
 };
 pub use call::{Answered, Call};
 pub use money::Money;
@@ -80,6 +84,7 @@ pub use resource::Resource;
 pub use set::ToolSet;
 pub use timestamp::Timestamp;
 pub use tool::{NoArguments, Tool};
+pub use written::Written;
 
 /// What a fallible step of a tool gives; `?` passes its failure on to the host.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -90,7 +95,7 @@ pub mod prelude {
 
     pub use crate::{
         Branched, Call, Cause, Error, JsonSchema, Level, Money, Need, NoArguments, Node, Permission, Problem, Prompt,
-        Reply, Resource, Result, Timestamp, Tool, join, json, node_set, params, schemars,
+        Reply, Resource, Result, Timestamp, Tool, Validated, Written, join, json, node_set, params, schemars,
         source::{Api, Database, DocumentStore, Request, Selection, Value},
         tool_set,
     };

@@ -89,7 +89,7 @@ macro_rules! node_set {
                     node_set().describe()
                 }
 
-                fn validate(node: String, config: String) -> $crate::Result<Vec<$crate::Need>, Vec<$crate::Problem>> {
+                fn validate(node: String, config: String) -> $crate::Result<$crate::Validated, Vec<$crate::Problem>> {
                     node_set().validate(&node, &config)
                 }
 

@@ -5,8 +5,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Call, Error, Need, Permission, Problem, Result,
-    bindings::stepping::exports::remit::plugin::nodes::{self, Outcome, Repeat},
+    Call, Error, Need, Permission, Problem, Result, Written,
+    bindings::stepping::exports::remit::plugin::nodes::{self, Outcome, Repeat, Validated},
     schema, tool,
 };
 
@@ -20,11 +20,11 @@ pub struct Node {
     harmless: bool,
     config: fn() -> String,
     output: fn() -> Option<String>,
-    validate: Validate,
+    validate: Option<Validate>,
     execute: Execute,
 }
 
-type Validate = Box<dyn Fn(&Value) -> Result<Vec<Need>, Vec<Problem>>>;
+type Validate = Box<dyn Fn(&Written<'_>) -> Option<Validated>>;
 type Execute = Box<dyn Fn(&str, &str, &Call) -> Result<Outcome>>;
 
 /// What a step may come to: anything that serialises to JSON, or that on one of several ways ([`Branched`]).
@@ -64,7 +64,7 @@ impl Node {
             harmless: false,
             config: || serde_json::to_string(&schema::of_arguments::<C>()).unwrap_or_default(),
             output: R::schema,
-            validate: Box::new(|_| Ok(Vec::new())),
+            validate: None,
             execute: Box::new(move |config, input, call| {
                 let input = serde_json::from_str(input).map_err(|error| Error::invalid("", error.to_string()))?;
                 execute(tool::parsed(config)?, input, call)?.into_outcome()
@@ -91,13 +91,14 @@ impl Node {
         self.needs(source, Permission::Write)
     }
 
-    /// Needs what a function reads from `config`, or finds fault with it beyond its schema.
+    /// Is to the host what a function reads from `config`, which notes as it goes what it finds wrong with
+    /// it beyond its schema ([`Written`]). None for nothing beyond what the kind of step always is.
     ///
-    /// It runs when a workflow is loaded: expressions stand as they are written, so `config` is JSON that
-    /// need not have the types of [`Self::new`], and what decides a need must be written out.
+    /// It runs when a workflow is loaded: expressions stand as they are written, so the config need not have
+    /// the types of [`Self::new`], and what decides a need must be written out.
     #[must_use]
-    pub fn validates(mut self, validate: impl Fn(&Value) -> Result<Vec<Need>, Vec<Problem>> + 'static) -> Self {
-        self.validate = Box::new(validate);
+    pub fn validates(mut self, validate: impl Fn(&Written<'_>) -> Option<Validated> + 'static) -> Self {
+        self.validate = Some(Box::new(validate));
         self
     }
 
@@ -108,7 +109,8 @@ impl Node {
         self
     }
 
-    /// A repeated execution changes nothing more: the host repeats it after any failure.
+    /// A repeated execution changes nothing more: the host repeats it after any failure. What
+    /// [`Self::validates`] says of a config goes before.
     #[must_use]
     pub fn harmless_to_repeat(mut self) -> Self {
         self.harmless = true;
@@ -128,9 +130,19 @@ impl Node {
             config_schema: (self.config)(),
             output_schema: (self.output)(),
             branches: self.branches.iter().map(|&branch| branch.to_owned()).collect(),
-            repeat: if self.harmless { Repeat::Harmless } else { Repeat::Harmful },
+            repeat: self.repeat(),
             needs: self.needs.iter().map(tool::Need::describe).collect(),
         }
+    }
+
+    fn repeat(&self) -> Repeat {
+        if self.harmless { Repeat::Harmless } else { Repeat::Harmful }
+    }
+
+    fn validate(&self, config: &Value) -> Result<Validated, Vec<Problem>> {
+        let written = Written::of(config);
+        let found = self.validate.as_ref().and_then(|validate| validate(&written));
+        written.done(found.unwrap_or_else(|| Validated::new(Vec::new(), self.repeat())))
     }
 
     fn execute(&self, config: &str, input: &str, call: &Call) -> Result<Outcome> {
@@ -152,6 +164,31 @@ impl Need {
     /// To read and write a source.
     pub fn writes(source: impl Into<String>) -> Self {
         Self { source: source.into(), permission: Permission::Write, optional: false }
+    }
+}
+
+impl Validated {
+    /// A step with these needs, which may be executed again after any failure: it only reads, or changes
+    /// nothing more.
+    pub fn harmless(needs: Vec<Need>) -> Self {
+        Self::new(needs, Repeat::Harmless)
+    }
+
+    /// A step with these needs, of which a second execution would do the same again.
+    pub fn harmful(needs: Vec<Need>) -> Self {
+        Self::new(needs, Repeat::Harmful)
+    }
+
+    /// With values that must be plain once they are filled in, by JSON pointers: no object then takes the
+    /// place of a value.
+    #[must_use]
+    pub fn plain(mut self, pointers: Vec<String>) -> Self {
+        self.plain = pointers;
+        self
+    }
+
+    fn new(needs: Vec<Need>, repeat: Repeat) -> Self {
+        Self { needs, repeat, plain: Vec::new() }
     }
 }
 
@@ -211,14 +248,14 @@ impl NodeSet {
         }
     }
 
-    /// The needs of a step with this `config`, in JSON, as the host asks for them when a workflow is loaded:
-    /// beside those that the kind of step always has.
-    pub fn validate(&self, node: &str, config: &str) -> Result<Vec<Need>, Vec<Problem>> {
+    /// What a step with this `config`, in JSON, is to the host, which asks when a workflow is loaded; its
+    /// needs are beside those that the kind of step always has.
+    pub fn validate(&self, node: &str, config: &str) -> Result<Validated, Vec<Problem>> {
         let wrong = |message: String| vec![Problem::at("", message)];
         let found = self.nodes.iter().find(|it| it.name == node);
         let found = found.ok_or_else(|| wrong(format!("there is no step `{node}`")))?;
         let config = serde_json::from_str(config).map_err(|error| wrong(error.to_string()))?;
-        (found.validate)(&config)
+        found.validate(&config)
     }
 
     /// Runs a step as the host does; `config` and `input` are JSON.

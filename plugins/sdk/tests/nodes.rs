@@ -52,11 +52,9 @@ fn total(config: Total, _: Json, call: &Call) -> Result<Sum> {
     sum.ok_or_else(|| Error::refused("no such customer"))
 }
 
-fn archive_needs(config: &Json) -> Result<Vec<Need>, Vec<Problem>> {
-    match config["source"].as_str() {
-        Some(source) if !source.contains("{{") => Ok(vec![Need::writes(source)]),
-        _ => Err(vec![Problem::at("/source", "must be written out")]),
-    }
+fn archive_needs(config: &Written<'_>) -> Option<Validated> {
+    config.requires("archive", &["source"]);
+    Some(Validated::harmless(vec![Need::writes(config.literal("source")?)]))
 }
 
 #[test]
@@ -76,10 +74,13 @@ fn steps_are_described() {
 fn needs_are_read_from_the_config() {
     let set = node_set();
     let config = r#"{"id":"{{ inputs.id }}","source":"primary"}"#;
-    assert_eq!(set.validate("archive", config), Ok(vec![Need::writes("primary")]));
-    let unfilled = set.validate("archive", r#"{"source":"{{ inputs.where }}"}"#);
-    assert_eq!(unfilled, Err(vec![Problem::at("/source", "must be written out")]));
-    assert_eq!(set.validate("sift", "{}"), Ok(Vec::new()));
+    // Of this config a repeated execution is harmless, whatever the kind of step says.
+    assert_eq!(set.validate("archive", config), Ok(Validated::harmless(vec![Need::writes("primary")])));
+    let unfilled = set.validate("archive", r#"{"source":"{{ inputs.where }}"}"#).unwrap_err();
+    assert_eq!(unfilled.iter().map(|problem| problem.pointer.as_str()).collect::<Vec<_>>(), ["/source"]);
+    assert_eq!(set.validate("archive", "{}"), Err(vec![Problem::at("", "`archive` needs `source`")]));
+    assert_eq!(set.validate("sift", "{}"), Ok(Validated::harmful(Vec::new())));
+    assert_eq!(set.validate("total", "{}"), Ok(Validated::harmless(Vec::new())));
     assert_eq!(set.validate("gone", "{}"), Err(vec![Problem::at("", "there is no step `gone`")]));
     assert!(set.validate("archive", "{").is_err());
 }

@@ -87,6 +87,10 @@ impl Versions for Stepped<Journal> {
         self.0.names(digest).await
     }
 
+    async fn in_use(&self, tenant: &TenantId, plugin: &PluginName, number: u32) -> Result<Option<InUse>, Error> {
+        self.0.in_use(tenant, plugin, number).await
+    }
+
     async fn remove(&self, tenant: &TenantId, plugin: &PluginName, number: u32) -> Result<Option<Digest>, Error> {
         self.1.step().await;
         let gone = self.0.remove(tenant, plugin, number).await;
@@ -145,6 +149,10 @@ impl Plugins for Around {
     fn find(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
         self.own(tenant, name)
     }
+
+    fn operators(&self, _: &PluginName) -> Option<Arc<dyn Plugin>> {
+        None
+    }
 }
 
 #[async_trait]
@@ -158,10 +166,6 @@ impl Shelf for Around {
     }
 
     fn withhold(&self, _: &TenantId, _: &PluginName) {}
-
-    fn operators(&self, _: &PluginName) -> Option<Arc<dyn Plugin>> {
-        None
-    }
 
     fn withdraw(&self, _: &TenantId, name: &PluginName) -> bool {
         self.0.lock().unwrap().remove(name).is_some()
@@ -188,6 +192,7 @@ impl Workshop for Around {
             tools: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            nodes: Vec::new(),
         })))
     }
 }

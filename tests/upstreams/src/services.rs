@@ -47,7 +47,7 @@ impl Services {
         })
     }
 
-    /// The variables of TechStart's sources. Writes the service account's key into the state folder.
+    /// The variables of TechStart's sources and workflows. Writes the service account's key into the state folder.
     ///
     /// # Errors
     /// When the key's file can't be written.
@@ -70,6 +70,7 @@ impl Services {
             ("TECHSTART_ZENDESK_TOKEN", zendesk::TOKEN.to_owned()),
             ("TECHSTART_GSHEETS_URI", self.sheets.url()),
             ("TECHSTART_GSHEETS_KEY_FILE", key_file.display().to_string()),
+            ("ADMIN_URL", "https://admin.techstart.com".to_owned()),
         ];
         Ok(all.map(|(name, value)| (name.to_owned(), value)).into())
     }

@@ -25,6 +25,8 @@ pub(super) struct Accepted {
     created: bool,
     active: bool,
     tools: Vec<Tool>,
+    /// Kinds of workflow step.
+    nodes: Vec<Tool>,
     agents: Vec<Agent>,
     changes: Vec<Change>,
 }
@@ -73,6 +75,7 @@ impl Accepted {
             created: part(answer, "created"),
             active: part(answer, "active"),
             tools: part(answer, "tools"),
+            nodes: part(answer, "nodes"),
             agents: part(answer, "agents"),
             changes: part(answer, "changes"),
         }
@@ -87,10 +90,10 @@ impl fmt::Display for Accepted {
         writeln!(f, "{plugin} {} is upload {number}, {state}", plain(&self.version))?;
         let known = if self.created { "" } else { "; these bytes were there already" };
         writeln!(f, "  {} ({bytes} bytes{known})", plain(&self.digest))?;
-        for tool in &self.tools {
+        for (kind, tool) in self.tools.iter().map(|it| ("tool", it)).chain(self.nodes.iter().map(|it| ("step", it))) {
             let needs = tool.needs.iter().map(words).collect::<Vec<_>>().join("; ");
             let needs = if needs.is_empty() { needs } else { format!(" ({needs})") };
-            writeln!(f, "  tool {}{needs}", plain(&tool.name))?;
+            writeln!(f, "  {kind} {}{needs}", plain(&tool.name))?;
         }
         for change in &self.changes {
             writeln!(f, "  changed: {} {}", plain(&change.change), plain(&change.name))?;
@@ -102,7 +105,8 @@ impl fmt::Display for Accepted {
         }
         let (mapped, others): (Vec<&Agent>, Vec<&Agent>) = self.agents.iter().partition(|agent| agent.mapped);
         mapped.iter().try_for_each(|agent| write!(f, "{agent}"))?;
-        if mapped.is_empty() {
+        // Steps are a workflow's to name.
+        if mapped.is_empty() && (self.nodes.is_empty() || !self.tools.is_empty()) {
             writeln!(f, "  no agent names it: add {plugin:?} to an agent's mcpServer")?;
             others.iter().filter(|agent| !agent.granted.is_empty()).try_for_each(|agent| write!(f, "{agent}"))?;
         }

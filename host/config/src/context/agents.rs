@@ -9,7 +9,7 @@ use remit_domain::{
     tenant::{Agent, Mapping},
 };
 
-use super::{Reader, authored};
+use super::{Reader, authored, network::WEB};
 use crate::{
     fault::{closest, one_of},
     located::join,
@@ -86,6 +86,11 @@ impl Reader<'_> {
                 made.order.push(name);
             }
         }
+        // What the tenant's list of hosts grants, an agent's own mapping may narrow.
+        if let Some(web) = SourceName::new(WEB).ok().filter(|web| self.has_web() && !made.order.contains(web)) {
+            made.permissions.insert(web.clone(), Permission::Write);
+            made.order.push(web);
+        }
         for name in mapping.permissions.keys().filter(|name| !mapping.data_sources.contains(name)) {
             let at = join(&join(pointer, "permissions"), name);
             let fault = self.located.at_key(&at, format!("`{name}` is not among this agent's `dataSources`"));
@@ -141,7 +146,8 @@ impl Reader<'_> {
             let kind = database.get("type").and_then(serde_json::Value::as_str);
             return Some(if matches!(kind, Some("mongodb" | "documents")) { "collections" } else { "tables" });
         }
-        (within("apis").is_some() || within("files").is_some()).then_some("paths")
+        let web = name == WEB && self.has_web();
+        (web || within("apis").is_some() || within("files").is_some()).then_some("paths")
     }
 
     /// Checks the names of tools, if the sets of the agent are all built.
@@ -173,6 +179,7 @@ impl Reader<'_> {
             .iter()
             .filter_map(|category| self.located.get(&format!("/dataSources/{category}"))?.as_object())
             .flat_map(|sources| sources.keys().cloned())
+            .chain(self.has_web().then(|| WEB.to_owned()))
             .collect()
     }
 }

@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-pub(crate) use self::messages::{MappedNotifications, Notifications};
+pub(crate) use self::messages::{Email, MappedNotifications, Notifications, Slack};
 use crate::quotas::Quotas;
 
 /// A tenant's context: who it is, its agents, its data sources and who may use them.
@@ -41,6 +41,8 @@ pub(crate) struct Context {
     pub workflows: BTreeMap<String, Vec<String>>,
     /// Where messages may go.
     pub notifications: Option<Notifications>,
+    /// Which hosts of the web its tools and steps may reach by their URLs.
+    pub network: Option<Network>,
     /// Settings for plugins, by the plugin's name. Plugins read them: nothing secret belongs here.
     #[serde(default)]
     pub settings: BTreeMap<String, Map<String, Value>>,
@@ -53,6 +55,18 @@ pub(crate) struct Context {
     /// How much this tenant may use in a minute or a day, where that is less than the operator allows.
     #[serde(default)]
     pub quotas: Quotas,
+}
+
+/// Which hosts of the web a tenant's tools and steps may reach.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Network {
+    /// Hosts, such as `api.example.com`, `*.example.com` (all below it) or `api.example.com:8443`. They are the
+    /// source `web`, which takes absolute URLs, sends no credentials, and which every agent with a mapping may
+    /// read and write unless its own mapping says less. A private address takes the operator's word as well.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    pub allow: Vec<String>,
 }
 
 /// What the plugins must be that a tenant uploads.

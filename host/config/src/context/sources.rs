@@ -10,9 +10,11 @@ use std::{
 use remit_domain::{
     SourceName,
     data::files,
-    source::{Bucket, Credentials, DatabaseServer, Definition, DocumentServer, Drive, Kind, Warehouse},
+    source::{
+        Bucket, Credentials, DatabaseServer, Definition, DocumentServer, Drive, Kind, Slack, SlackAccess, Warehouse,
+    },
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::{Reader, authored, state};
@@ -89,7 +91,7 @@ impl Reader<'_> {
     }
 
     /// A hash over whatever makes a connection, secrets included.
-    fn revision(&self, pointer: &str, kind: &Kind) -> String {
+    pub(super) fn revision(&self, pointer: &str, kind: &Kind) -> String {
         let mut hash = blake3::Hasher::new_keyed(self.around.seal);
         let mut add = |text: &str| {
             hash.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
@@ -125,6 +127,9 @@ impl Reader<'_> {
             for secret in [password, token, uri, key_file, secret_key, client_secret, refresh_token] {
                 add(secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default());
             }
+        }
+        for secret in of_channel(kind) {
+            add(secret.expose_secret());
         }
         hash.finalize().to_hex().to_string()
     }
@@ -194,6 +199,18 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+}
+
+/// The secrets of a channel.
+fn of_channel(kind: &Kind) -> Vec<&SecretString> {
+    match kind {
+        Kind::Slack(Slack { access: Some(SlackAccess::Bot { token, uri }), .. }) => {
+            std::iter::once(token).chain(uri).collect()
+        }
+        Kind::Slack(Slack { access: Some(SlackAccess::Webhook(url)), .. }) => vec![url],
+        Kind::Mail(mail) => mail.server.iter().filter_map(|server| server.password.as_ref()).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -124,7 +124,7 @@ impl Catalogue {
         Err(self.missing_set(caller).map_or_else(|| unknown_tool(caller, name), Error::NoSet))
     }
 
-    fn grants(&self, caller: &Caller, needs: &[Need], record: &mut Recording) -> Result<Grants, Error> {
+    pub(super) fn grants(&self, caller: &Caller, needs: &[Need], record: &mut Recording) -> Result<Grants, Error> {
         let granted = decide_all(&caller.context, &caller.agent, needs)?;
         let grants = Grants::new(&caller.context, &caller.agent, granted, &self.tenants, &self.sources);
         record.touched = Some(grants.touched().clone());
@@ -133,13 +133,13 @@ impl Catalogue {
 
     /// Counts a call that is about to reach a plugin. What it will compute is counted when it is over; who has
     /// used up that quota begins no further call. Errors: [`Error::Quota`].
-    fn charge(&self, caller: &Caller) -> Result<(), Error> {
+    pub(super) fn charge(&self, caller: &Caller) -> Result<(), Error> {
         let payer = caller.payer();
         self.usage.check(&payer, Meter::CpuMs)?;
         self.usage.take(&payer, Meter::Calls, 1)
     }
 
-    fn invocation(&self, caller: &Caller, record: &Recording) -> Invocation {
+    pub(super) fn invocation(&self, caller: &Caller, record: &Recording) -> Invocation {
         let call = record.call();
         Invocation {
             call,
@@ -148,7 +148,7 @@ impl Catalogue {
             door: caller.door,
             user: caller.user.clone(),
             started: self.clock.now(),
-            attempt: 1,
+            attempt: caller.attempt,
             idempotency_key: caller.idempotency_key.clone().unwrap_or_else(|| call.to_string()),
             observer: caller.observer.clone(),
             computed: record.computed.clone(),
@@ -223,7 +223,7 @@ fn cut(name: &str) -> String {
 
 /// An audit event in the making. Dropped before its end, it records a cancelled call. Either way it charges
 /// what the guest computed.
-struct Recording {
+pub(super) struct Recording {
     log: Arc<dyn AuditLog>,
     usage: Arc<Ledger>,
     payer: Payer,
@@ -235,7 +235,7 @@ struct Recording {
 }
 
 impl Recording {
-    fn begin(
+    pub(super) fn begin(
         catalogue: &Catalogue,
         caller: &Caller,
         subject: Subject,
@@ -273,14 +273,18 @@ impl Recording {
         }
     }
 
-    fn call(&self) -> CallId {
+    pub(super) fn call(&self) -> CallId {
         self.call
     }
 
-    fn served_by(&mut self, plugin: &dyn Plugin) {
-        let description = plugin.description();
+    /// Is told what the guest computes.
+    pub(super) fn computed(&self) -> &Computed {
+        &self.computed
+    }
+
+    pub(super) fn served_by(&mut self, plugin: &dyn Plugin) {
         if let Some(event) = &mut self.event {
-            event.plugin = Some(format!("{}@{}", description.name, description.digest));
+            event.plugin = Some(plugin.description().pin());
         }
     }
 
@@ -293,7 +297,7 @@ impl Recording {
         Some(event)
     }
 
-    async fn end<T>(mut self, result: &Result<T, Error>) -> Result<(), Error> {
+    pub(super) async fn end<T>(mut self, result: &Result<T, Error>) -> Result<(), Error> {
         let Some(mut event) = self.finished() else { return Ok(()) };
         (event.outcome, event.code) = match result {
             Ok(_) => (Became::Ok, None),

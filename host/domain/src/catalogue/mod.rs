@@ -5,9 +5,11 @@
 //! written before the answer goes out.
 
 mod call;
+mod step;
 
 use std::sync::Arc;
 
+pub use self::step::Step;
 use crate::{
     AgentName, Error, PluginName, RequestId, TenantId,
     access::Principal,
@@ -48,6 +50,10 @@ pub struct Caller {
     pub request: RequestId,
     /// The same for all attempts of one call; each call gets its own if there is none.
     pub idempotency_key: Option<String>,
+    /// Which try of the call it is, from 1.
+    pub attempt: u32,
+    /// The versions of plugins that this caller's run began with, in place of those that serve now.
+    pub pinned: Vec<Arc<dyn Plugin>>,
     /// Who is told how calls go.
     pub observer: Arc<dyn Observer>,
 }
@@ -76,6 +82,8 @@ impl Caller {
             user: None,
             request,
             idempotency_key: None,
+            attempt: 1,
+            pinned: Vec::new(),
             observer: Arc::new(Unobserved),
         })
     }
@@ -193,7 +201,10 @@ impl Catalogue {
 
     fn plugins_of<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = Arc<dyn Plugin>> + 'a {
         let sets = caller.mapping().map(|mapping| mapping.sets.as_slice()).unwrap_or_default();
-        sets.iter().filter_map(|set| self.plugins.find(&caller.context.tenant, set))
+        sets.iter().filter_map(|set| {
+            let pinned = caller.pinned.iter().find(|plugin| plugin.description().name == *set);
+            pinned.cloned().or_else(|| self.plugins.find(&caller.context.tenant, set))
+        })
     }
 
     /// The first set that nobody provides, for the error of a call that found nothing.

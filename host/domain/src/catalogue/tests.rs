@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod nodes;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -14,11 +16,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     SourceName,
-    audit::{Deed, Event, Outcome as Became},
+    audit::{Deed, Event, Outcome as Became, Subject},
     clock::SystemClock,
     data::{self, Handle},
     grant::{Grants, Need, Permission},
-    plugin::{Annotations, Description, Invocation, Outcome, ResourceContents},
+    node::Answer,
+    plugin::{Annotations, Computed, Description, Invocation, Outcome, ResourceContents},
     schema::Schema,
     source::{Definition, Kind},
     tenant::{Agent, State},
@@ -36,6 +39,7 @@ enum Behaviour {
     Waits,
 }
 
+#[derive(Clone)]
 struct FakePlugin {
     description: Description,
     behaviour: Behaviour,
@@ -71,13 +75,52 @@ impl Plugin for FakePlugin {
     async fn read(&self, uri: &str, _: Grants, invocation: Invocation) -> Result<Vec<ResourceContents>, Error> {
         Err(Error::UnknownResource { agent: invocation.agent, resource: uri.to_owned() })
     }
+
+    async fn validate(
+        &self,
+        _: &str,
+        config: &str,
+        _: Option<&Arc<Context>>,
+        _: &Computed,
+    ) -> Result<Answer, Error> {
+        Ok(nodes::validate(config))
+    }
+
+    async fn execute(
+        &self,
+        _: &str,
+        config: &str,
+        _: &str,
+        grants: Grants,
+        invocation: Invocation,
+    ) -> Result<crate::node::Outcome, Error> {
+        Ok(nodes::execute(self.behaviour, config, &grants, invocation.attempt))
+    }
 }
 
 struct FakePlugins(Arc<FakePlugin>);
 
+#[async_trait]
 impl Plugins for FakePlugins {
     fn find(&self, _: &TenantId, wanted: &PluginName) -> Option<Arc<dyn Plugin>> {
+        self.operators(wanted)
+    }
+
+    fn operators(&self, wanted: &PluginName) -> Option<Arc<dyn Plugin>> {
         (*wanted == self.0.description.name).then(|| self.0.clone() as Arc<dyn Plugin>)
+    }
+
+    /// One older version is kept.
+    async fn version(
+        &self,
+        _: &Arc<Context>,
+        wanted: &PluginName,
+        digest: &str,
+    ) -> Result<Option<Arc<dyn Plugin>>, Error> {
+        assert_eq!(*wanted, self.0.description.name);
+        let mut kept = FakePlugin::clone(&self.0);
+        kept.description.digest = "sha256:0a".to_owned();
+        Ok((digest == kept.description.digest).then(|| Arc::new(kept) as Arc<dyn Plugin>))
     }
 }
 
@@ -257,6 +300,7 @@ fn story_with(
         tools: vec![tool],
         resources: Vec::new(),
         templates: Vec::new(),
+        nodes: vec![nodes::node()],
     };
     let plugin = Arc::new(FakePlugin { description, behaviour, tenants: tenants.clone() });
     let catalogue = Catalogue::new(

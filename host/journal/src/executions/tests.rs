@@ -26,6 +26,7 @@ fn run(tenant: &str, key: Option<&str>) -> Result<Run> {
         context: json!({}),
         began: time::macros::datetime!(2026-11-23 10:00 UTC),
         key: key.map(str::to_owned),
+        pins: ["tools@sha256:00".to_owned()].into(),
         by: Principal::anyone().asker(),
     })
 }

@@ -49,6 +49,7 @@ async fn made(journal: &Journal, tenant: &str, began: OffsetDateTime, end: Optio
         context: json!({"agent": "sales"}),
         began,
         key: Some(id.clone()),
+        pins: Default::default(),
         by: Principal::anyone().asker(),
     };
     assert_eq!(journal.make(&run).await?, Made::New);

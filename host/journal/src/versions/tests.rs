@@ -1,5 +1,9 @@
 //! Versions in a real file.
 
+use remit_domain::{
+    access::Principal,
+    execution::{End, Run, RunId, Status},
+};
 use serde_json::json;
 use time::macros::datetime;
 
@@ -117,5 +121,47 @@ async fn a_tenant_has_no_way_to_another_s_plugin() -> Tested {
     assert!(it.journal.activate(&other, &it.plugin, None, NOW).await.is_err());
     assert!(it.journal.remove(&other, &it.plugin, 1).await.is_err());
     assert_eq!(it.numbers().await?, [(1, false)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_run_began_with_stays_until_that_has_ended() -> Tested {
+    use remit_domain::execution::Executions as _;
+
+    let it = Fixture::new().await?;
+    for bytes in [b"a", b"b"] {
+        it.add(bytes).await?;
+    }
+    it.activate(Some(2)).await?;
+    let run = |tenant: &TenantId, bytes: &[u8]| Run {
+        id: RunId::new(),
+        tenant: tenant.clone(),
+        workflow: "w".to_owned(),
+        digest: "00".to_owned(),
+        definition: json!({"name": "w"}),
+        inputs: json!({}),
+        context: json!({}),
+        began: NOW,
+        key: None,
+        pins: [format!("tools@{}", Digest::of(bytes)), "crm@sha256:00".to_owned()].into(),
+        by: Principal::anyone().asker(),
+    };
+    let (run, strangers) = (run(&it.tenant, b"a"), run(&TenantId::new("fashionboutique")?, b"a"));
+    it.journal.make(&strangers).await?;
+    assert_eq!(it.journal.in_use(&it.tenant, &it.plugin, 1).await?, None, "another tenant's run pins nothing here");
+    it.journal.make(&run).await?;
+    let end = |status| End { status, at: NOW, outputs: None, failure: None };
+    for status in [None, Some(Status::Interrupted)] {
+        if let Some(status) = status {
+            it.journal.end(&run.id, &[], &end(status)).await?;
+        }
+        let refused = it.remove(1).await;
+        let pinned = matches!(refused, Err(remit_domain::Error::VersionInUse { number: 1, by: InUse::Pinned, .. }));
+        assert!(pinned, "{status:?}: {refused:?}");
+    }
+    assert_eq!(it.journal.in_use(&it.tenant, &it.plugin, 2).await?, Some(InUse::Active));
+    it.journal.reopen(&run.id, &[]).await?;
+    it.journal.end(&run.id, &[], &end(Status::Completed)).await?;
+    assert_eq!(it.remove(1).await?, Some(Digest::of(b"a")));
     Ok(())
 }

@@ -44,6 +44,7 @@ fn plugin(name: &str, digest: &str) -> Result<Arc<dyn Plugin>, remit_domain::Inv
         tools: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
+        nodes: Vec::new(),
     })))
 }
 
@@ -117,7 +118,7 @@ async fn what_is_no_plugin_is_refused_with_the_reason() -> Outcome {
     sandbox.cache.adopt(&sandbox.engine, &digest(EMPTY), &code)?;
     let context = context(Limits::default())?;
     for (wasm, said) in [
-        (EMPTY.to_vec(), "it exports no `remit:plugin/tools@0.1.0`"),
+        (EMPTY.to_vec(), "it exports neither `remit:plugin/tools@0.1.0`"),
         (b"\0asm\x01\0\0\0".to_vec(), "a core module"),
         (b"\0asm\x0d\0\x01\0broken".to_vec(), "not a component"),
         (vec![0; (8 << 20) + 1], "componentBytes allows 8388608 bytes, and it has 8388609 or more"),

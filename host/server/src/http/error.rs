@@ -98,6 +98,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         Error::UnknownTenant(_)
         | Error::UnknownAgent { .. }
         | Error::UnknownTool { .. }
+        | Error::UnknownNode(_)
         | Error::UnknownResource { .. } => StatusCode::NOT_FOUND,
         Error::UnknownVersion { .. } => StatusCode::NOT_FOUND,
         Error::UnknownWorkflow(_) | Error::UnknownExecution(_) | Error::UnknownArtifact(_) => StatusCode::NOT_FOUND,

@@ -126,6 +126,15 @@ fn described(description: &Description, bytes: u64, tier: Tier, imports: Vec<Str
         uri: resource.uri.clone(),
         needs: needs(&resource.needs),
     };
+    let node = |node: &remit_domain::node::Node| remit_author::Node {
+        name: node.name.clone(),
+        description: node.description.clone(),
+        needs: needs(&node.needs),
+        branches: node.branches.clone(),
+        harmless: node.repeat == remit_domain::node::Repeat::Harmless,
+        config_schema: node.config.authored().clone(),
+        output_schema: node.output.as_ref().map(|schema| schema.authored().clone()),
+    };
     Described {
         name: description.name.to_string(),
         version: description.version.clone(),
@@ -135,6 +144,7 @@ fn described(description: &Description, bytes: u64, tier: Tier, imports: Vec<Str
         tier: tier.as_str().to_owned(),
         tools: description.tools.iter().map(tool).collect(),
         resources: description.resources.iter().map(resource).collect(),
+        nodes: description.nodes.iter().map(node).collect(),
         imports,
     }
 }

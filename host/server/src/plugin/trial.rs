@@ -124,6 +124,10 @@ struct One(Arc<dyn Plugin>);
 
 impl Plugins for One {
     fn find(&self, _: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
+        self.operators(name)
+    }
+
+    fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>> {
         (self.0.description().name == *name).then(|| self.0.clone())
     }
 }

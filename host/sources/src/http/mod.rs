@@ -14,6 +14,7 @@ mod rate;
 mod reads;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use remit_domain::{
         },
     },
     grant::{Access, Permission},
-    source::{self, Definition},
+    source::{self, Definition, WebHost},
 };
 use secrecy::ExposeSecret as _;
 use url::Url;
@@ -62,6 +63,8 @@ pub(crate) struct RemoteApi {
     graphql: Option<String>,
     rate: Rate,
     timeout: Duration,
+    /// The hosts of the web, where the source is that and has no base.
+    web: Option<Vec<WebHost>>,
 }
 
 impl RemoteApi {
@@ -91,17 +94,47 @@ impl RemoteApi {
             Ok((HeaderName::from_static(header), value))
         });
         let sends = sends.collect::<Result<_, Error>>()?;
-        let client = guard.client(Timeouts { connect, read: timeout }).map_err(|error| {
-            tracing::error!(%error, "an HTTP client could not be set up");
-            Error::unavailable("the HTTP client could not be set up")
-        })?;
+        let client = client(guard, connect, timeout)?;
         let graphql = api.graphql.clone().or_else(|| facts.reads.graphql.map(str::to_owned));
         let rate = Rate::new(api.rate.as_ref(), facts.rate);
-        Ok(Self { name, client, facts, base, credential, sends, graphql, rate, timeout })
+        Ok(Self { name, client, facts, base, credential, sends, graphql, rate, timeout, web: None })
+    }
+
+    /// The web, as far as a tenant's context lists its hosts: whatever the rules for somebody's API are, they
+    /// hold, but that a request names a whole URL, and that nothing is sent that nobody gave.
+    ///
+    /// Errors: `unavailable` if no client can be made.
+    pub(crate) fn web(
+        definition: &Definition,
+        hosts: &[WebHost],
+        guard: &Guard,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let timeout = settings.api_timeout;
+        let connect = settings.connect_timeout.min(timeout / (RETRIES + 2));
+        let client = client(guard, connect, timeout)?;
+        // No answer's address lies below it, so that links are shown to nobody.
+        let base = Url::parse("https://web.invalid/").map_err(|_| Error::Invalid("no base".to_owned()))?;
+        Ok(Self {
+            name: definition.name.to_string(),
+            client,
+            facts: provider::facts(source::Provider::Rest),
+            base,
+            credential: Credential::None,
+            sends: Vec::new(),
+            graphql: None,
+            rate: Rate::new(None, None),
+            timeout,
+            web: Some(hosts.to_vec()),
+        })
     }
 
     /// Asks for what the provider's health is told by.
     pub(crate) async fn probe(&self) -> Result<(), Error> {
+        // The web is there; which of its hosts answer is nobody's health.
+        if self.web.is_some() {
+            return Ok(());
+        }
         let probe = self.facts.probe;
         let request = Request {
             method: Method::Get,
@@ -144,7 +177,10 @@ impl RemoteApi {
     }
 
     fn prepare(&self, request: &Request, read: bool) -> Result<reqwest::Request, Error> {
-        let mut url = path::join(&self.base, &request.path, &request.query)?;
+        let mut url = match &self.web {
+            Some(hosts) => web::url(hosts, &request.path, &request.query)?,
+            None => path::join(&self.base, &request.path, &request.query)?,
+        };
         let mut headers = headers::request(&request.headers, self.facts, self.credential.header())?;
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.extend(self.sends.iter().cloned());
@@ -231,9 +267,18 @@ impl RemoteApi {
         if matches!(access, Access::Reading(_)) && !read {
             return Err(Error::Denied("this request changes something, and the handle only reads".to_owned()));
         }
-        // As it is sent: what `path` takes can't be read as a path that lies elsewhere.
-        path::check(&request.path)?;
-        if !access.scope().covers(&request.path) {
+        let covers = match &self.web {
+            Some(hosts) => {
+                let url = web::url(hosts, &request.path, &[])?;
+                access.scope().is_all() || access.scope().covers(&web::place(&url)?)
+            }
+            None => {
+                // As it is sent: what `path` takes can't be read as a path that lies elsewhere.
+                path::check(&request.path)?;
+                access.scope().covers(&request.path)
+            }
+        };
+        if !covers {
             return Err(Error::Denied("this path is not one of those that the agent's mapping lists".to_owned()));
         }
         Ok(read)
@@ -261,6 +306,13 @@ impl Api for RemoteApi {
         })
         .await
     }
+}
+
+fn client(guard: &Guard, connect: Duration, read: Duration) -> Result<reqwest::Client, Error> {
+    guard.client(Timeouts { connect, read }).map_err(|error| {
+        tracing::error!(%error, "an HTTP client could not be set up");
+        Error::unavailable("the HTTP client could not be set up")
+    })
 }
 
 /// Whether an answer's JSON has a member that is true.

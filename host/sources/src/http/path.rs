@@ -5,7 +5,7 @@ use remit_domain::data::Error;
 use url::Url;
 
 /// The most bytes of a URL, query included: what common servers take.
-const MAX_URL_BYTES: usize = 16 * 1024;
+pub(super) const MAX_URL_BYTES: usize = 16 * 1024;
 /// How often a path may be encoded over: more than any server undoes.
 const MAX_DECODINGS: usize = 4;
 

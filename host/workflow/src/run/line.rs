@@ -99,11 +99,15 @@ impl<'l> Line<'l> {
                         outcome
                     }
                 };
+                let way = self.way_on(step, &outcome, &path).await?;
                 match outcome {
                     Outcome::Failed { failure, .. } if step.on_error == OnError::Stop => {
                         return Err(Halt::Failed(failure));
                     }
                     outcome => scope.left(&step.id, outcome),
+                }
+                if !way.is_empty() {
+                    self.steps(way, prefix, scope, tail).await?;
                 }
             }
             Ok(())
@@ -182,8 +186,14 @@ impl<'l> Line<'l> {
                     ("error".to_owned(), failure.message.clone().into()),
                     ("code".to_owned(), failure.code.clone().into()),
                 ]);
-                if let Kind::Work(Job::Tool { tool, .. }, _) = &step.kind {
-                    output.insert("tool_name".to_owned(), tool.clone().into());
+                match &step.kind {
+                    Kind::Work(Job::Tool { tool, .. }, _) => {
+                        output.insert("tool_name".to_owned(), tool.clone().into());
+                    }
+                    Kind::Work(Job::Node { written, .. }, _) => {
+                        output.extend(written.get("operation").map(|it| ("operation".to_owned(), it.clone())));
+                    }
+                    _ => {}
                 }
                 if let Kind::Approval { .. } = &step.kind {
                     // So that who only looks at this finds what nobody's word comes to.
@@ -374,6 +384,18 @@ impl<'l> Line<'l> {
         Ok(json!({"success": true, "count": count, "results": results, "truncated": truncated}))
     }
 
+    /// The steps on the way that a plugin's step took. They are steps of the line: what they come to is not the
+    /// step's.
+    async fn way_on<'s>(self, step: &'s Step, outcome: &Outcome, path: &str) -> Result<&'s [Step], Halt> {
+        if step.ways.is_empty() || !matches!(outcome, Outcome::Done(_) | Outcome::Stored(_)) {
+            return Ok(&[]);
+        }
+        let (output, _room) = self.whole(outcome.clone(), &step.id, path).await?;
+        let taken = output.get("branch").and_then(Value::as_str);
+        let way = step.ways.iter().find(|(name, _)| Some(name.as_str()) == taken);
+        Ok(way.map_or(&[], |(_, steps)| steps.as_slice()))
+    }
+
     /// Whether any of some steps, or of those within them, was begun before the run was taken up again: what is
     /// under way comes to its end.
     fn begun<'f>(self, steps: &'f [Step], prefix: &'f str) -> Running<'f, bool>
@@ -406,7 +428,7 @@ impl<'l> Line<'l> {
 
 /// The steps within a step, and whether they are those of a foreach's items.
 fn within(step: &Step) -> Vec<(&[Step], bool)> {
-    match &step.kind {
+    let mut all: Vec<(&[Step], bool)> = match &step.kind {
         Kind::Conditional { then, otherwise, .. } => vec![(then, false), (otherwise, false)],
         Kind::Switch { cases, default, .. } => {
             cases.iter().map(|(_, steps)| steps).chain([default]).map(|steps| (steps.as_slice(), false)).collect()
@@ -414,7 +436,9 @@ fn within(step: &Step) -> Vec<(&[Step], bool)> {
         Kind::Parallel(branches) => branches.iter().map(|(_, steps)| (steps.as_slice(), false)).collect(),
         Kind::Foreach { steps, .. } => vec![(steps, true)],
         Kind::Work(..) | Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } => Vec::new(),
-    }
+    };
+    all.extend(step.ways.iter().map(|(_, steps)| (steps.as_slice(), false)));
+    all
 }
 
 /// Of two reasons the one that the run ends by.

@@ -16,13 +16,18 @@ mod tests;
 mod tries;
 mod waits;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use remit_domain::{
     AgentName, Error,
     clock::Clock,
     execution::{End, Entry, Executions, Failure, Outcome, Recorded, Run, Status},
+    tenant::Context,
 };
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -43,8 +48,8 @@ pub use self::{
     keeping::{Bounds, Keeping, Room},
     line::MAX_OUTPUT_BYTES,
 };
-pub use crate::plan::Job;
 use crate::plan::Plan;
+pub use crate::plan::{Job, Uses};
 
 /// One try of a step's work.
 pub struct Work<'w> {
@@ -58,6 +63,8 @@ pub struct Work<'w> {
     pub agent: &'w AgentName,
     /// Its configuration, expressions filled in.
     pub config: &'w Value,
+    /// What the step before it left: of a plugin's node alone.
+    pub input: &'w Value,
     /// The same for all tries of this step of this run.
     pub key: &'w str,
     /// From 1.
@@ -69,7 +76,12 @@ pub struct Work<'w> {
 pub trait Performer: Send + Sync {
     /// Whether doing it twice does no more than doing it once, as far as the host can know: it only reads, or
     /// who does it keeps to the key. `keyed`: the step has a key of its author's own.
-    fn harmless(&self, work: &Work<'_>, keyed: bool) -> bool;
+    async fn harmless(&self, work: &Work<'_>, keyed: bool) -> bool;
+
+    /// The versions of plugins that a run which uses these begins with, and keeps to.
+    fn pins(&self, _context: &Context, _uses: &Uses) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 
     /// Does it. Errors: whatever is wrong, as a step's failure. Cancel: it stops where it is.
     async fn perform(&self, work: Work<'_>) -> Result<Value, Failure>;

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use remit_domain::{Error, execution::Stored};
+use remit_domain::{
+    Error,
+    execution::{Outcome, Stored},
+};
 use serde_json::{Value, json};
 
 use super::{
     Scope,
     keeping::measured,
     line::{Halt, Line, MAX_DEPTH, MAX_OUTPUT_BYTES, failure, shallow},
+    scope::shown,
 };
 use crate::expression::{Expr, Form, Names, boolean};
 
@@ -79,6 +83,21 @@ impl<'l> Line<'l> {
             return Err(Halt::Failed(failure("output_too_large", message, Some(path))));
         }
         Ok(self.with.keeping.reading(bytes).await)
+    }
+
+    /// The whole of what a step left, with the room that it takes for as long as it is looked at.
+    pub(super) async fn whole(
+        self,
+        outcome: Outcome,
+        step: &str,
+        path: &str,
+    ) -> Result<(Value, Option<tokio::sync::SemaphorePermit<'l>>), Halt> {
+        let Outcome::Stored(stored) = outcome else { return Ok((shown(outcome), None)) };
+        let wanted = BTreeMap::from([(step.to_owned(), stored)]);
+        let room = self.room(&wanted, path).await?;
+        let mut loaded = self.loaded(wanted, path).await?;
+        let output = loaded.get_mut(step).and_then(|of| of.get_mut("output")).map(Value::take);
+        Ok((output.unwrap_or_default(), room))
     }
 
     async fn loaded(self, wanted: BTreeMap<String, Stored>, path: &str) -> Result<BTreeMap<String, Value>, Halt> {

@@ -18,6 +18,8 @@ pub(crate) struct Scope<'p> {
     fixed: Arc<BTreeMap<&'static str, Value>>,
     own: BTreeMap<&'static str, Value>,
     steps: BTreeMap<String, Left>,
+    /// The step of its own that ran last.
+    last: Option<String>,
 }
 
 /// What a step left.
@@ -32,12 +34,13 @@ pub(crate) enum Left {
 impl<'p> Scope<'p> {
     /// That of a whole run.
     pub(crate) fn new(fixed: BTreeMap<&'static str, Value>) -> Self {
-        Self { outer: None, fixed: Arc::new(fixed), own: BTreeMap::new(), steps: BTreeMap::new() }
+        Self { outer: None, fixed: Arc::new(fixed), own: BTreeMap::new(), steps: BTreeMap::new(), last: None }
     }
 
     /// That of a branch.
     pub(crate) fn branch(outer: &'p Scope<'p>) -> Self {
-        Self { outer: Some(outer), fixed: outer.fixed.clone(), own: BTreeMap::new(), steps: BTreeMap::new() }
+        let (own, steps) = (BTreeMap::new(), BTreeMap::new());
+        Self { outer: Some(outer), fixed: outer.fixed.clone(), own, steps, last: None }
     }
 
     /// With a name of its own.
@@ -54,6 +57,7 @@ impl<'p> Scope<'p> {
             Outcome::Skipped => Left::Here(json!({"output": {"skipped": true}})),
         };
         self.steps.insert(step.to_owned(), left);
+        self.last = Some(step.to_owned());
     }
 
     /// Takes over what the steps of a branch left.
@@ -90,6 +94,14 @@ impl<'p> Scope<'p> {
     /// Whether any output lies elsewhere.
     pub(crate) fn any_stored(&self) -> bool {
         self.steps.values().any(|left| matches!(left, Left::Stored(_))) || self.outer.is_some_and(Self::any_stored)
+    }
+
+    /// What the step before left. Before the first of a branch that is what was left outside, or a foreach's
+    /// item.
+    pub(crate) fn last(&self) -> Option<Outcome> {
+        let own = self.last.as_ref().and_then(|step| self.outcome(step));
+        let own = own.or_else(|| self.own.get("item").cloned().map(Outcome::Done));
+        own.or_else(|| self.outer?.last())
     }
 
     fn step(&self, id: &str) -> Option<&Left> {

@@ -8,6 +8,7 @@ mod ends;
 mod generated;
 mod large;
 mod lives;
+mod ways;
 mod world;
 
 use std::{
@@ -35,6 +36,8 @@ use super::{
 struct Doer {
     journal: Mutex<Option<Arc<Memory>>>,
     done: Mutex<Vec<String>>,
+    /// What plugins' nodes were given of the step before.
+    inputs: Mutex<BTreeMap<String, Value>>,
     /// Whether doing things twice does harm.
     harmful: bool,
     /// How much is done at once, now and at most.
@@ -44,7 +47,7 @@ struct Doer {
 
 #[async_trait]
 impl Performer for Doer {
-    fn harmless(&self, _work: &Work<'_>, keyed: bool) -> bool {
+    async fn harmless(&self, _work: &Work<'_>, keyed: bool) -> bool {
         keyed || !self.harmful
     }
 
@@ -57,6 +60,14 @@ impl Performer for Doer {
         // Whoever else is at work comes to its turn.
         tokio::task::yield_now().await;
         self.now.fetch_sub(1, Ordering::Relaxed);
+        if let Job::Node { .. } = work.job {
+            self.inputs.lock().unwrap().insert(work.path.to_owned(), work.input.clone());
+            let way = &work.config["way"];
+            if way == "break" {
+                return Err(line::failure("broken", "it breaks", None));
+            }
+            return Ok(json!({"success": true, "branch": way}));
+        }
         let Job::Tool { tool, .. } = work.job else { return Err(line::failure("unknown", "no such work", None)) };
         let failure =
             |code: &str, retriable| Failure { retriable, ..line::failure(code, format!("{tool} fails"), None) };
@@ -123,6 +134,7 @@ impl Bench {
             context: json!({"company": {"name": "TechStart"}}),
             began: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             key: None,
+            pins: BTreeSet::new(),
             by: Principal::anyone().asker(),
         };
         let journal = Arc::new(Memory::default());

@@ -20,6 +20,9 @@ use crate::{
     plan::{Job, Step},
 };
 
+/// The code of a try that took longer than the step allows.
+const TIMEOUT: &str = "timeout";
+
 impl Line<'_> {
     #[expect(clippy::too_many_arguments, reason = "a step and what it stands in")]
     pub(super) async fn work(
@@ -41,7 +44,13 @@ impl Line<'_> {
             },
             None => format!("{}/{path}", self.run.id),
         };
-        let work = |attempt| Work { run: self.run, path, job, agent: &agent, config: &config, key: &key, attempt };
+        let (input, _room) = match (job, scope.last()) {
+            (Job::Node { .. }, Some(last)) => self.whole(last, "the step before", path).await?,
+            _ => (Value::Null, None),
+        };
+        let (agent, config, key, input) = (&agent, &config, key.as_str(), &input);
+        let work = |attempt| Work { run: self.run, path, job, agent, config, input, key, attempt };
+        let keyed = step.key.is_some();
         let mut attempt = 1;
         if let Recorded::Began { attempt: last, resolved, until } = before {
             attempt = last;
@@ -50,7 +59,7 @@ impl Line<'_> {
                 (Some(until), _) => self.pause(until).await?,
                 (None, Some(Choice::Skip)) => return Ok(Outcome::Skipped),
                 (None, Some(Choice::Rerun)) => {}
-                (None, None) if self.with.performer.harmless(&work(attempt), step.key.is_some()) => {}
+                (None, None) if self.with.performer.harmless(&work(attempt), keyed).await => {}
                 (None, None) => {
                     let message = "the host ended while this step was under way, and it may have taken effect";
                     return Err(Halt::Interrupted(failure("interrupted", message, Some(path))));
@@ -59,9 +68,9 @@ impl Line<'_> {
         }
         loop {
             // Before anything is done in its name.
-            self.warranted(&agent, path).await?;
+            self.warranted(agent, path).await?;
             self.has_room(0, path)?;
-            let input = self.given(&config);
+            let input = self.given(config);
             let began = Entry::Began { path: path.to_owned(), attempt, at: self.with.timer.now(), input, until: None };
             self.write(tail, Some(began)).await?;
             let failed = match self.attempt(step, work(attempt)).await? {
@@ -69,7 +78,12 @@ impl Line<'_> {
                 Err(failure) => failure,
             };
             let retry = &step.retry;
-            let worth = if retry.on.is_empty() { failed.retriable } else { retry.on.contains(&failed.code) };
+            let worth = match retry.on.is_empty() {
+                // It was stopped wherever it was.
+                true if failed.code == TIMEOUT => self.with.performer.harmless(&work(attempt), keyed).await,
+                true => failed.retriable,
+                false => retry.on.contains(&failed.code),
+            };
             if !worth || attempt >= retry.attempts {
                 return Err(Halt::Failed(failed));
             }
@@ -131,7 +145,7 @@ impl Line<'_> {
                 done = work => done,
                 () = self.with.timer.until(end) => {
                     let message = format!("the step took longer than its timeout allows ({} ms)", allowed.as_millis());
-                    Err(Failure { retriable: true, ..failure("timeout", message, Some(path)) })
+                    Err(Failure { retriable: true, ..failure(TIMEOUT, message, Some(path)) })
                 }
             }
         };

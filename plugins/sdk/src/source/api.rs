@@ -10,6 +10,9 @@ use crate::{Cause, Error, Pending, Refusal, Rejection, Result, Wait, handles};
 /// How many requests [`Api::fetch_all`] has under way at once; the host allows a call 16 in all.
 const AT_ONCE: usize = 8;
 
+/// The most characters of a service's own words that a failure tells.
+const MAX_WORDS: usize = 300;
+
 /// An HTTP service that the call was handed.
 pub struct Api {
     name: Rc<str>,
@@ -82,6 +85,18 @@ impl Api {
         let head = self.handle.open(request).map_err(|cause| Error::of_source(&self.name, cause))?;
         let body = Reader::new(Rc::clone(&self.name), head.body);
         Ok(Stream { status: head.status, headers: head.headers, body })
+    }
+
+    /// The failure that an answer's status says, as [`Self::fetch`] gives it, with words of the service's own
+    /// behind it: the first 300 characters.
+    pub fn failure(&self, method: Method, response: &Response, words: &str) -> Error {
+        failure(&self.name, method, response, words)
+    }
+
+    /// The service's own refusal of a request that it answered with a status of success. Its code, if it has
+    /// one, is the service's.
+    pub fn refusal(&self, code: Option<&str>, message: impl Into<String>) -> Error {
+        rejected(&self.name, code.map(str::to_owned), message.into())
     }
 
     /// An answer's body, read as JSON. Errors: `rejected` if it is something else.
@@ -179,27 +194,30 @@ pub fn segment(part: &str) -> String {
 }
 
 fn succeeded(name: &str, method: Method, response: Response) -> Result<Response> {
-    if response.is_success() {
-        return Ok(response);
-    }
+    if response.is_success() { Ok(response) } else { Err(failure(name, method, &response, "")) }
+}
+
+fn failure(name: &str, method: Method, response: &Response, words: &str) -> Error {
     let status = response.status;
-    let message = format!("the service answered {status}");
+    let words: String = words.chars().filter(|c| !c.is_control()).take(MAX_WORDS).collect();
+    let message = match words.trim() {
+        "" => format!("the service answered {status}"),
+        words => format!("the service answered {status}: {words}"),
+    };
     let retry_after_ms = response
         .header("retry-after")
         .and_then(|seconds| seconds.trim().parse::<f64>().ok())
         .map(|seconds| (seconds * 1000.0) as u32);
     let reads = matches!(method, Method::Get | Method::Head);
-    Err(Error::of_source(
-        name,
-        match status {
-            404 | 410 => Cause::NotFound(message),
-            429 => Cause::Throttled(Wait { message, retry_after_ms }),
-            503 => Cause::Unavailable(Wait { message, retry_after_ms }),
-            500..=599 if reads => Cause::Unavailable(Wait { message, retry_after_ms }),
-            500..=599 => Cause::Uncertain(message),
-            _ => return Err(rejected(name, Some(status.to_string()), message)),
-        },
-    ))
+    let cause = match status {
+        404 | 410 => Cause::NotFound(message),
+        429 => Cause::Throttled(Wait { message, retry_after_ms }),
+        503 => Cause::Unavailable(Wait { message, retry_after_ms }),
+        500..=599 if reads => Cause::Unavailable(Wait { message, retry_after_ms }),
+        500..=599 => Cause::Uncertain(message),
+        _ => return rejected(name, Some(status.to_string()), message),
+    };
+    Error::of_source(name, cause)
 }
 
 fn rejected(name: &str, code: Option<String>, message: String) -> Error {
@@ -208,7 +226,31 @@ fn rejected(name: &str, code: Option<String>, message: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::segment;
+    use super::{failure, segment};
+    use crate::{
+        Cause,
+        source::{Method, Response},
+    };
+
+    #[test]
+    fn a_failure_tells_what_the_service_said() {
+        let of = |method, status, words: &str| {
+            let headers = vec![("retry-after".to_owned(), "1.5".to_owned())];
+            failure("shop", method, &Response { status, headers, body: Vec::new() }, words)
+        };
+        assert!(
+            matches!(of(Method::Get, 404, "").cause(), Some(Cause::NotFound(it)) if it == "the service answered 404")
+        );
+        assert!(
+            matches!(of(Method::Post, 429, "").cause(), Some(Cause::Throttled(it)) if it.retry_after_ms == Some(1500))
+        );
+        assert!(of(Method::Get, 500, "").may_be_repeated() && of(Method::Post, 503, "").may_be_repeated());
+        assert!(matches!(of(Method::Post, 500, "").cause(), Some(Cause::Uncertain(_))));
+        let refused = of(Method::Put, 422, &format!("email\nis invalid{}", "x".repeat(400)));
+        let Some(Cause::Rejected(rejection)) = refused.cause() else { panic!("{refused:?}") };
+        assert_eq!((rejection.code.as_deref(), rejection.message.len()), (Some("422"), 300 + 26));
+        assert!(rejection.message.starts_with("the service answered 422: emailis invalidx"));
+    }
 
     #[test]
     fn segments_hold_no_separator() {

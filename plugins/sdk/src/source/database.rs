@@ -111,6 +111,13 @@ impl Database {
     }
 }
 
+impl RowSet {
+    /// The rows by column name, in the form of [`Database::rows`]. Whether there were more, `truncated` says.
+    pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        rows::typed(self).map_err(|error| Error::refused(format!("a row is not as expected: {error}")))
+    }
+}
+
 /// Statements that take effect together.
 pub struct Transaction {
     name: Rc<str>,

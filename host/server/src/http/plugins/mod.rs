@@ -15,11 +15,10 @@ use axum::{
 };
 use remit_domain::{
     Catalogue,
-    library::Switch,
     plugin::Computed,
     usage::{Ledger, Meter, Payer},
 };
-use remit_library::{Arrival, By, Library};
+use remit_library::{Activated, Arrival, By, Library, Offers};
 use serde::Deserialize;
 
 use self::shown::{Changed, Listed, Removed, Taken, Versions};
@@ -140,7 +139,7 @@ pub(crate) async fn activate(
 ) -> Result<Json<Changed>, Failure> {
     let (by, _charge) = in_turn(&state, &tenant)?;
     let activated = state.library.activate(&tenant.context, &name, which.version, by).await?;
-    Ok(changed(&tenant, name, activated.switch, activated.changes))
+    Ok(changed(&tenant, name, activated))
 }
 
 /// Makes the version serve that served before.
@@ -159,7 +158,7 @@ pub(crate) async fn roll_back(
 ) -> Result<Json<Changed>, Failure> {
     let (by, _charge) = in_turn(&state, &tenant)?;
     let activated = state.library.roll_back(&tenant.context, &name, by).await?;
-    Ok(changed(&tenant, name, activated.switch, activated.changes))
+    Ok(changed(&tenant, name, activated))
 }
 
 /// Takes the plugin out of service: the operator's of that name, if there is one, serves again.
@@ -176,7 +175,7 @@ pub(crate) async fn deactivate(
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, Failure> {
     let switch = state.library.deactivate(&tenant.context.tenant, &name, by(&tenant, None)).await?;
-    Ok(changed(&tenant, name, switch, Vec::new()))
+    Ok(changed(&tenant, name, Activated { switch, changes: Vec::new(), offers: Offers::default() }))
 }
 
 /// Removes a version, or the whole plugin without `version`; nothing is removed while one of them serves.
@@ -231,7 +230,8 @@ fn by(tenant: &Tenant, turn: Option<Turn>) -> By {
     By { actor: (&tenant.principal).into(), request: tenant.request.clone(), turn, computed: Computed::default() }
 }
 
-fn changed(tenant: &Tenant, plugin: String, switch: Switch, changes: Vec<remit_library::Change>) -> Json<Changed> {
+fn changed(tenant: &Tenant, plugin: String, activated: Activated) -> Json<Changed> {
+    let Activated { switch, .. } = &activated;
     tracing::info!(tenant = %tenant.context.tenant, plugin, from = switch.from, to = switch.to, "a plugin was switched");
-    Json(Changed::of(&tenant.context, plugin, switch, changes))
+    Json(Changed::of(&tenant.context, plugin, activated))
 }

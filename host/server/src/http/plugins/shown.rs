@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use remit_domain::{
-    clock::rfc3339,
-    library::{Switch, Version},
-    tenant::Context,
-};
-use remit_library::{Change, Offer, Reach};
+use remit_domain::{clock::rfc3339, library::Version, tenant::Context};
+use remit_library::{Activated, Change, Offer, Reach};
 use serde::Serialize;
 
 /// An upload that was taken in.
@@ -24,6 +20,9 @@ pub(crate) struct Taken {
     tools: Vec<Offer>,
     #[schema(value_type = Vec<Object>)]
     resources: Vec<Offer>,
+    /// Its kinds of workflow step.
+    #[schema(value_type = Vec<Object>)]
+    nodes: Vec<Offer>,
     /// What each agent's mapping grants it, and what it lacks.
     #[schema(value_type = Vec<Object>)]
     agents: Vec<Reach>,
@@ -39,16 +38,17 @@ impl Taken {
         let remit_library::Stored { version, new, offers, changes, reach, shadows, .. } = stored;
         let plugin = version.upload.plugin.to_string();
         let mut warnings = Vec::new();
-        if !reach.iter().any(|reach| reach.mapped) {
+        // Steps are a workflow's to name, not a mapping's.
+        if !offers.tools.is_empty() && !reach.iter().any(|reach| reach.mapped) {
             warnings.push(nobody(&plugin));
         }
         if shadows {
             let when = if version.active { "it" } else { "once active, it" };
             warnings.push(format!("{when} takes the place of the operator's {plugin}, for this tenant alone"));
         }
-        let (tools, resources) = (offers.tools, offers.resources);
+        let (tools, resources, nodes) = (offers.tools, offers.resources, offers.nodes);
         let version = Shown::of(version);
-        Self { success: true, plugin, version, created: new, tools, resources, agents: reach, changes, warnings }
+        Self { success: true, plugin, version, created: new, tools, resources, nodes, agents: reach, changes, warnings }
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) struct Versions {
 struct Kept {
     #[serde(flatten)]
     version: Shown,
-    /// Its tools and resources, with their needs.
+    /// Its tools, resources and kinds of workflow step, with their needs.
     #[schema(value_type = Object)]
     offers: serde_json::Value,
 }
@@ -178,8 +178,9 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
-    pub(super) fn of(context: &Context, plugin: String, switch: Switch, changes: Vec<Change>) -> Self {
-        let unused = switch.to.is_some() && naming(context, &plugin).is_empty();
+    pub(super) fn of(context: &Context, plugin: String, activated: Activated) -> Self {
+        let Activated { switch, changes, offers } = activated;
+        let unused = !offers.tools.is_empty() && switch.to.is_some() && naming(context, &plugin).is_empty();
         let warnings = if unused { vec![nobody(&plugin)] } else { Vec::new() };
         Self { success: true, plugin, from: switch.from, active: switch.to, changes, warnings }
     }

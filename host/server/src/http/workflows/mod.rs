@@ -18,9 +18,11 @@ use remit_config::File;
 use remit_domain::{
     Catalogue, Error,
     audit::{Action, AuditLog},
+    plugin::Computed,
     schema::Problem,
+    usage::{Ledger, Meter, Payer},
 };
-use remit_workflow::{Workflow, Workflows};
+use remit_workflow::{Judged, Owner, Workflow, Workflows};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +31,10 @@ use super::{
     error::{Body, Failure},
     extract::{JsonBody, OptionalJson, Path, Query, Tenant},
 };
-use crate::shares::{Bounds, Shares};
+use crate::{
+    shares::{Bounds, Shares},
+    wire::around,
+};
 
 /// What workflows stand on.
 #[derive(Clone)]
@@ -104,7 +109,7 @@ pub(crate) struct Load {
     post, path = "/api/workflows/load", tag = "workflows", request_body = Load,
     params(("X-Context" = String, Header, description = "the tenant")),
     responses(
-        (status = 200, body = Object, description = "`{success, workflow: {name, steps, …}}`"),
+        (status = 200, body = Object, description = "`{success, workflow: {name, steps, …}, warnings}`"),
         (status = 404, body = Body), (status = 422, body = Body, description = "each problem is a fault of the file")
     )
 )]
@@ -113,18 +118,21 @@ pub(crate) async fn load(
     tenant: Tenant,
     JsonBody(asked): JsonBody<Load>,
 ) -> Result<Json<Value>, Failure> {
-    let file = match (asked.file_path, asked.yaml) {
+    let (file, owner) = match (asked.file_path, asked.yaml) {
         (Some(path), None) => file(&state, &tenant, &path).await?,
-        (None, Some(yaml)) => File::new("workflow.yml", yaml),
+        (None, Some(yaml)) => {
+            let owner = Owner { tenant: Some(tenant.context.tenant.clone()), agent: None };
+            (File::new("workflow.yml", yaml), owner)
+        }
         _ => {
             let message = "either `filePath` or `yaml` is needed".to_owned();
             return Err(Error::InvalidArguments(vec![Problem { pointer: String::new(), message }]).into());
         }
     };
-    let env = state.env.clone();
-    // A large file takes its time.
-    let reading = tokio::task::spawn_blocking(move || remit_workflow::plan(&file, &env));
-    let plan = reading.await.map_err(|error| Error::Internal(error.into()))?.map_err(|faults| {
+    let charge = Charge::of(&state.catalogue, &tenant)?;
+    let around = around(&state.catalogue);
+    let judged = remit_workflow::judge(file, &state.env, &owner, &around, &charge.computed).await;
+    let Judged { plan, warnings } = judged.map_err(|faults| {
         let problem = |fault: &remit_config::Fault| Problem { pointer: String::new(), message: fault.to_string() };
         Error::InvalidArguments(faults.into_vec().iter().take(MAX_FAULTS).map(problem).collect())
     })?;
@@ -133,11 +141,33 @@ pub(crate) async fn load(
         "name": authored.name, "description": authored.description, "aliases": authored.aliases,
         "inputs": authored.inputs, "digest": plan.digest, "plan": authored,
     });
-    Ok(Json(json!({"success": true, "workflow": workflow})))
+    let warnings: Vec<String> = warnings.iter().take(MAX_FAULTS).map(ToString::to_string).collect();
+    Ok(Json(json!({"success": true, "workflow": workflow, "warnings": warnings})))
 }
 
-/// A tenant's file, or one of everybody's.
-async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<File, Failure> {
+/// Charges what plugins computed to check a workflow when it is dropped: its client may go away in the middle.
+struct Charge {
+    usage: Arc<Ledger>,
+    payer: Payer,
+    computed: Computed,
+}
+
+impl Charge {
+    fn of(catalogue: &Catalogue, tenant: &Tenant) -> Result<Self, Error> {
+        let (usage, payer) = (catalogue.usage().clone(), Payer::new(&tenant.principal, Some(&tenant.context)));
+        usage.check(&payer, Meter::CpuMs)?;
+        Ok(Self { usage, payer, computed: Computed::default() })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.usage.note_computing(&self.payer, &self.computed);
+    }
+}
+
+/// A tenant's file, or one of everybody's, and whose it is.
+async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<(File, Owner), Failure> {
     let missing = || Failure::from(Error::UnknownWorkflow(path.chars().take(128).collect()));
     let parts: Vec<&str> = path.trim_start_matches("workflows/").split('/').collect();
     let plain = |part: &&str| {
@@ -156,6 +186,7 @@ async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<File, Failur
         return Err(missing());
     }
     let own = parts.join("/");
+    let owner = Owner::of(std::path::Path::new(&own));
     let (folder, at) = (state.folder.clone(), state.folder.join(&own));
     let read = tokio::task::spawn_blocking(move || {
         // A link may lead anywhere: what is read lies where it seems to.
@@ -166,7 +197,7 @@ async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<File, Failur
         Some(File::read(&folder, &real))
     });
     let file = read.await.map_err(|error| Error::Internal(error.into()))?.ok_or_else(missing)?;
-    file.map_err(|_| missing())
+    Ok((file.map_err(|_| missing())?, owner))
 }
 
 /// What a run is begun with.

@@ -1,5 +1,7 @@
 //! What becomes of a request on its way: scopes, attempts, turns, tokens and the addresses of further pages.
 
+mod web;
+
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
@@ -120,7 +122,14 @@ impl Tenants for One {
 
 /// The source as a call gets it: with a permission and a scope.
 async fn granted(api: source::Api, permission: Permission, scope: Scope) -> (Permit, Arc<dyn Api>) {
-    let definition = definition(api);
+    granted_of(definition(api), permission, scope).await
+}
+
+async fn granted_of(
+    definition: Arc<Definition>,
+    permission: Permission,
+    scope: Scope,
+) -> (Permit, Arc<dyn Api>) {
     let (tenant, agent, name) =
         (TenantId::new("t").unwrap(), AgentName::new("a").unwrap(), SourceName::new("shop").unwrap());
     let mapping = Mapping {

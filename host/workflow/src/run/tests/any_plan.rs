@@ -75,6 +75,7 @@ impl Subject {
             context: json!({}),
             began: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             key: None,
+            pins: BTreeSet::new(),
             by: Principal::anyone().asker(),
         };
         let (kept, timeline) = (Arc::new(Memory::default()), Arc::new(Timeline::new()));

@@ -39,12 +39,12 @@ outputs: {ok: true}
 ";
 
 impl Host {
-    fn new() -> Self {
+    async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("examples")).unwrap();
         std::fs::write(folder.path().join("examples/w.yml"), TEXT).unwrap();
         let files = Files::default();
-        assert_eq!(files.load(folder.path(), &BTreeSet::new()), []);
+        assert_eq!(files.load(folder.path(), &BTreeSet::new(), &crate::components::tests::around(false)).await, []);
         let (journal, shelf) = (Arc::new(Memory::default()), Arc::new(Shelf::default()));
         let limits = Limits::default().with(Limit::InlineBytes, 1_024);
         let tenants = Arc::new(One(Mutex::new(limits)));
@@ -93,7 +93,7 @@ fn inputs(bytes: usize) -> Value {
 
 #[tokio::test]
 async fn a_tenant_whose_runs_keep_too_much_begins_no_other_until_some_are_gone() {
-    let host = Host::new();
+    let host = Host::new().await;
     let first = host.begin(inputs(10)).await.unwrap();
     host.limit(Limit::RunBytes, 20_000);
     let large = host.begin(inputs(8_000)).await.unwrap();
@@ -115,7 +115,7 @@ async fn a_tenant_whose_runs_keep_too_much_begins_no_other_until_some_are_gone()
 
 #[tokio::test]
 async fn runs_beyond_the_newest_are_tidied_up() {
-    let host = Host::new();
+    let host = Host::new().await;
     for _ in 0..5 {
         host.begin(inputs(5_000)).await.unwrap();
     }
@@ -130,7 +130,7 @@ async fn runs_beyond_the_newest_are_tidied_up() {
 
 #[tokio::test]
 async fn what_a_crash_left_that_no_run_names_is_swept() {
-    let host = Host::new();
+    let host = Host::new().await;
     let run = host.begin(inputs(5_000)).await.unwrap();
     Keeping::put(host.shelf.as_ref(), &run, &json!("of a step that was never recorded")).await.unwrap();
     assert_eq!(host.shelf.sizes().len(), 2);

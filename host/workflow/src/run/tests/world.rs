@@ -255,7 +255,7 @@ pub(super) struct Scripted {
 
 #[async_trait]
 impl Performer for Scripted {
-    fn harmless(&self, _work: &Work<'_>, keyed: bool) -> bool {
+    async fn harmless(&self, _work: &Work<'_>, keyed: bool) -> bool {
         keyed || !self.harmful
     }
 

@@ -35,4 +35,4 @@ CREATE TABLE outputs (
 
 CREATE INDEX outputs_of ON outputs (run);
 
-PRAGMA user_version = 9;
+PRAGMA user_version = 11;
