@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{LIMITS, figure, places_are_free, refused, set_limits, setup, still_well};
+use super::{LIMITS, figure, not_refused, places_are_free, refused, set_limits, setup, still_well};
 
 /// The guests that load and attack when they are called, with the code and the words that answer them.
 const CALLED: [(&str, &str, &str); 15] = [
