@@ -91,12 +91,12 @@ async fn a_tenant_brings_a_kind_of_step_and_uses_it() {
         format!("name: x\nagentType: sales\nsteps:\n  - {{id: a, type: loyalty.level, config: {config}}}\n")
     };
     let (status, said) = load(&host, &step("{source: '{{ inputs.source }}', customer: a}")).await;
-    assert!(status == 422 && said.contains("workflow.yml:4:54: `source` can't be an expression"), "{said}");
+    assert!(status == 422 && said.contains("workflow.yml:4:51: `source` can't be an expression"), "{said}");
     let (status, said) = load(&host, &step("{source: analytics, customer: a}")).await;
-    let denied = "workflow.yml:4:54: Agent sales doesn't have access to analytics";
+    let denied = "workflow.yml:4:51: Agent sales doesn't have access to analytics";
     assert!(status == 422 && said.contains(denied), "{said}");
     let (status, said) = load(&host, &step("{source: primary, customer: a, level: 5}")).await;
-    assert!(status == 422 && said.contains("workflow.yml:4:45:"), "{said}");
+    assert!(status == 422 && said.contains("workflow.yml:4:42:"), "{said}");
     let (status, body) = execute(&host, "levels", json!({"customer": {"gt": ""}})).await;
     assert_eq!(status, 422, "{body:#}");
 
