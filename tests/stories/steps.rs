@@ -82,7 +82,12 @@ async fn support_hands_over_to_sales() {
     let told = messages(&host).await;
     assert_eq!((&told[0]["room"], &told[0]["agent"]), (&json!("#techstart-sales"), &json!("support")));
     assert!(told[0]["text"].as_str().unwrap().contains("limits &lt;!channel>"), "{told:#?}");
-    let body = execute(&host, "customer-support-alert", json!({"customer_id": "cust_789", "issue": "403", "priority": "high"})).await;
+    let body = execute(
+        &host,
+        "customer-support-alert",
+        json!({"customer_id": "cust_789", "issue": "403", "priority": "high"}),
+    )
+    .await;
     let told = messages(&host).await;
     let alert = told.iter().find(|message| message["id"] == body["outputs"]["message"]).unwrap();
     assert_eq!(alert["room"], "#techstart-support");
