@@ -5,12 +5,14 @@ use std::{fs, path::Path, process::Command};
 use remit_upstreams::{Fault, program::Program, slack};
 use serde_json::{Value, json};
 
-use super::{clients::tool, hostile::setup};
+use super::clients::tool;
 use crate::host::{Host, Setup, answer, eventually, patch_json, repository, run};
 
 /// The demo with a guest that tells whatever it is asked to, in place of nobody.
 fn telling() -> Setup {
-    setup(&["hostile-calls"]).hostile("calls")
+    Setup::demo().hostile("calls").patch("configs/contexts/techstart.json", |context| {
+        context["agentMappings"]["sales"]["mcpServer"] = json!(["techstart-crm", "hostile-calls"]);
+    })
 }
 
 /// The same, and what it tells is sent.
