@@ -74,7 +74,7 @@ async fn health(host: &Host) {
     }
     let (status, body) = answer(host.get("/api/health/datasources/sales")).await;
     assert_eq!((status, &body["agent_type"]), (200, &json!("sales")));
-    for source in ["primary", "crm", "ecommerce", "analytics", "google_sheets"] {
+    for source in ["primary", "crm", "ecommerce", "analytics", "google_sheets", "slack", "email"] {
         assert_eq!(body["data_sources"][source]["status"], "healthy", "{source}: {body:#}");
     }
     assert_eq!(host.tokens.issued.count(), 1, "a token of the service account");
@@ -92,7 +92,8 @@ async fn debug(host: &Host) {
     assert_eq!((status, &body["context"]["company"]["name"]), (200, &json!("TechStart Inc")));
     let effective = &body["effectivePermissions"]["sales"];
     let expected = json!({
-        "primary": "write", "crm": "write", "ecommerce": "write", "analytics": "read", "google_sheets": "write"
+        "primary": "write", "crm": "write", "ecommerce": "write", "analytics": "read", "google_sheets": "write",
+        "slack": "write", "email": "write"
     });
     assert_eq!(effective, &expected);
     assert!(!body.to_string().contains("hooks.slack.com"), "the webhook is a secret: {body:#}");
@@ -250,6 +251,7 @@ async fn the_description_names_every_route_and_every_route_is_there() {
         "/api/mcp/resources/{agent}/{name}",
         "/api/mcp/test",
         "/api/mcp/tools/{agent}",
+        "/api/notifications",
         "/api/plugins",
         "/api/plugins/{name}",
         "/api/plugins/{name}/activate",

@@ -16,6 +16,7 @@ mod mcp;
 mod models;
 mod mongodb;
 mod nodes;
+mod notify;
 mod oauth;
 mod operations;
 mod postgres;

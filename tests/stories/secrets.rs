@@ -10,7 +10,7 @@ use super::hostile::{setup, walk};
 use crate::host::{Host, SALESFORCE_TOKEN, SHOPIFY_TOKEN, answer, run};
 
 /// Each with the variable that holds it, and what stands around it there.
-const CANARIES: [(&str, &str, &str); 14] = [
+const CANARIES: [(&str, &str, &str); 15] = [
     ("TECHSTART_LEDGER_URI", "mysql://ledger:{}@127.0.0.1:1/books", "canary-of-a-uri-1d0e"),
     ("TECHSTART_STOCK_USER", "{}", "canary-of-a-user-52aa"),
     ("TECHSTART_STOCK_PASS", "{}", "canary-of-a-password-9f31"),
@@ -21,7 +21,8 @@ const CANARIES: [(&str, &str, &str); 14] = [
     ("TECHSTART_GSHEETS_KEY_FILE", "{key_file}", "canary-of-a-private-key-71b9"),
     ("TECHSTART_S3_ACCESS_KEY", "{}", "canary-of-an-access-key-3a3a"),
     ("TECHSTART_S3_SECRET_KEY", "{}", "canary-of-a-secret-key-c001"),
-    ("TECHSTART_HOOK_WEBHOOK", "https://hooks.slack.com/services/{}", "canary-of-a-webhook-5e5e"),
+    ("TECHSTART_HOOK_WEBHOOK", "http://127.0.0.1:1/services/{}", "canary-of-a-webhook-5e5e"),
+    ("EMAIL_SMTP_PASS", "{}", "canary-of-a-mail-password-77f0"),
     ("TECHSTART_MONGO_URI", "mongodb://events:{}@127.0.0.1:1/events", "canary-of-mongo-6b6b"),
     ("OPENAI_API_KEY", "{}", "sk-canary-of-the-model-d9d9"),
     ("SLACK_BOT_TOKEN", "{}", "xoxb-canary-of-slack-1234"),
@@ -57,6 +58,8 @@ async fn host(key_file: &str) -> Host {
         let value = if around == "{key_file}" { key_file.to_owned() } else { around.replace("{}", canary) };
         setup = setup.env(variable, value);
     }
+    let setup = setup.settings_instead("dryRun: true", "dryRun: false");
+    let setup = setup.env("EMAIL_SMTP_HOST", "127.0.0.1").env("EMAIL_SMTP_PORT", "1").env("EMAIL_SMTP_USER", "apikey");
     setup.env("OPENAI_BASE_URL", "http://127.0.0.1:1/v1").start().await
 }
 
@@ -150,6 +153,7 @@ async fn doors(host: &Host, seen: &mut Seen) {
         "/api/mcp/resources/sales/customer_context",
         "/api/audit",
         "/api/usage",
+        "/api/notifications",
         "/metrics",
         "/openapi.json",
         "/healthz",
@@ -196,6 +200,10 @@ async fn guests(host: &Host, seen: &mut Seen) {
         ("escape_api", json!({"path": "products.json", "method": "delete"})),
         ("write_read_only", json!({"statement": "ATTACH DATABASE 'x' AS y", "through": "query"})),
         ("write_read_only", json!({"statement": "SELECT * FROM no_such_table", "through": "query"})),
+        ("mail", json!({"to": ["a@x.example"], "subject": "x", "text": "x"})),
+        ("mail", json!({"to": ["a@x.example"], "template": "../x"})),
+        ("post", json!({"room": "#order-review", "text": "x"})),
+        ("post", json!({"room": "#order-review", "text": "x", "update": "x"})),
         ("trap", json!({})),
     ] {
         let (_, body) = host.tool(tool, parameters).await;

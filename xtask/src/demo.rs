@@ -189,6 +189,9 @@ Stand-ins answer for TechStart's Shopify, Salesforce, Zendesk and Google Sheets;
   curl -X POST {url}/api/sales/chat -H "X-Context: techstart" \
     -d '{{"message": "I have a new lead from ACME Corp asking about our enterprise AI platform. Can you help me qualify them?"}}'
 
+  # what would have been mailed and posted
+  curl {url}/api/notifications -H "X-Context: techstart"
+
   # how it is
   curl {url}/api/health/mcp -H "X-Context: techstart"
   curl {url}/api/health/datasources/sales -H "X-Context: techstart"
@@ -246,7 +249,7 @@ mod tests {
     #[test]
     fn hints_hold_the_real_address() {
         let hints = to_try("http://127.0.0.1:4711");
-        assert_eq!(hints.matches("http://127.0.0.1:4711/").count(), 7);
+        assert_eq!(hints.matches("http://127.0.0.1:4711/").count(), 8);
         assert!(hints.contains(r#"-d '{"agent_type": "sales""#));
     }
 }

@@ -180,6 +180,11 @@ impl Writing<'_> {
         &self.scope
     }
 
+    /// For which agent.
+    pub fn agent(&self) -> &AgentName {
+        &self.permit.agent
+    }
+
     /// Where the operation is recorded.
     pub fn recorder(&self) -> Recorder {
         self.permit.recorder()

@@ -87,9 +87,9 @@ pub struct Operation {
     /// How many of them were answered with what was kept of an earlier answer.
     #[serde(skip_serializing_if = "is_none")]
     pub cached: u32,
-    /// Rows or documents that came, or that were changed.
+    /// Rows or documents that came, or that were changed; people or rooms that a message went to.
     pub rows: u64,
-    /// Bytes of values that came.
+    /// Bytes of values that came, or of a message.
     pub bytes: u64,
     /// How long they took together.
     #[serde(rename = "durationUs", serialize_with = "crate::audit::microseconds")]

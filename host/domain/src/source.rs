@@ -2,11 +2,14 @@
 //!
 //! Deliberately absent: drivers, pools and what a provider's API looks like (`remit-sources`).
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-use crate::SourceName;
+use crate::{
+    AgentName, SourceName,
+    data::notify::{Address, Pattern, Room},
+};
 
 /// One source of a tenant.
 #[derive(Debug)]
@@ -62,6 +65,10 @@ pub enum Kind {
     Bucket(Bucket),
     /// A folder of Google Drive.
     Drive(Drive),
+    /// Rooms of Slack.
+    Slack(Slack),
+    /// Mail.
+    Mail(Mail),
     /// A kind that the language of contexts knows and this build has no connector for.
     Unconnected {
         /// Its name, such as `s3`.
@@ -179,6 +186,78 @@ pub struct Api {
     pub rate: Option<Rate>,
     /// `uri` replaces the scheme and host of the base URL.
     pub credentials: Credentials,
+}
+
+/// The rooms of a tenant in a workspace of Slack. Its name among the sources is [`Slack::NAME`].
+#[derive(Debug)]
+pub struct Slack {
+    /// Each agent's own room, where it has one.
+    pub rooms: BTreeMap<AgentName, Room>,
+    /// How they are reached; none if no credential is set.
+    pub access: Option<SlackAccess>,
+}
+
+impl Slack {
+    /// The channel's name.
+    pub const NAME: &str = "slack";
+}
+
+/// How Slack is reached.
+#[derive(Debug)]
+pub enum SlackAccess {
+    /// By a bot of the workspace, in whatever rooms it is a member of.
+    Bot {
+        /// The bot's token.
+        token: SecretString,
+        /// Replaces the scheme and host of Slack's API.
+        uri: Option<SecretString>,
+    },
+    /// By an incoming webhook's address, which is a secret.
+    Webhook(SecretString),
+}
+
+/// A tenant's mail. Its name among the sources is [`Mail::NAME`].
+#[derive(Debug)]
+pub struct Mail {
+    /// The sender.
+    pub from: Address,
+    /// By the names that plugins use.
+    pub templates: BTreeMap<String, Template>,
+    /// Who may be written to; anybody if none.
+    pub to: Option<Vec<Pattern>>,
+    /// What takes the mail; none if none is set.
+    pub server: Option<MailServer>,
+}
+
+impl Mail {
+    /// The channel's name.
+    pub const NAME: &str = "email";
+}
+
+/// A template of mails: texts whose syntax was checked, and which are yet to be filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// The subject, if the template has one.
+    pub subject: Option<String>,
+    /// The plain text.
+    pub text: String,
+    /// The same as HTML.
+    pub html: Option<String>,
+}
+
+/// A server that takes mail for delivery.
+#[derive(Debug, Clone)]
+pub struct MailServer {
+    /// A name or address.
+    pub host: String,
+    /// 465 is TLS from the first byte; any other begins in the clear, and goes on by STARTTLS.
+    pub port: u16,
+    /// Whether mail may go unencrypted although the host is not this machine.
+    pub plain: bool,
+    /// An account there.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
 }
 
 /// Whose API it is.

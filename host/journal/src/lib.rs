@@ -1,12 +1,13 @@
 //! The journal: what must outlast the process. Audit events, conversations, keys,
-//! the record of tenants' plugins, runs of workflows and what was used by day, in one SQLite file.
+//! the record of tenants' plugins, runs of workflows, messages sent once and what was used by day, in one SQLite file.
 //!
 //! The audit log is a chain of hashes (`chain.rs`); `verify.rs` says whether it is as it was written.
 //!
 //! What every request writes goes through one task that puts whatever waits into one transaction (group
 //! commit) and answers each waiter after the commit. The file is in WAL mode with `synchronous =
 //! NORMAL`: what was acknowledged survives a kill -9 of the process; a power cut may take the last
-//! moments. Keys, plugins and what runs of workflows do are synchronised: they survive that too.
+//! moments. Keys, plugins, what runs of workflows do and which messages were sent are synchronised: they
+//! survive that too.
 //!
 //! Deliberately absent: what the records mean, who may read them, and any other database than
 //! SQLite.
@@ -20,6 +21,7 @@ mod executions;
 mod journal;
 mod keys;
 mod location;
+mod receipts;
 mod schema;
 mod segments;
 mod snapshot;

@@ -9,7 +9,7 @@ use remit_domain::{TenantId, library::Digest};
 use crate::{Error, Journal};
 
 /// Each part with the statement that gives its records as JSON. Of keys there is nothing that lets anybody in.
-const PARTS: [(&str, &str); 10] = [
+const PARTS: [(&str, &str); 11] = [
     (
         "conversations",
         "SELECT json_object('agent', agent, 'id', id, 'created', created, 'updated', updated)
@@ -73,10 +73,15 @@ const PARTS: [(&str, &str); 10] = [
             OR (kind = 'key' AND owner IN (SELECT id FROM keys WHERE tenant = ?1))
          ORDER BY day, kind, owner, meter",
     ),
+    (
+        "receipts",
+        "SELECT json_object('channel', channel, 'digest', lower(hex(digest)), 'at', at, 'id', id)
+         FROM receipts WHERE tenant = ?1 ORDER BY at, channel, digest",
+    ),
 ];
 
 /// Each part with the statement that removes its records; in an order in which nothing is left hanging.
-const REMOVALS: [(&str, &str); 10] = [
+const REMOVALS: [(&str, &str); 11] = [
     ("messages", "DELETE FROM messages WHERE tenant = ?1"),
     ("conversations", "DELETE FROM conversations WHERE tenant = ?1"),
     ("entries", "DELETE FROM entries WHERE run IN (SELECT id FROM runs WHERE tenant = ?1)"),
@@ -88,6 +93,7 @@ const REMOVALS: [(&str, &str); 10] = [
             OR (kind = 'key' AND owner IN (SELECT id FROM keys WHERE tenant = ?1))",
     ),
     ("keys", "DELETE FROM keys WHERE tenant = ?1"),
+    ("receipts", "DELETE FROM receipts WHERE tenant = ?1"),
     ("activations", "DELETE FROM activations WHERE tenant = ?1"),
     // It refers to a version, as the one that serves.
     ("plugins", "UPDATE plugins SET active = NULL WHERE tenant = ?1"),

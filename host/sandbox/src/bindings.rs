@@ -26,6 +26,7 @@ wasmtime::component::bindgen!({
         "remit:data/http-api.api": crate::capability::http_api::Api,
         "remit:data/http-api.pending-response": crate::capability::http_api::PendingResponse,
         "remit:data/files.folder": crate::capability::files::Folder,
+        "remit:notify/notify.channel": crate::capability::notify::Channel,
         "remit:plugin/invocation.invocation": crate::capability::invocation::Invocation,
     },
 });

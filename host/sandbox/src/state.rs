@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) transactions: HashMap<String, Arc<AtomicBool>>,
     /// Operations under way, against `max-pending`.
     pub(crate) pending: Arc<()>,
+    /// Messages that were asked for, against `max-messages`.
+    pub(crate) messages: u32,
     stderr: MemoryOutputPipe,
     wasi: WasiCtx,
 }
@@ -75,6 +77,7 @@ impl Sandbox {
             limits: limits.clone(),
             transactions: HashMap::new(),
             pending: Arc::new(()),
+            messages: 0,
             stderr,
             wasi: wasi.build(),
         };

@@ -1,5 +1,6 @@
-//! Takes in changed files while the host runs: contexts, profiles and workflows when they change, these and
-//! the operator's components on SIGHUP. Whatever changes of contexts and plugins, workflows are checked again.
+//! Takes in changed files while the host runs: contexts, profiles, templates and workflows when they change,
+//! these and the operator's components on SIGHUP. Whatever changes of contexts and plugins, workflows are checked
+//! again.
 
 use std::{
     collections::BTreeSet,
@@ -48,9 +49,9 @@ impl Watch {
         if let Some(profile) = &host.profile {
             files.watch(profile, RecursiveMode::NonRecursive)?;
         }
-        // A host without workflows has no folder for them.
-        if host.workflows_dir.is_dir() {
-            files.watch(&host.workflows_dir, RecursiveMode::Recursive)?;
+        // A host without workflows or templates has no folder for them.
+        for folder in [&host.workflows_dir, &host.templates_dir].into_iter().filter(|folder| folder.is_dir()) {
+            files.watch(folder, RecursiveMode::Recursive)?;
         }
         let mut hangup = signal(SignalKind::hangup())?;
         let workflows = {

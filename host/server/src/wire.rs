@@ -14,7 +14,10 @@ use remit_issuers::{Issuers, Times};
 use remit_journal::Journal;
 use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
-use remit_sources::guard::{Guard, NetworkRules, Timeouts};
+use remit_sources::{
+    Inbox, Notify, Pools,
+    guard::{Guard, NetworkRules, Timeouts},
+};
 use remit_workflow::{
     Around, Shelf, Worker, Workflows,
     run::{Interpreter, SystemTimer},
@@ -121,7 +124,9 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     });
     let _still_going_on = tokio::time::timeout(RESTORE_TIME, restoring).await;
     let guard = Guard::new(network_rules(&host)?)?;
-    let sources: Arc<dyn Sources> = remit_sources::Pools::new(source_settings(&host.sources), guard.clone());
+    let inbox = host.notifications.dry_run.then(|| Arc::new(Inbox::default()));
+    let notify = Notify { receipts: journal.clone(), inbox: inbox.clone(), per_minute: host.notifications.per_minute };
+    let sources: Arc<dyn Sources> = Pools::with_notify(source_settings(&host.sources), guard.clone(), notify);
     // The library has the versions, too, that runs began with and that no longer serve.
     let plugins = Arc::new(library.clone());
     let catalogue = Catalogue::new(tenants, plugins, sources, audit.clone(), Arc::new(SystemClock));
@@ -153,6 +158,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         audit,
         journal: journal.clone(),
         operations: Operations::new(catalogue.clone(), journal.clone(), registry.clone(), figures),
+        inbox,
         mcp: mcp::Door::new(catalogue.clone(), registry.clone(), stopping.clone(), ends.clone()),
         oauth: http::oauth::State { catalogue: catalogue.clone(), issuers },
         gate,

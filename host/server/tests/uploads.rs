@@ -202,7 +202,7 @@ async fn what_is_no_plugin_of_this_host_is_not_fit() {
         ("start-trap", "did not describe itself"),
         ("start", "cpuTimeMs allows 500 ms"),
         ("describe", "cpuTimeMs allows 500 ms"),
-        ("imports", "remit:notify/notify@0.1.0"),
+        ("imports", "hostile:beyond/power@0.1.0"),
     ] {
         let told = workshop.file("", name).await;
         assert!(told.as_ref().is_err_and(|told| told.contains(reason)), "{name}: {reason}: {told:?}");

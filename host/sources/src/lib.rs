@@ -15,6 +15,7 @@ mod kept;
 mod lease;
 mod mongo;
 mod mysql;
+mod notify;
 mod observe;
 mod passage;
 mod pools;
@@ -25,6 +26,7 @@ mod sqlite;
 mod tokens;
 mod wait;
 
+pub use notify::{Inbox, Kept, KeptFile, Notify};
 pub use pools::Pools;
 pub use settings::Settings;
 pub use sqlite::make_sqlite;

@@ -29,6 +29,7 @@ use crate::{
     kept::Store,
     mongo::Mongo,
     mysql::Mysql,
+    notify::{Mailer, Notify, Workspace},
     observe,
     passage::Passage,
     postgres::Postgres,
@@ -45,6 +46,7 @@ pub struct Pools {
     guard: Guard,
     ceilings: Arc<Ceilings>,
     kept: Arc<Store>,
+    notify: Notify,
     open: Mutex<HashMap<Key, Entry>>,
 }
 
@@ -74,6 +76,8 @@ enum Connector {
     Mongo(Arc<Mongo>),
     Api(Arc<RemoteApi>),
     Files(Arc<Kept>),
+    Mail(Arc<Mailer>),
+    Slack(Arc<Workspace>),
 }
 
 impl Pools {
@@ -82,14 +86,19 @@ impl Pools {
     ///
     /// All HTTP goes through `guard`.
     pub fn new(settings: Settings, guard: Guard) -> Arc<Self> {
+        Self::with_notify(settings, guard, Notify::default())
+    }
+
+    /// As [`Self::new`], with what channels need.
+    pub fn with_notify(settings: Settings, guard: Guard, notify: Notify) -> Arc<Self> {
         let ceilings = Ceilings::new(settings.connections, settings.connections_per_tenant);
         let kept = Store::new(&settings);
-        let this = Arc::new(Self { settings, guard, ceilings, kept, open: Mutex::default() });
+        let this = Arc::new(Self { settings, guard, ceilings, kept, notify, open: Mutex::default() });
         tokio::spawn(sweep(Arc::downgrade(&this)));
         this
     }
 
-    fn source(&self, tenant: &TenantId, definition: &Definition) -> Result<Open, Error> {
+    fn source(&self, tenant: &TenantId, definition: &Arc<Definition>) -> Result<Open, Error> {
         let key = (tenant.clone(), definition.name.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = open.get_mut(&key)
@@ -100,7 +109,7 @@ impl Pools {
         }
         // Nothing here waits: what is made connects when it is first used. What an older definition
         // left is dropped; calls that still hold it finish with it.
-        let connector = self.make(&self.ceilings.share(tenant), definition)?;
+        let connector = self.make(tenant, &self.ceilings.share(tenant), definition)?;
         let shelf = definition.cache.map(|time| self.kept.shelf(tenant, &definition.name, time));
         let breaker = match &definition.kind {
             // It is many services: that one of them fails says nothing of the others.
@@ -115,7 +124,7 @@ impl Pools {
         Ok(source)
     }
 
-    fn make(&self, share: &Arc<Share>, definition: &Definition) -> Result<Connector, Error> {
+    fn make(&self, tenant: &TenantId, share: &Arc<Share>, definition: &Arc<Definition>) -> Result<Connector, Error> {
         let settings = &self.settings;
         Ok(match &definition.kind {
             Kind::Sqlite { path } => Connector::Sqlite(Source::new(Sqlite::new(path, settings), settings, share)),
@@ -141,6 +150,10 @@ impl Pools {
             }
             Kind::Drive(drive) => {
                 Connector::Files(Kept::new(files::Drive::new(definition, drive, &self.guard, settings)?, settings))
+            }
+            Kind::Mail(_) => Connector::Mail(Arc::new(Mailer::new(tenant, definition, &self.notify, settings)?)),
+            Kind::Slack(_) => {
+                Connector::Slack(Arc::new(Workspace::new(tenant, definition, &self.notify, &self.guard, settings)?))
             }
             Kind::Unconnected { kind } => {
                 return Err(Error::NotFound(format!(
@@ -199,6 +212,8 @@ impl Connector {
             Self::Mongo(store) => Handle::Documents(store),
             Self::Api(service) => Handle::Api(service),
             Self::Files(folder) => Handle::Files(folder),
+            Self::Mail(mailer) => Handle::Channel(mailer),
+            Self::Slack(workspace) => Handle::Channel(workspace),
         }
     }
 
@@ -210,7 +225,8 @@ impl Connector {
             Self::Mysql(source) => source.close_idle(before),
             Self::Postgres(source) => source.close_idle(before),
             Self::Documents(store) => store.close_idle(before),
-            Self::BigQuery(_) | Self::Mongo(_) | Self::Api(_) | Self::Files(_) => {}
+            Self::Mail(mailer) => mailer.close_idle(before),
+            Self::BigQuery(_) | Self::Mongo(_) | Self::Api(_) | Self::Files(_) | Self::Slack(_) => {}
         }
     }
 
@@ -220,6 +236,7 @@ impl Connector {
             Self::Documents(_) | Self::Mongo(_) => "documents",
             Self::Api(_) => "http-api",
             Self::Files(_) => "files",
+            Self::Mail(_) | Self::Slack(_) => "notify",
         }
     }
 
@@ -233,12 +250,14 @@ impl Connector {
             Self::Mongo(store) => store.probe().await,
             Self::Api(service) => service.probe().await,
             Self::Files(folder) => folder.probe().await,
+            Self::Mail(mailer) => mailer.probe().await,
+            Self::Slack(workspace) => workspace.probe().await,
         }
     }
 }
 
 fn count(open: &HashMap<Key, Entry>) {
-    for family in ["sql", "documents", "http-api", "files"] {
+    for family in ["sql", "documents", "http-api", "files", "notify"] {
         observe::pools(family, open.values().filter(|entry| entry.source.connector.family() == family).count());
     }
 }

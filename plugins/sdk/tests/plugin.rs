@@ -6,7 +6,7 @@ use remit_sdk::{
     Answered, AskError, Content, Message, Sample, Sampling,
     prelude::*,
     serde_json,
-    source::{Condition, Mail, Method, Response},
+    source::{Condition, Mail, Method, Post, Response},
     testing::{self, FakeApi, FakeCall, FakeChannel, FakeDatabase, FakeDocuments, FakeFolder, Sent},
 };
 
@@ -221,5 +221,35 @@ fn several_wait_together() -> Result<()> {
     let (first, second) = join((start("one"), start("one").map(|rows| Ok(rows.len()))))?;
     assert_eq!((first, second), (vec![json!({ "n": 1 })], 1));
     assert!(join(vec![start("one"), start("two")]).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_channel_keeps_what_is_sent_once_and_within_its_limits() -> Result<()> {
+    let fake = FakeChannel::new();
+    let call = testing::call().writes("slack", &fake).reads("email", &fake).build();
+    let slack = call.channel("slack")?;
+    let post = Post::text(Some("#a"), "one").blocks(&json!([{ "type": "divider" }])).once("key");
+    let id = slack.post(&post)?;
+    assert_eq!(slack.post(&post)?, id, "once");
+    slack.update(&id, &Post::text(None, "two"))?;
+    assert_eq!(fake.sent(), [Sent::Post(post), Sent::Update(id.clone(), Post::text(None, "two"))]);
+    let cause = |sent: Result<String>| sent.err().and_then(|error| error.cause().cloned());
+    assert!(matches!(cause(slack.update("other", &Post::text(None, "x")).map(|()| id)), Some(Cause::NotFound(_))));
+    let nothing = slack.post(&Post { blocks: Some("{}".to_owned()), ..Post::text(None, "x") });
+    assert!(matches!(cause(nothing), Some(Cause::Invalid(_))));
+
+    let mail = Mail::text(vec!["a@x.example".to_owned()], "Letter", "Text").html("<p>Text</p>");
+    assert!(matches!(cause(call.channel("email")?.send(&mail)), Some(Cause::Denied(_))), "a read handle sends nothing");
+    let many = Mail { to: vec!["a@x.example".to_owned(); 51], ..mail.clone() };
+    let long = Mail::text(Vec::new(), "x", "x".repeat(64 * 1024));
+    let large = mail.clone().attach("a.pdf", "application/pdf", vec![0; 4 * 1024 * 1024 + 1]);
+    let split = Mail { subject: "a\r\nBcc: b@x.example".to_owned(), ..mail.clone() };
+    for (wrong, name) in [(many, "max-recipients"), (long, "max-message-bytes"), (large, "max-attachment-bytes")] {
+        assert!(matches!(cause(slack.send(&wrong)), Some(Cause::Limit(limit)) if limit.name == name), "{name}");
+    }
+    assert!(matches!(cause(slack.send(&split)), Some(Cause::Invalid(_))));
+    let last = (0..30).map(|_| cause(slack.send(&mail))).last().flatten();
+    assert!(matches!(last, Some(Cause::Limit(limit)) if limit.name == "max-messages"));
     Ok(())
 }

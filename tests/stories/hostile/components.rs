@@ -12,7 +12,7 @@ async fn components_that_ask_for_more_or_never_describe_themselves_are_not_taken
     still_well(&host).await;
     let (_, log) = host.stop();
     for (file, reason) in [
-        ("hostile-imports.wasm", "remit:notify/notify@0.1.0"),
+        ("hostile-imports.wasm", "hostile:beyond/power@0.1.0"),
         ("hostile-describe.wasm", "describe itself"),
         ("hostile-start.wasm", "describe itself"),
     ] {

@@ -1,7 +1,7 @@
-//! Slack's Web API: channels and their messages, people, posting and changing messages.
+//! Slack's Web API: channels and their messages, people, posting and changing messages; and an incoming webhook.
 //!
-//! It answers 200 with `ok` false where something is wrong, as Slack does. It lacks threads, files, blocks
-//! and events: they are taken and not kept.
+//! The API answers 200 with `ok` false where something is wrong, as Slack does; the webhook a word. It lacks
+//! files and events, and looks at blocks no closer than whether they are a list.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,13 +10,15 @@ use anyhow::Result;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::asked::{Asked, serve};
 use crate::running::Running;
 
 /// The bot token of the demo's workspace.
 pub const TOKEN: &str = "xoxb-demo-techstart";
+/// The path of the workspace's incoming webhook, which is its secret.
+pub const WEBHOOK: &str = "/services/T0TECH/B0REMIT/demo-webhook";
 /// The bot itself.
 const BOT: &str = "U0REMIT";
 /// How many entries stand on a page that asks for no size.
@@ -48,6 +50,9 @@ struct Workspace {
 }
 
 fn answer(workspace: &mut Workspace, asked: &Asked) -> Response {
+    if asked.path.starts_with("/services/") {
+        return webhook(workspace, asked);
+    }
     let method = asked.path.strip_prefix("/api/").unwrap_or_default().to_owned();
     if asked.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
         return refused("invalid_auth");
@@ -61,6 +66,41 @@ fn answer(workspace: &mut Workspace, asked: &Asked) -> Response {
             Json(body).into_response()
         }
         Err(error) => refused(error),
+    }
+}
+
+impl Workspace {
+    fn keep(&mut self, channel: &str, words: Map<String, Value>, thread: Option<&str>) -> Value {
+        self.posted += 1;
+        let mut message = words;
+        message.insert("type".to_owned(), "message".into());
+        message.insert("user".to_owned(), BOT.into());
+        message.insert("ts".to_owned(), format!("1790000000.{:06}", self.posted).into());
+        if let Some(thread) = thread {
+            message.insert("thread_ts".to_owned(), thread.into());
+        }
+        let message = Value::Object(message);
+        self.messages.entry(channel.to_owned()).or_default().push(message.clone());
+        message
+    }
+}
+
+/// What the webhook answers: `ok`, or a word with a status.
+fn webhook(workspace: &mut Workspace, asked: &Asked) -> Response {
+    if asked.path != WEBHOOK {
+        return (StatusCode::NOT_FOUND, "no_service").into_response();
+    }
+    let Some(object) = asked.object(None) else {
+        return (StatusCode::BAD_REQUEST, "invalid_payload").into_response();
+    };
+    let given = Given(object.into_iter().collect());
+    match (given.channel(), given.words()) {
+        (Ok(channel), Ok(words)) => {
+            workspace.keep(&id_of(channel), words, None);
+            "ok".into_response()
+        }
+        (Err(error), _) => (StatusCode::NOT_FOUND, error).into_response(),
+        (_, Err(error)) => (StatusCode::BAD_REQUEST, error).into_response(),
     }
 }
 
@@ -84,6 +124,20 @@ impl Given {
 
     fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// Text and blocks, of which there must be one.
+    fn words(&self) -> Result<Map<String, Value>, &'static str> {
+        let mut words = Map::new();
+        if let Some(text) = self.text("text") {
+            words.insert("text".to_owned(), text.into());
+        }
+        match self.0.get("blocks") {
+            Some(Value::Array(blocks)) => drop(words.insert("blocks".to_owned(), blocks.clone().into())),
+            Some(_) => return Err("invalid_blocks"),
+            None => {}
+        }
+        if words.is_empty() { Err("no_text") } else { Ok(words) }
     }
 
     fn number(&self, name: &str) -> Option<usize> {
@@ -120,20 +174,21 @@ fn dispatch(workspace: &mut Workspace, method: &str, given: &Given) -> Result<Va
         "users.lookupByEmail" => found(|(_, _, email)| Some(*email) == given.text("email")),
         "chat.postMessage" => {
             let channel = id_of(given.channel()?);
-            let text = given.text("text").ok_or("no_text")?;
-            workspace.posted += 1;
-            let ts = format!("1790000000.{:06}", workspace.posted);
-            let message = json!({"type": "message", "user": BOT, "text": text, "ts": ts});
-            workspace.messages.entry(channel.clone()).or_default().push(message.clone());
-            Ok(json!({"channel": channel, "ts": ts, "message": message}))
+            let thread = given.text("thread_ts");
+            let held = workspace.messages.get(&channel).into_iter().flatten();
+            if thread.is_some_and(|thread| !held.clone().any(|it| it["ts"] == thread)) {
+                return Err("thread_not_found");
+            }
+            let message = workspace.keep(&channel, given.words()?, thread);
+            Ok(json!({"channel": channel, "ts": message["ts"], "message": message}))
         }
         "chat.update" => {
             let channel = id_of(given.channel()?);
-            let (text, ts) = (given.text("text").ok_or("no_text")?, given.text("ts").ok_or("message_not_found")?);
+            let (words, ts) = (given.words()?, given.text("ts").ok_or("message_not_found")?);
             let held = workspace.messages.get_mut(&channel).into_iter().flatten().find(|it| it["ts"] == ts);
             let message = held.and_then(Value::as_object_mut).ok_or("message_not_found")?;
-            message.insert("text".to_owned(), text.into());
-            Ok(json!({"channel": channel, "ts": ts, "text": text}))
+            message.extend(words.clone());
+            Ok(json!({"channel": channel, "ts": ts, "text": words.get("text")}))
         }
         _ => Err("unknown_method"),
     }
@@ -220,6 +275,39 @@ mod tests {
             assert_eq!(send(&running, "GET", target, &headers, None).await?.json()?["error"], error);
         }
         assert_eq!(send(&running, "GET", "/api/auth.test", &[], None).await?.json()?["error"], "invalid_auth");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn blocks_threads_and_the_webhook_are_kept() -> Result<()> {
+        let running = start(([127, 0, 0, 1], 0).into()).await?;
+        let bearer = format!("Bearer {TOKEN}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json; charset=utf-8")];
+        let blocks = json!([{"type": "divider"}]);
+        let post = json!({"channel": "#order-review", "blocks": blocks});
+        let first = send(&running, "POST", "/api/chat.postMessage", &headers, Some(post)).await?.json()?;
+        assert_eq!(first["message"]["blocks"], blocks);
+        for (thread, error) in [(first["ts"].clone(), Value::Null), ("1.0".into(), "thread_not_found".into())] {
+            let answer = json!({"channel": "#order-review", "text": "yes", "thread_ts": thread});
+            let answer = send(&running, "POST", "/api/chat.postMessage", &headers, Some(answer)).await?.json()?;
+            assert_eq!(answer["error"], error);
+        }
+        let changed = json!({"channel": first["channel"], "ts": first["ts"], "text": "done"});
+        assert_eq!(send(&running, "POST", "/api/chat.update", &headers, Some(changed)).await?.json()?["ok"], true);
+        let hook = json!({"channel": "#order-review", "text": "by the hook"});
+        assert_eq!(send(&running, "POST", WEBHOOK, &[], Some(hook)).await?.status, 200);
+        for (path, body) in [
+            ("/services/other", json!({"text": "x", "channel": "#order-review"})),
+            (WEBHOOK, json!({"text": "x", "channel": "#nowhere"})),
+            (WEBHOOK, json!({"channel": "#order-review"})),
+        ] {
+            assert!(send(&running, "POST", path, &[], Some(body)).await?.status >= 400);
+        }
+        let history =
+            send(&running, "GET", "/api/conversations.history?channel=C00004", &headers, None).await?.json()?;
+        let texts: Vec<_> =
+            history["messages"].as_array().into_iter().flatten().map(|it| it["text"].as_str()).collect();
+        assert_eq!(texts, [Some("by the hook"), Some("yes"), Some("done")]);
         Ok(())
     }
 }

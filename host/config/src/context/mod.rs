@@ -8,9 +8,11 @@ mod apis;
 pub(crate) mod authored;
 mod limits;
 mod network;
+mod notifications;
 mod redact;
 mod sources;
 mod state;
+mod templates;
 #[cfg(test)]
 mod tests;
 
@@ -112,14 +114,15 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn context(&mut self, authored: authored::Context) -> Context {
-        self.notifications(&authored);
         let mut sources = self.sources(&authored.data_sources);
         self.web(authored.network.as_ref(), &mut sources);
+        let mut agents = self.agents(&authored);
+        self.notifications(&authored, &mut sources, &mut agents);
         Context {
             tenant: self.tenant.clone(),
             company: self.company(&authored.company),
             sources,
-            agents: self.agents(&authored),
+            agents,
             ceilings: self.around.host.rules(self.tenant).ceilings,
             settings: self.settings(authored.settings),
             limits: self.limits(authored.limits.as_ref(), &authored.quotas),
@@ -209,48 +212,6 @@ impl Reader<'_> {
         }
         made.base_url = base_url.map(|url| url.trim_end_matches('/').to_owned());
         made
-    }
-
-    fn notifications(&mut self, authored: &authored::Context) {
-        let agents: BTreeSet<&str> =
-            authored.prompts.agents.keys().chain(authored.agent_mappings.keys()).map(String::as_str).collect();
-        let slack = authored.notifications.as_ref().and_then(|notifications| notifications.slack.as_ref());
-        for agent in slack.into_iter().flat_map(|slack| slack.channels.keys()) {
-            if !agents.contains(agent.as_str()) {
-                let at = join("/notifications/slack/channels", agent);
-                let fault = self.located.at_key(&at, format!("there is no agent `{agent}`"));
-                self.faults.push(fault.hint_if(closest(agent, agents.iter().copied())));
-            }
-        }
-        if let Some(slack) = slack {
-            let pointer = "/notifications/slack/credentials";
-            if let Some(credentials) = &slack.credentials
-                && self.may_use(pointer, credentials)
-                && self.part(pointer, credentials, Part::Webhook).is_some()
-                && slack.webhook.is_some()
-            {
-                let name = Part::Webhook.variable(credentials);
-                self.at("/notifications/slack/webhook", format!("{name} is set as well"), "keep the variable");
-            }
-            if slack.webhook.as_ref().is_some_and(|url| !url.starts_with("https://")) {
-                self.at("/notifications/slack/webhook", "not an https address", "Slack gives it out as `https://…`");
-            }
-        }
-        let templates = authored.notifications.as_ref().and_then(|notifications| notifications.email.as_ref());
-        let templates: Vec<&str> =
-            templates.into_iter().flat_map(|email| email.templates.keys().map(String::as_str)).collect();
-        for (agent, mapping) in &authored.agent_mappings {
-            let email = mapping.notifications.as_ref().and_then(|notifications| notifications.email.as_ref());
-            let listed = email.and_then(|email| email.templates.as_ref());
-            for (at, template) in listed.into_iter().flatten().enumerate() {
-                if !templates.contains(&template.as_str()) {
-                    let at = format!("{}/notifications/email/templates/{at}", join("/agentMappings", agent));
-                    let message = format!("`notifications.email.templates` has no `{template}`");
-                    self.faults
-                        .push(self.located.at(&at, message).hint_if(closest(template, templates.iter().copied())));
-                }
-            }
-        }
     }
 
     fn at(&mut self, pointer: &str, message: impl Into<String>, hint: impl Into<String>) {

@@ -10,9 +10,11 @@ use std::{
 use remit_domain::{
     SourceName,
     data::files,
-    source::{Bucket, Credentials, DatabaseServer, Definition, DocumentServer, Drive, Kind, Warehouse},
+    source::{
+        Bucket, Credentials, DatabaseServer, Definition, DocumentServer, Drive, Kind, Slack, SlackAccess, Warehouse,
+    },
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::{Reader, authored, state};
@@ -126,6 +128,9 @@ impl Reader<'_> {
                 add(secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default());
             }
         }
+        for secret in of_channel(kind) {
+            add(secret.expose_secret());
+        }
         hash.finalize().to_hex().to_string()
     }
 
@@ -194,6 +199,18 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+}
+
+/// The secrets of a channel.
+fn of_channel(kind: &Kind) -> Vec<&SecretString> {
+    match kind {
+        Kind::Slack(Slack { access: Some(SlackAccess::Bot { token, uri }), .. }) => {
+            std::iter::once(token).chain(uri).collect()
+        }
+        Kind::Slack(Slack { access: Some(SlackAccess::Webhook(url)), .. }) => vec![url],
+        Kind::Mail(mail) => mail.server.iter().filter_map(|server| server.password.as_ref()).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One context: its faults with their places, and what comes of a sound one.
 
+mod notifications;
+
 use remit_domain::{SourceName, grant, source};
 use serde_json::json;
 

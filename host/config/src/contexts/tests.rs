@@ -243,17 +243,23 @@ fn techstart_may_do_what_the_seed_says() -> Tested {
             });
             Ok(all.collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(permitted("sales")?, "analytics:read crm:write ecommerce:write google_sheets:write primary:write");
-        assert_eq!(permitted("support")?, "documents:read primary:write support:write");
-        assert_eq!(permitted("marketing")?, "analytics:read crm:read storage:write warehouse:read");
-        assert_eq!(permitted("hr")?, "documents:write primary:write");
-        assert_eq!(permitted("finance")?, "ecommerce:read primary:write warehouse:read");
+        assert_eq!(
+            permitted("sales")?,
+            "analytics:read crm:write ecommerce:write email:write google_sheets:write primary:write slack:write"
+        );
+        assert_eq!(permitted("support")?, "documents:read email:write primary:write slack:write support:write");
+        assert_eq!(
+            permitted("marketing")?,
+            "analytics:read crm:read email:write slack:write storage:write warehouse:read"
+        );
+        assert_eq!(permitted("hr")?, "documents:write email:write primary:write");
+        assert_eq!(permitted("finance")?, "ecommerce:read email:write primary:write warehouse:read");
         let kinds: Vec<String> =
             context.sources.values().map(|source| format!("{}:{}", source.name, source.authored_kind)).collect();
         assert_eq!(
             kinds.join(" "),
-            "analytics:mongodb crm:salesforce documents:google_drive ecommerce:shopify google_sheets:google_sheets \
-             primary:mysql storage:s3 support:zendesk warehouse:bigquery"
+            "analytics:mongodb crm:salesforce documents:google_drive ecommerce:shopify email:email \
+             google_sheets:google_sheets primary:mysql slack:slack storage:s3 support:zendesk warehouse:bigquery"
         );
         let (_, sales) = context.agent("sales")?;
         assert_eq!(sales.mapping.as_ref().map(|mapping| mapping.sets.len()), Some(1));

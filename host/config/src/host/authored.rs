@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub contexts_dir: String,
     /// Where workflows lie.
     pub workflows_dir: String,
+    /// Where templates of mails lie, a folder for each tenant.
+    pub templates_dir: String,
     /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
     /// How what tenants upload is kept.
@@ -68,6 +70,8 @@ pub(crate) struct Host {
     pub connections: super::connections::Authored,
     /// What data sources may take, and for how long they are waited for.
     pub sources: super::sources::Authored,
+    /// Messages to people.
+    pub notifications: super::notifications::Authored,
 }
 
 impl Default for Host {
@@ -80,6 +84,7 @@ impl Default for Host {
             plugins_dir: "plugins/dist".into(),
             contexts_dir: "configs/contexts".into(),
             workflows_dir: "workflows".into(),
+            templates_dir: "configs/templates".into(),
             limits: Limits::default(),
             library: Library::default(),
             quotas: Quotas { requests_per_minute: tenants_own(), ..Quotas::default() },
@@ -96,6 +101,7 @@ impl Default for Host {
             oauth: super::oauth::Authored::default(),
             connections: super::connections::Authored::default(),
             sources: super::sources::Authored::default(),
+            notifications: super::notifications::Authored::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod audit;
 pub(crate) mod authored;
 mod connections;
+mod notifications;
 mod oauth;
 mod sources;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use audit::Audit;
+pub use notifications::{Bot, Notifications};
 pub use sources::Sources;
 
 use crate::{
@@ -58,6 +60,8 @@ pub struct Host {
     pub contexts_dir: PathBuf,
     /// Where workflows lie.
     pub workflows_dir: PathBuf,
+    /// Where templates of mails lie, a folder for each tenant.
+    pub templates_dir: PathBuf,
     /// What calls of plugins may use, and what uploads may be.
     pub limits: Limits,
     /// Where components lie that tenants uploaded.
@@ -92,6 +96,8 @@ pub struct Host {
     pub connections: Connections,
     /// What data sources may take, and for how long they are waited for.
     pub sources: Sources,
+    /// Messages to people.
+    pub notifications: Notifications,
     /// The folder of the profile in force.
     pub profile: Option<PathBuf>,
     /// Prefixes of credentials that are the host's own and that no tenant has by its name alone.
@@ -217,6 +223,7 @@ impl Checker<'_> {
             oauth: self.oauth(authored.oauth, public_url.as_ref()),
             connections: self.connections(&authored.connections),
             sources: self.sources(&authored.sources),
+            notifications: self.notifications(&authored.notifications, env),
             public_url,
             journal: state_dir.join(&authored.journal),
             artifacts: self.store(&state_dir, &authored.library, env),
@@ -226,6 +233,7 @@ impl Checker<'_> {
             plugins_dir: root.join(&authored.plugins_dir),
             contexts_dir: root.join(&authored.contexts_dir),
             workflows_dir: root.join(&authored.workflows_dir),
+            templates_dir: root.join(&authored.templates_dir),
             limits,
             network: self.network(&authored.network),
             audit: self.audit(root, &authored.audit),

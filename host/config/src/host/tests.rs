@@ -293,3 +293,25 @@ fn bounds_of_connections_are_read_and_checked() -> Outcome {
     );
     Ok(())
 }
+
+#[test]
+fn what_takes_messages_is_read_and_checked() -> Outcome {
+    let none = host()?.notifications;
+    assert_eq!((none.dry_run, none.per_minute.get(), none.smtp.is_none(), none.bot.is_none()), (false, 60, true, true));
+    let text = "notifications:\n  dryRun: true\n  perMinute: 5\n  plainSmtp: true\n";
+    let env = [("EMAIL_SMTP_HOST", "10.0.0.7"), ("EMAIL_SMTP_PORT", "25"), ("SLACK_BOT_TOKEN", "xoxb-s3cret")];
+    let some = load(text, None, &env)?.notifications;
+    let smtp = some.smtp.as_ref().ok_or("no server")?;
+    assert_eq!((some.dry_run, some.per_minute.get(), smtp.port, smtp.plain), (true, 5, 25, true));
+    assert!(some.bot.is_some() && !format!("{some:?}").contains("s3cret"));
+    for (env, said) in [
+        (&[("EMAIL_SMTP_HOST", "smtp://x"), ("EMAIL_SMTP_PORT", "587")], "EMAIL_SMTP_HOST is not a host's name"),
+        (&[("EMAIL_SMTP_HOST", "x"), ("EMAIL_SMTP_PORT", "smtp")], "EMAIL_SMTP_PORT is not a port"),
+        (&[("EMAIL_SMTP_HOST", "x"), ("EMAIL_SMTP_PORT", "0")], "EMAIL_SMTP_PORT is not a port"),
+        (&[("EMAIL_SMTP_HOST", "x"), ("EMAIL_SMTP_PASS", "s3cret")], "only one of EMAIL_SMTP_USER and EMAIL_SMTP_PASS"),
+    ] {
+        let shown = load("", None, env).map(|_| String::new()).unwrap_or_else(|error| error.to_string());
+        assert!(shown.contains(said) && !shown.contains("s3cret"), "{shown}");
+    }
+    Ok(())
+}

@@ -8,6 +8,7 @@ pub mod documents;
 mod error;
 pub mod files;
 pub mod http_api;
+pub mod notify;
 pub mod sql;
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +31,8 @@ pub enum Handle {
     Api(Arc<dyn http_api::Api>),
     /// A folder of files.
     Files(Arc<dyn files::Folder>),
+    /// A channel to people.
+    Channel(Arc<dyn notify::Channel>),
 }
 
 impl Handle {
@@ -40,6 +43,7 @@ impl Handle {
             Self::Documents(_) => "documents",
             Self::Api(_) => "http-api",
             Self::Files(_) => "files",
+            Self::Channel(_) => "notify",
         }
     }
 }

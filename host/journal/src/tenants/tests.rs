@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use remit_domain::{
-    AgentName, PluginName,
+    AgentName, PluginName, SourceName,
     access::{Key, KeyId, Keys, Principal, Role, Token},
     conversation::{self, Conversations},
+    data::notify::{Receipted, Receipts as _},
     execution::{Entry, Executions, Run, RunId},
     library::{Upload, Versions},
     model::Message,
@@ -72,7 +73,9 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
     let signal = Entry::Signalled { name: "go".to_owned(), at: NOW, payload: Value::Null, by: None };
     Executions::append(journal, &run.id, &[signal]).await?;
     let used = |owner| Tally { owner, day: NOW.date(), meter: Meter::Calls, used: 3 };
-    journal.keep(&[used(Owner::Tenant(tenant)), used(Owner::Key(key.id.clone()))]).await?;
+    journal.keep(&[used(Owner::Tenant(tenant.clone())), used(Owner::Key(key.id.clone()))]).await?;
+    let message = Receipted { tenant, channel: SourceName::new("email")?, digest: [7; 32] };
+    journal.begin(&message, NOW, NOW - time::Duration::DAY).await?;
     Ok(key.id)
 }
 
@@ -106,6 +109,7 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
         ("keys", 1),
         ("messages", 1),
         ("plugins", 2),
+        ("receipts", 1),
         ("runs", 1),
         ("usage", 2),
     ];
@@ -127,6 +131,7 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
         ("definitions", 1),
         ("usage", 2),
         ("keys", 1),
+        ("receipts", 1),
         ("activations", 1),
         ("plugins", 2),
     ];

@@ -100,7 +100,7 @@ fn cut(mut text: String) -> String {
 }
 
 fn known_limit(name: &str) -> &'static str {
-    const KNOWN: [&str; 23] = [
+    const KNOWN: [&str; 29] = [
         "max-statement-bytes",
         "max-parameters",
         "max-rows",
@@ -124,6 +124,12 @@ fn known_limit(name: &str) -> &'static str {
         "max-query-bytes",
         "max-query-parts",
         "max-bytes-billed",
+        "max-message-bytes",
+        "max-rendered-bytes",
+        "max-recipients",
+        "max-messages",
+        "max-attachments",
+        "max-attachment-bytes",
     ];
     KNOWN.into_iter().find(|known| *known == name).unwrap_or("unnamed")
 }

@@ -74,6 +74,8 @@ const ROUTES: &[(Method, &str, Rule)] = &[
     (Method::POST, "/api/workflows/executions/{id}/signals/{name}", Rule::Role(Role::Agent)),
     (Method::GET, "/api/audit", Rule::Role(Role::Admin)),
     (Method::GET, "/api/usage", Rule::Role(Role::Viewer)),
+    // It shows what people would have been told, and who.
+    (Method::GET, "/api/notifications", Rule::Role(Role::Admin)),
 ];
 
 /// Who may use a route; `None` for one that stands in no table.

@@ -9,6 +9,7 @@ pub(crate) mod extract;
 mod gate;
 mod health;
 mod keys;
+pub(crate) mod notifications;
 pub(crate) mod oauth;
 mod operations;
 mod plugins;
@@ -30,6 +31,7 @@ use axum::{
 use remit_domain::{Catalogue, access::Keys, audit::AuditLog};
 use remit_journal::Journal;
 use remit_library::Library;
+use remit_sources::Inbox;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -54,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Arc<dyn AuditLog>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) operations: Operations,
+    pub(crate) inbox: Option<Arc<Inbox>>,
     pub(crate) mcp: mcp::Door,
     pub(crate) oauth: oauth::State,
     pub(crate) gate: Gate,
@@ -139,6 +142,9 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
     let usage = OpenApiRouter::new()
         .routes(routes!(usage::show))
         .with_state(usage::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
+    let notifications = OpenApiRouter::new()
+        .routes(routes!(notifications::list))
+        .with_state(notifications::State { catalogue: parts.catalogue.clone(), inbox: parts.inbox.clone() });
     let mcp = OpenApiRouter::new().routes(routes!(mcp::handle, mcp::stream)).with_state(parts.mcp.clone());
     let oauth = OpenApiRouter::new().routes(routes!(oauth::metadata)).with_state(parts.oauth.clone());
     let description = OpenApiRouter::new().routes(routes!(operations::openapi)).with_state(text);
@@ -151,6 +157,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(workflows)
         .merge(audit)
         .merge(usage)
+        .merge(notifications)
         .merge(mcp)
         .merge(oauth)
         .merge(description)

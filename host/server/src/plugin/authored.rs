@@ -40,7 +40,7 @@ pub(super) struct Company {
     pub(super) timezone: Option<String>,
 }
 
-/// One source: exactly one of `sql`, `documents`, `files` and `api`.
+/// One source: exactly one of `sql`, `documents`, `files`, `api` and `channel`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Source {
@@ -55,6 +55,18 @@ pub(super) struct Source {
     pub(super) files: Option<BTreeMap<String, String>>,
     /// Somebody's HTTP API.
     pub(super) api: Option<Api>,
+    /// A channel to people. What is sent is printed and goes nowhere.
+    pub(super) channel: Option<Channel>,
+}
+
+/// A channel to people.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Channel {
+    /// Mail, without templates.
+    Email,
+    /// The rooms of a chat, of which `#test` is the agent's own.
+    Slack,
 }
 
 /// What a mapping permits.
@@ -133,13 +145,20 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Authored, Located)> {
 /// Whether each source is of one kind.
 fn kinds(authored: &Authored, located: &Located) -> Vec<Fault> {
     let of = |source: &Source| {
-        let given = [source.sql.is_some(), source.documents.is_some(), source.files.is_some(), source.api.is_some()];
+        let given = [
+            source.sql.is_some(),
+            source.documents.is_some(),
+            source.files.is_some(),
+            source.api.is_some(),
+            source.channel.is_some(),
+        ];
         given.into_iter().filter(|given| *given).count()
     };
     let wrong = authored.sources.iter().filter(|(_, source)| of(source) != 1);
     wrong
         .map(|(name, _)| {
-            located.at_key(&join("/sources", name), "a source has one of `sql`, `documents`, `files` and `api`")
+            located
+                .at_key(&join("/sources", name), "a source has one of `sql`, `documents`, `files`, `api` and `channel`")
         })
         .collect()
 }

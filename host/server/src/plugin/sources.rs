@@ -6,13 +6,16 @@ use anyhow::Context as _;
 use remit_config::{Located, join};
 use remit_domain::{
     AgentName, SourceName,
-    data::{Handle, Sources, files},
+    data::{
+        Handle, Sources, files,
+        notify::{Address, Room},
+    },
     grant::{Grant, Grants, Permission},
-    source::{Api, Auth, Credentials, Definition, Kind, Provider},
+    source::{Api, Auth, Credentials, Definition, Kind, Mail, Provider, Slack},
     tenant::{Agent, Context, Mapping, Tenants},
 };
 use remit_sources::{
-    Pools, Settings,
+    Notify, Pools, Settings,
     guard::{Guard, NetworkRules},
 };
 
@@ -28,7 +31,8 @@ const BATCH: usize = 1_000;
 /// The connectors, with leave to reach this machine, where the trial's APIs are.
 pub(super) fn connectors() -> anyhow::Result<Arc<dyn Sources>> {
     let guard = Guard::new(NetworkRules::new(["127.0.0.1"])?)?;
-    Ok(Pools::new(Settings::default(), guard))
+    let notify = Notify { inbox: Some(Arc::default()), ..Notify::default() };
+    Ok(Pools::with_notify(Settings::default(), guard, notify))
 }
 
 /// Makes the sources of a file in a folder.
@@ -63,6 +67,8 @@ pub(super) async fn make(
                 (authored_kind, Kind::Api(api))
             }
             Source { files: Some(_), .. } => ("local", Kind::LocalFolder { path: folder.join(text) }),
+            Source { channel: Some(authored::Channel::Email), .. } => ("email", Kind::Mail(mail()?)),
+            Source { channel: Some(authored::Channel::Slack), .. } => ("slack", Kind::Slack(rooms(authored)?)),
             _ => ("documents", Kind::DocumentFile { path }),
         };
         let definition = Definition {
@@ -121,7 +127,7 @@ pub(super) async fn fill(
                     folder.write(permit.write()?, &safe, bytes.as_bytes(), always).await.with_context(refused)?;
                 }
             }
-            Handle::Sql(_) | Handle::Api(_) => {}
+            Handle::Sql(_) | Handle::Api(_) | Handle::Channel(_) => {}
         }
     }
     Ok(())
@@ -152,6 +158,17 @@ fn mapping(
     let permissions: BTreeMap<_, _> = permissions.into_iter().collect();
     let order = permissions.keys().cloned().collect();
     Mapping { order, permissions, scopes: BTreeMap::new(), sets }
+}
+
+/// Mail that goes nowhere, from nobody.
+fn mail() -> anyhow::Result<Mail> {
+    Ok(Mail { from: Address::new("test@test.example")?, templates: BTreeMap::new(), to: None, server: None })
+}
+
+/// Rooms of nobody.
+fn rooms(authored: &Authored) -> anyhow::Result<Slack> {
+    let agent = AgentName::new(authored.agent.as_deref().unwrap_or("test"))?;
+    Ok(Slack { rooms: BTreeMap::from([(agent, Room::new("#test")?)]), access: None })
 }
 
 /// An API at an address of this machine.

@@ -10,6 +10,7 @@ use remit_domain::{
         documents::{Selection, Store, UpdateCount},
         files,
         http_api::{Api, Method, Request, Response, ResponseHead},
+        notify::{Body, Channel, Mail, Post},
         sql::{Change, Database, Dialect, RowSet, Transaction, Value},
     },
     grant::{Access, Permission, Reading, Writing},
@@ -28,6 +29,7 @@ impl Sources for Watched {
             Handle::Documents(inner) => Handle::Documents(Arc::new(Seen { name, inner })),
             Handle::Api(inner) => Handle::Api(Arc::new(Seen { name, inner })),
             Handle::Files(inner) => Handle::Files(Arc::new(Seen { name, inner })),
+            Handle::Channel(inner) => Handle::Channel(Arc::new(Seen { name, inner })),
         })
     }
 
@@ -288,5 +290,29 @@ impl fmt::Display for Line<'_> {
             Some(Err(_)) => write!(f, " (bytes)"),
             None => Ok(()),
         }
+    }
+}
+
+#[async_trait]
+impl Channel for Seen<Arc<dyn Channel>> {
+    async fn send(&self, access: Writing<'_>, mail: &Mail) -> Result<String, Error> {
+        let result = self.inner.send(access, mail).await;
+        let to: Vec<&str> = [&mail.to, &mail.cc, &mail.bcc].into_iter().flatten().map(String::as_str).collect();
+        let what = match &mail.body {
+            Body::Text { text, .. } => format!("{text:?}"),
+            Body::Template { name, data } => format!("{name} {data}"),
+        };
+        self.told(format_args!("send to {} {:?} {what}", to.join(", "), mail.subject), result, Clone::clone)
+    }
+
+    async fn post(&self, access: Writing<'_>, post: &Post) -> Result<String, Error> {
+        let result = self.inner.post(access, post).await;
+        let room = post.room.as_deref().unwrap_or("the agent's own room");
+        self.told(format_args!("post to {room} {:?}", post.text), result, Clone::clone)
+    }
+
+    async fn update(&self, access: Writing<'_>, id: &str, post: &Post) -> Result<(), Error> {
+        let result = self.inner.update(access, id, post).await;
+        self.told(format_args!("update {id} {:?}", post.text), result, |()| "done".to_owned())
     }
 }

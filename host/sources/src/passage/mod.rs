@@ -7,6 +7,7 @@
 mod documents;
 mod files;
 mod http_api;
+mod notify;
 mod shape;
 mod sql;
 #[cfg(test)]
@@ -50,6 +51,7 @@ impl Passage {
             Handle::Documents(store) => Handle::Documents(Arc::new(documents::Store::new(self.clone(), store))),
             Handle::Api(api) => Handle::Api(Arc::new(http_api::Api::new(self.clone(), api))),
             Handle::Files(folder) => Handle::Files(Arc::new(files::Folder::new(self.clone(), folder))),
+            Handle::Channel(channel) => Handle::Channel(Arc::new(notify::Channel::new(self.clone(), channel))),
         }
     }
 

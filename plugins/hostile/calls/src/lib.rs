@@ -9,6 +9,7 @@ mod folder;
 mod handles;
 mod lie;
 mod reach;
+mod tell;
 mod wait;
 mod wasi;
 
@@ -43,6 +44,13 @@ tool_set! {
         Tool::new("spoil_folder", "Looks for a way out of a folder, and writes there.", folder::spoil)
             .writes("storage"),
         Tool::new("litter", "Begins files that it does not end.", folder::litter).writes("storage"),
+        Tool::new("mail", "Sends a mail of the caller's choice.", tell::mail)
+            .writes_if_granted("email")
+            .writes_if_granted("slack"),
+        Tool::new("post", "Posts what the caller chooses.", tell::post)
+            .writes_if_granted("slack")
+            .writes_if_granted("email"),
+        Tool::new("mail_reading", "Sends a mail through a read handle.", tell::mail).reads("email"),
         Tool::new("open_ungranted", "Takes a source that it did not declare.", reach::open_ungranted).reads("primary"),
         Tool::new("environment", "Looks around for what no plugin should see.", reach::environment),
         Tool::new("clocks", "Looks at the time, as closely as it can.", reach::clocks),
@@ -56,7 +64,7 @@ tool_set! {
 
 #[cfg(test)]
 mod tests {
-    use remit_sdk::testing::{self, FakeApi, FakeDatabase, FakeFolder};
+    use remit_sdk::testing::{self, FakeApi, FakeChannel, FakeDatabase, FakeFolder};
 
     use super::tool_set;
 
@@ -64,11 +72,14 @@ mod tests {
     fn attacks_that_do_not_need_a_host_are_told() {
         let (database, api) = (FakeDatabase::sqlite(), FakeApi::new());
         let (documents, storage) = (FakeFolder::new(), FakeFolder::new());
+        let channel = FakeChannel::new();
         let call = testing::call()
             .reads("primary", &database)
             .reads("ecommerce", &api)
             .reads("documents", &documents)
             .writes("storage", &storage)
+            .writes("slack", &channel)
+            .reads("email", &channel)
             .build();
         let cases = [
             ("write_read_only", r#"{"statement":"DELETE FROM customers","through":"execute"}"#, "Denied"),
@@ -81,6 +92,9 @@ mod tests {
             ("spoil_folder", r#"{"path":"x","through":"create"}"#, "allowed: 7"),
             ("litter", r#"{"count":2,"trap":false}"#, "2 begun"),
             ("open_ungranted", r#"{"name":"analytics"}"#, "NotGranted"),
+            ("post", r#"{"text":"x"}"#, "sent: message-1"),
+            ("mail", r#"{"channel":"slack","subject":"a\r\nBcc: b@x.example","text":"x"}"#, "Invalid"),
+            ("mail_reading", r#"{"subject":"a","text":"x"}"#, "Denied"),
             ("wait_many", r#"{"count":3}"#, r#""failed":3"#),
         ];
         for (tool, arguments, told) in cases {

@@ -17,7 +17,7 @@ pub use crate::bindings::remit::{
         http_api::{Method, Request, Response},
         sql::{Change, Column, RowSet, Value},
     },
-    notify::notify::{Body, Mail, Post},
+    notify::notify::{Attachment, Body, Mail, Post},
 };
 pub use api::{Api, Stream, segment};
 pub use channel::Channel;

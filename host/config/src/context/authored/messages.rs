@@ -10,7 +10,6 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MappedNotifications {
     /// Slack.
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
     pub slack: Option<MappedSlack>,
     /// Mail.
     pub email: Option<MappedEmail>,
@@ -23,7 +22,6 @@ pub(crate) struct MappedSlack {
     /// Channels beside the agent's own, such as `#order-review`.
     #[serde(default)]
     #[schemars(inner(regex(pattern = r"^#")))]
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
     pub channels: Vec<String>,
 }
 
@@ -53,9 +51,11 @@ pub(crate) struct Slack {
     #[serde(default)]
     #[schemars(extend("additionalProperties" = {"type": "string", "pattern": "^#"}))]
     pub channels: BTreeMap<String, String>,
-    /// The webhook's URL: a secret, better kept in `{credentials}_WEBHOOK`.
+    /// The webhook's URL: a secret, better kept in `{credentials}_WEBHOOK`. Used where no bot's token is set.
     pub webhook: Option<String>,
-    /// The prefix of the environment variable that holds the webhook's URL.
+    /// The prefix of the environment variables that hold the tenant's own access: `{credentials}_TOKEN` (a
+    /// bot's token), else `{credentials}_WEBHOOK`. Without it posts go by the host's bot (`SLACK_BOT_TOKEN`),
+    /// if it has one.
     #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
     pub credentials: Option<String>,
 }
@@ -66,12 +66,12 @@ pub(crate) struct Slack {
 pub(crate) struct Email {
     /// The sender's address.
     #[schemars(regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
     pub from: String,
-    /// Templates: the name that workflows use, and the template's own.
+    /// Templates: the name that workflows use, and the template's own, which is its folder in
+    /// `configs/templates/<tenant>/`.
     #[serde(default)]
     pub templates: BTreeMap<String, String>,
-    /// Patterns of recipients, such as `*@techstart.com`; any recipient without it.
-    #[expect(dead_code, reason = "checked for shape; this build sends no messages")]
+    /// Patterns of recipients, such as `*@techstart.com`; any recipient without it. A mail that names none goes
+    /// to those that are whole addresses.
     pub to: Option<Vec<String>>,
 }
