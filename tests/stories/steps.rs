@@ -25,9 +25,7 @@ async fn shop(host: &Host, path: &str) -> Value {
 async fn messages(host: &Host) -> Vec<Value> {
     let (status, body) = answer(host.get("/api/notifications")).await;
     assert_eq!(status, 200, "{body:#}");
-    let mut messages = body["messages"].as_array().unwrap().clone();
-    messages.sort_by_key(|message| message["at"].as_str().unwrap_or_default().to_owned());
-    messages
+    body["notifications"].as_array().unwrap().iter().rev().cloned().collect()
 }
 
 /// An order of the shop with this payment.
@@ -82,7 +80,12 @@ async fn support_hands_over_to_sales() {
     let told = messages(&host).await;
     assert_eq!((&told[0]["room"], &told[0]["agent"]), (&json!("#techstart-sales"), &json!("support")));
     assert!(told[0]["text"].as_str().unwrap().contains("limits &lt;!channel>"), "{told:#?}");
-    let body = execute(&host, "customer-support-alert", json!({"customer_id": "cust_789", "issue": "403", "priority": "high"})).await;
+    let body = execute(
+        &host,
+        "customer-support-alert",
+        json!({"customer_id": "cust_789", "issue": "403", "priority": "high"}),
+    )
+    .await;
     let told = messages(&host).await;
     let alert = told.iter().find(|message| message["id"] == body["outputs"]["message"]).unwrap();
     assert_eq!(alert["room"], "#techstart-support");
