@@ -104,6 +104,13 @@ async fn refused(host: &Host, tool: &str, parameters: Value, status: u16, code: 
     }
 }
 
+/// How many of the files among a host's plugins its log does not refuse.
+fn not_refused(host: &Host, log: &str) -> f64 {
+    let files = walk(&host.root.path().join("plugins/dist")).len();
+    let refused = log.lines().filter(|line| line.contains("not a plugin")).count();
+    f64::from(u32::try_from(files - refused).unwrap())
+}
+
 /// The paths of all files below a folder.
 pub(super) fn walk(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();

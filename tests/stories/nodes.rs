@@ -60,7 +60,8 @@ steps:
 async fn a_tenant_brings_a_kind_of_step_and_uses_it() {
     let mut host = Setup::demo()
         .edit(|root| {
-            fs::write(root.join("workflows/customers/techstart/sales/levels.yml"), format!("name: levels\n{LEVELS}")).unwrap();
+            fs::write(root.join("workflows/customers/techstart/sales/levels.yml"), format!("name: levels\n{LEVELS}"))
+                .unwrap();
         })
         .start()
         .await;
@@ -78,20 +79,24 @@ async fn a_tenant_brings_a_kind_of_step_and_uses_it() {
     let level = &body["outputs"]["level"];
     assert_eq!((&level["success"], &level["branch"]), (&json!(true), &json!("regular")), "{body:#}");
     let (_, body) = execute(&host, "levels", json!({"customer": "nobody"})).await;
-    assert_eq!((&body["outputs"]["level"]["branch"], &body["outputs"]["level"]["spent"]), (&json!("new"), &json!(0.0)));
-    let shown = answer(host.get(&format!("/api/workflows/executions/{}", body["executionId"].as_str().unwrap()))).await.1;
-    let paths: Vec<&str> = shown["steps"].as_array().unwrap().iter().map(|step| step["path"].as_str().unwrap()).collect();
+    assert_eq!((&body["outputs"]["level"]["branch"], &body["outputs"]["level"]["orders"]), (&json!("new"), &json!(0)));
+    let shown =
+        answer(host.get(&format!("/api/workflows/executions/{}", body["executionId"].as_str().unwrap()))).await.1;
+    let paths: Vec<&str> =
+        shown["steps"].as_array().unwrap().iter().map(|step| step["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["level", "welcome"], "{shown:#}");
 
     // What decides a grant is written out, and granted to the step's agent; what comes in is a plain value.
-    let step = |config: &str| format!("name: x\nagentType: sales\nsteps:\n  - {{id: a, type: loyalty.level, config: {config}}}\n");
+    let step = |config: &str| {
+        format!("name: x\nagentType: sales\nsteps:\n  - {{id: a, type: loyalty.level, config: {config}}}\n")
+    };
     let (status, said) = load(&host, &step("{source: '{{ inputs.source }}', customer: a}")).await;
-    assert!(status == 422 && said.contains("workflow.yml:4:54: `source` can't be an expression"), "{said}");
+    assert!(status == 422 && said.contains("workflow.yml:4:51: `source` can't be an expression"), "{said}");
     let (status, said) = load(&host, &step("{source: analytics, customer: a}")).await;
-    let denied = "workflow.yml:4:54: Agent sales doesn't have access to analytics";
+    let denied = "workflow.yml:4:51: Agent sales doesn't have access to analytics";
     assert!(status == 422 && said.contains(denied), "{said}");
     let (status, said) = load(&host, &step("{source: primary, customer: a, level: 5}")).await;
-    assert!(status == 422 && said.contains("workflow.yml:4:45:"), "{said}");
+    assert!(status == 422 && said.contains("workflow.yml:4:42:"), "{said}");
     let (status, body) = execute(&host, "levels", json!({"customer": {"gt": ""}})).await;
     assert_eq!(status, 422, "{body:#}");
 
@@ -127,14 +132,18 @@ steps:
     let waits = async || answer(host.get(&run)).await.1["steps"][0]["status"] == "running";
     eventually("the question", waits).await;
     let second = upload(&host, "?activate=true", marked(loyalty(), 2)).await;
-    let delete = async |host: &Host, query: &str| answer(host.http.delete(format!("{}/api/plugins/loyalty{query}", host.url)).header("X-Context", "techstart")).await;
+    let delete = async |host: &Host, query: &str| {
+        answer(host.http.delete(format!("{}/api/plugins/loyalty{query}", host.url)).header("X-Context", "techstart"))
+            .await
+    };
     let (status, body) = delete(&host, "?version=1").await;
     assert_eq!((status, &body["code"]), (409, &json!("version_in_use")), "{body:#}");
     assert!(body["error"].as_str().unwrap().contains("pinned by a run"), "{body:#}");
     // The next host takes the run up with what it has kept of that version.
     host.kill();
     host.restart();
-    let (status, body) = answer(host.post(&format!("{run}/signals/pause"), json!({"approved": true}).to_string())).await;
+    let (status, body) =
+        answer(host.post(&format!("{run}/signals/pause"), json!({"approved": true}).to_string())).await;
     assert_eq!(status, 200, "{body:#}");
     eventually("the end", async || answer(host.get(&run)).await.1["status"] == "completed").await;
     assert_eq!(delete(&host, "?version=1").await.0, 200, "the run has ended");

@@ -332,7 +332,8 @@ impl Error {
                 format!("put a plugin named {set} where the host finds it, or correct agentMappings.<agent>.mcpServer")
             }
             Self::UnknownNode(_) => {
-                "a plugin that has it comes with the host, or is uploaded and activated with POST /api/plugins".to_owned()
+                "a plugin that has it comes with the host, or is uploaded and activated with POST /api/plugins"
+                    .to_owned()
             }
             Self::UnknownTool { agent, .. } => format!("GET /api/mcp/tools/{agent} lists the tools it has"),
             Self::UnknownResource { agent, .. } => format!("GET /api/mcp/resources/{agent} lists the resources it has"),

@@ -77,11 +77,8 @@ impl Offers {
 
     /// What differs from an earlier version, in the order of this one; what is gone comes last.
     pub fn changes_since(&self, earlier: &Self) -> Vec<Change> {
-        let kinds = [
-            (&self.tools, &earlier.tools),
-            (&self.resources, &earlier.resources),
-            (&self.nodes, &earlier.nodes),
-        ];
+        let kinds =
+            [(&self.tools, &earlier.tools), (&self.resources, &earlier.resources), (&self.nodes, &earlier.nodes)];
         kinds.into_iter().flat_map(|(now, before)| changes(now, before)).collect()
     }
 }

@@ -74,7 +74,12 @@ impl Components {
         Some(Around { nodes: Nodes::new(registry.clone(), Arc::new(contexts)), uploads: true })
     }
 
-    async fn load(&mut self, root: &Path, folder: &Path, report: &mut Report) -> anyhow::Result<Option<(Sets, Arc<Registry>)>> {
+    async fn load(
+        &mut self,
+        root: &Path,
+        folder: &Path,
+        report: &mut Report,
+    ) -> anyhow::Result<Option<(Sets, Arc<Registry>)>> {
         let at = |path: &Path, message: String| Fault::new(shown(root, path), Spot::START, message);
         if !folder.exists() {
             let warning =

@@ -117,8 +117,7 @@ pub async fn check(root: &Path, folder: &Path, env: &BTreeSet<String>, around: O
         };
         if let Some(around) = around {
             let (of, computed) = (Owner::of(below), Computed::default());
-            let (faults, warnings) =
-                components::check(&located, &workflow, &of, around, &mut spent, &computed).await;
+            let (faults, warnings) = components::check(&located, &workflow, &of, around, &mut spent, &computed).await;
             report.faults.extend(faults);
             report.warnings.extend(warnings);
         }

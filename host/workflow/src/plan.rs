@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     authored::{self, OnError},
     derive, duration,
-    node,
     expression::{Expr, Form, condition},
+    node,
 };
 
 /// A workflow that can be run.

@@ -212,7 +212,8 @@ impl<'a> Checker<'a> {
             return;
         }
         let own = KINDS.iter().map(|kind| kind.name);
-        let known: Vec<&str> = own.chain(SHORT.map(|(short, _)| short)).chain(WAYS.iter().map(|way| way.name)).collect();
+        let known: Vec<&str> =
+            own.chain(SHORT.map(|(short, _)| short)).chain(WAYS.iter().map(|way| way.name)).collect();
         let near = closest(&step.kind, known.iter().copied());
         let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
         self.complain(&join(pointer, "type"), format!("unknown kind of step `{}`", step.kind), hint);

@@ -14,21 +14,24 @@ async fn host() -> Host {
 
 fn workflow(node: &str) -> String {
     let ways = if node.ends_with("where") || node.ends_with("astray") { ", branches: {here: []}" } else { "" };
-    format!("name: {node}\nagentType: support\nsteps:\n  - {{id: a, type: hostile-nodes.{node}{ways}}}\n")
+    format!("name: {node}\nagentType: marketing\nsteps:\n  - {{id: a, type: hostile-nodes.{node}{ways}}}\n")
 }
 
 #[tokio::test]
 async fn who_attacks_when_asked_is_a_fault_of_the_workflow() {
     let host = host().await;
     for (node, said) in [
-        ("asked_for_ever", "the plugin can't be asked about this step: the plugin hostile-nodes reached the limit cpuTimeMs"),
+        (
+            "asked_for_ever",
+            "the plugin can't be asked about this step: the plugin hostile-nodes reached the limit cpuTimeMs",
+        ),
         ("asked_and_traps", "the plugin can't be asked about this step: the plugin hostile-nodes failed"),
         ("asked_and_floods", "answered wrongly: it finds fault with a step, and says too much"),
         ("asked_and_finds_too_much", "the plugin can't be asked about this step"),
         ("asked_and_needs_a_thousand", "it has 1000 needs; 64 are allowed"),
         ("asked_and_needs_no_name", "is not a source's name"),
         ("asked_and_blames_elsewhere", "workflow.yml:4:5: a line and an  [31minvented: one"),
-        ("asked_for_what_it_may_not", "workflow.yml:4:5: Agent support doesn't have"),
+        ("asked_for_what_it_may_not", "workflow.yml:4:5: Agent marketing doesn't have"),
     ] {
         let asked = json!({"yaml": workflow(node)}).to_string();
         let (status, body) = answer(host.post("/api/workflows/load", asked)).await;

@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use remit_artifacts::Folder;
 use remit_domain::{
-    Error, PluginName, RequestId, TenantId,
+    Error, InUse, PluginName, RequestId, TenantId,
     audit::Actor,
     clock::SystemClock,
     grant::Grants,

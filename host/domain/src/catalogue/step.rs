@@ -78,12 +78,7 @@ impl Catalogue {
         result
     }
 
-    async fn run_step(
-        &self,
-        caller: &Caller,
-        step: Step<'_>,
-        record: &mut Recording,
-    ) -> Result<node::Outcome, Error> {
+    async fn run_step(&self, caller: &Caller, step: Step<'_>, record: &mut Recording) -> Result<node::Outcome, Error> {
         let found = self.node(caller, step.kind)?;
         let (plugin, node) = (found.plugin(), found.node());
         record.served_by(plugin.as_ref());
@@ -122,11 +117,7 @@ impl Catalogue {
     /// operator's file is another) is left to the version that is there, and that is said.
     ///
     /// Errors: as [`crate::plugin::Plugins::version`].
-    pub async fn pinned(
-        &self,
-        context: &Arc<Context>,
-        pins: &BTreeSet<String>,
-    ) -> Result<Vec<Arc<dyn Plugin>>, Error> {
+    pub async fn pinned(&self, context: &Arc<Context>, pins: &BTreeSet<String>) -> Result<Vec<Arc<dyn Plugin>>, Error> {
         let mut pinned = Vec::new();
         for pin in pins {
             let Some((name, digest)) = pin.rsplit_once('@') else { continue };

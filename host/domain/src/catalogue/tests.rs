@@ -76,13 +76,7 @@ impl Plugin for FakePlugin {
         Err(Error::UnknownResource { agent: invocation.agent, resource: uri.to_owned() })
     }
 
-    async fn validate(
-        &self,
-        _: &str,
-        config: &str,
-        _: Option<&Arc<Context>>,
-        _: &Computed,
-    ) -> Result<Answer, Error> {
+    async fn validate(&self, _: &str, config: &str, _: Option<&Arc<Context>>, _: &Computed) -> Result<Answer, Error> {
         Ok(nodes::validate(config))
     }
 

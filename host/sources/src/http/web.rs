@@ -103,8 +103,16 @@ mod tests {
             assert_eq!(tried(text), Err("denied"), "{text}");
         }
         for text in [
-            "", "/a", "api.example.com/a", "//api.example.com/a", "ftp://api.example.com/", "file:///etc/passwd",
-            "https://", "https://api.example.com/#a", "https:\\\\api.example.com\\a", "https://api.example.com/\r\nX: y",
+            "",
+            "/a",
+            "api.example.com/a",
+            "//api.example.com/a",
+            "ftp://api.example.com/",
+            "file:///etc/passwd",
+            "https://",
+            "https://api.example.com/#a",
+            "https:\\\\api.example.com\\a",
+            "https://api.example.com/\r\nX: y",
             "https://api.example.com/a b",
         ] {
             assert_eq!(tried(text), Err("invalid"), "{text}");

@@ -37,8 +37,8 @@ use self::{
     line::{Halt, Line},
     scope::Scope,
 };
-pub use crate::plan::{Job, Uses};
 use crate::plan::Plan;
+pub use crate::plan::{Job, Uses};
 
 /// One try of a step's work.
 pub struct Work<'w> {

@@ -4,7 +4,7 @@
 use remit_sdk::{prelude::*, serde_json::Value as Json};
 
 node_set![
-    Node::new("level", "Tells how loyal a customer is by what it has spent.", level)
+    Node::new("level", "Tells how loyal a customer is by its orders.", level)
         .title("Loyalty")
         .branches(&["regular", "new"])
         .validates(needs)
@@ -17,24 +17,24 @@ struct Config {
     source: String,
     /// Whose loyalty is asked for.
     customer: String,
-    /// From how much on a customer is a regular one; 1000 without it.
+    /// From how many orders on a customer is a regular one; 3 without it.
     #[serde(default = "threshold")]
-    threshold: f64,
+    threshold: i64,
 }
 
-fn threshold() -> f64 {
-    1_000.0
+fn threshold() -> i64 {
+    3
 }
 
 #[derive(Serialize, JsonSchema)]
 struct Level {
     customer: String,
-    spent: f64,
+    orders: i64,
 }
 
 #[derive(Deserialize)]
-struct Spent {
-    total_spent: f64,
+struct Count {
+    orders: i64,
 }
 
 /// Which source it reads stands in `source`: the grant is decided when a workflow is loaded.
@@ -43,12 +43,12 @@ fn needs(config: &Written<'_>) -> Option<Validated> {
 }
 
 fn level(config: Config, _input: Json, call: &Call) -> Result<Branched<Level>> {
-    let row: Option<Spent> = call
+    let row: Option<Count> = call
         .database(&config.source)?
-        .row("SELECT total_spent FROM customers WHERE customer_id = $1", params![config.customer.as_str()])?;
-    let spent = row.map_or(0.0, |row| row.total_spent);
-    let branch = if spent >= config.threshold { "regular" } else { "new" };
-    Ok(Branched { branch, output: Level { customer: config.customer, spent } })
+        .row("SELECT COUNT(*) AS orders FROM orders WHERE customer_id = $1", params![config.customer.as_str()])?;
+    let orders = row.map_or(0, |row| row.orders);
+    let branch = if orders >= config.threshold { "regular" } else { "new" };
+    Ok(Branched { branch, output: Level { customer: config.customer, orders } })
 }
 
 #[cfg(test)]
@@ -61,15 +61,15 @@ mod tests {
     use super::node_set;
 
     #[test]
-    fn who_has_spent_enough_is_a_regular_customer() -> Result<()> {
-        let database = FakeDatabase::sqlite().rows("from customers", json!([{ "total_spent": 1500.0 }]));
+    fn who_has_ordered_enough_is_a_regular_customer() -> Result<()> {
+        let database = FakeDatabase::sqlite().rows("from orders", json!([{ "orders": 5 }]));
         let call = testing::call().reads("primary", &database).build();
         let way = |threshold: u32| {
             let config = json!({"source": "primary", "customer": "c1", "threshold": threshold}).to_string();
             node_set().execute("level", &config, "null", &call).map(|outcome| outcome.branch)
         };
-        assert_eq!(way(1_500)?.as_deref(), Some("regular"));
-        assert_eq!(way(1_501)?.as_deref(), Some("new"));
+        assert_eq!(way(5)?.as_deref(), Some("regular"));
+        assert_eq!(way(6)?.as_deref(), Some("new"));
         let said = node_set().validate("level", r#"{"source": "primary", "customer": "{{ inputs.id }}"}"#);
         assert_eq!(said.map(|said| said.needs), Ok(vec![Need::reads("primary")]));
         assert!(node_set().validate("level", r#"{"source": "{{ inputs.source }}", "customer": "c1"}"#).is_err());

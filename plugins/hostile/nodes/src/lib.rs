@@ -41,7 +41,11 @@ pub fn description() -> Description {
         description: "Attacks the host.".to_owned(),
         config_schema: r#"{"type":"object"}"#.to_owned(),
         output_schema: Some(r#"{"type":"object","properties":{"fine":{"type":"boolean"}}}"#.to_owned()),
-        branches: if name.ends_with("where") || name.ends_with("astray") { vec!["here".to_owned()] } else { Vec::new() },
+        branches: if name.ends_with("where") || name.ends_with("astray") {
+            vec!["here".to_owned()]
+        } else {
+            Vec::new()
+        },
         repeat: Repeat::Harmless,
         needs: Vec::new(),
     };
@@ -138,13 +142,7 @@ mod component {
             super::validate(&node)
         }
 
-        fn execute(
-            node: String,
-            _: String,
-            _: String,
-            grants: Grants,
-            _: Invocation,
-        ) -> Result<Outcome, CallError> {
+        fn execute(node: String, _: String, _: String, grants: Grants, _: Invocation) -> Result<Outcome, CallError> {
             if node == "runs_off_with_a_source" {
                 let taken = Database::take(&grants, "primary");
                 let found = if taken.is_ok() { "taken" } else { "kept" };

@@ -35,7 +35,8 @@ fn what_is_listed_is_a_source_that_every_mapping_has() -> Outcome {
     let context = loaded.context.ok_or_else(|| format!("{:?}", loaded.faults))?;
     let definition = context.sources.get(WEB).ok_or("no source")?;
     let host = |name: &str, below, port| WebHost { name: name.to_owned(), below, port };
-    let expected = [host("api.example.com", false, None), host("example.org", true, None), host("127.0.0.1", false, Some(8080))];
+    let expected =
+        [host("api.example.com", false, None), host("example.org", true, None), host("127.0.0.1", false, Some(8080))];
     assert!(matches!(&definition.kind, Kind::Web { hosts } if *hosts == expected), "{definition:?}");
     let web = SourceName::new(WEB)?;
     let granted = |agent: &str| {
@@ -54,9 +55,17 @@ fn what_is_listed_is_a_source_that_every_mapping_has() -> Outcome {
 
 #[test]
 fn what_is_no_host_is_a_fault() -> Outcome {
-    for entry in
-        ["https://a.example", "*", "*.com", "a b", "a.example/x", "a.example:0", "a.example:x", "a.example:70000", "[::1]"]
-    {
+    for entry in [
+        "https://a.example",
+        "*",
+        "*.com",
+        "a b",
+        "a.example/x",
+        "a.example:0",
+        "a.example:x",
+        "a.example:70000",
+        "[::1]",
+    ] {
         let said = faults(&format!(r#"{{"company": {{"name": "A"}}, "network": {{"allow": ["{entry}"]}}}}"#))?;
         assert!(said.contains(&format!("`{entry}` is not a host")), "{entry}: {said}");
     }

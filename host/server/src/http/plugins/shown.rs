@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remit_domain::{
-    clock::rfc3339,
-    library::Version,
-    tenant::Context,
-};
+use remit_domain::{clock::rfc3339, library::Version, tenant::Context};
 use remit_library::{Activated, Change, Offer, Reach};
 use serde::Serialize;
 

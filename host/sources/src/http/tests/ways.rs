@@ -125,11 +125,7 @@ async fn granted(api: source::Api, permission: Permission, scope: Scope) -> (Per
     granted_of(definition(api), permission, scope).await
 }
 
-async fn granted_of(
-    definition: Arc<Definition>,
-    permission: Permission,
-    scope: Scope,
-) -> (Permit, Arc<dyn Api>) {
+async fn granted_of(definition: Arc<Definition>, permission: Permission, scope: Scope) -> (Permit, Arc<dyn Api>) {
     let (tenant, agent, name) =
         (TenantId::new("t").unwrap(), AgentName::new("a").unwrap(), SourceName::new("shop").unwrap());
     let mapping = Mapping {
