@@ -5,12 +5,14 @@ use std::{fs, path::Path, process::Command};
 use remit_upstreams::{Fault, program::Program, slack};
 use serde_json::{Value, json};
 
-use super::{clients::tool, hostile::setup};
+use super::clients::tool;
 use crate::host::{Host, Setup, answer, eventually, patch_json, repository, run};
 
 /// The demo with a guest that tells whatever it is asked to, in place of nobody.
 fn telling() -> Setup {
-    setup(&["hostile-calls"]).hostile("calls")
+    Setup::demo().hostile("calls").patch("configs/contexts/techstart.json", |context| {
+        context["agentMappings"]["sales"]["mcpServer"] = json!(["techstart-crm", "hostile-calls"]);
+    })
 }
 
 /// The same, and what it tells is sent.
@@ -21,7 +23,17 @@ fn sending() -> Setup {
 /// What became of a message.
 async fn told(host: &Host, tool: &str, message: Value) -> String {
     let told = host.result(tool, message).await;
-    told.as_array().and_then(|all| all.first()).unwrap_or(&told).as_str().unwrap().to_owned()
+    first(&told).unwrap_or_else(|| panic!("{told:#}"))
+}
+
+/// The first text of an answer, whatever it is wrapped in.
+fn first(answer: &Value) -> Option<String> {
+    match answer {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(all) => all.iter().find_map(first),
+        Value::Object(all) => all.values().find_map(first),
+        _ => None,
+    }
 }
 
 fn id(told: &str) -> &str {
@@ -147,7 +159,7 @@ async fn nobody_is_told_what_the_mapping_does_not_permit() {
 
     let many =
         host.result("mail", json!({"to": ["a@acmecorp.com"], "subject": "x", "text": "x", "messages": 22})).await;
-    let many = many.as_array().unwrap();
+    let many = many["items"].as_array().unwrap();
     assert!(many[..20].iter().all(|it| it.as_str().unwrap().starts_with("sent: ")), "{many:?}");
     assert!(many[20..].iter().all(|it| it.as_str().unwrap().contains("max-messages")), "{many:?}");
 
@@ -168,7 +180,7 @@ async fn an_agent_without_a_channel_has_none() {
         .await;
     for tool in ["post", "mail"] {
         let (status, body) = host.tool(tool, json!({"subject": "x", "text": "x"})).await;
-        assert_eq!((status, &body["code"]), (403, &json!("not_granted")), "{tool}: {body:#}");
+        assert_eq!((status, &body["code"]), (403, &json!("permission_denied")), "{tool}: {body:#}");
     }
     let (status, body) = host.tool("mail_reading", json!({"subject": "x"})).await;
     assert_eq!(status, 403, "a need that is not granted is no call: {body:#}");

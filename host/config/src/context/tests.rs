@@ -117,6 +117,7 @@ fn faults_of_meaning_come_at_once_with_those_of_shape() -> Outcome {
          c.json:32:30: there is no agent `slaes` (did you mean `sales`?)\n\
          c.json:32:58: not an https address (Slack gives it out as `https://…`)\n\
          c.json:33:24: must have the form ^[^@\\s]+@[^@\\s]+$\n\
+         c.json:33:60: there is no template `w` (it lies in configs/templates/techstart/w)\n\
          c.json:35:17: `../x` is not a plugin's name: 1 to 128 characters of A-Z, a-z, 0-9, `_`, `.` and `-`, beginning with a letter or digit\n\
          c.json:36:12: `baseUrl` without `credentials` (the host's own key is not sent to another address)\n",
     )

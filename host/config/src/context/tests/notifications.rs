@@ -85,12 +85,12 @@ fn faults_of_channels_and_templates_have_their_places() -> Outcome {
     };
     let good = ("techstart/o/body.txt", "O");
     let told = faults(&[good, ("techstart/w/subject.txt", "S")], NOTIFYING)?;
-    assert!(told.contains("c.json:8:71: the template `w` has no body.txt"), "{told}");
+    assert!(told.contains("c.json:8:69: the template `w` has no body.txt"), "{told}");
     let told = faults(&[good, ("techstart/w/body.txt", "ok\n{% if x %}")], NOTIFYING)?;
     assert!(told.contains("configs/templates/techstart/w/body.txt:2:1: not a template"), "{told}");
     let told = faults(&[good, ("other/w/body.txt", "canary")], NOTIFYING)?;
     assert!(
-        told.contains("c.json:8:71: there is no template `w` (it lies in configs/templates/techstart/w)"),
+        told.contains("c.json:8:69: there is no template `w` (it lies in configs/templates/techstart/w)"),
         "{told}"
     );
     for name in ["../other/w", "", ".", "..", "w/x", "w\\x", "/etc"] {

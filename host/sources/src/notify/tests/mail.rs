@@ -72,7 +72,7 @@ async fn what_may_not_be_sent_is_refused_and_recorded_without_its_words() {
     ] {
         assert_eq!(case(ground.send(&mail).await), expect, "{mail:?}");
     }
-    let files = Mail { attachments: attached("a", "a/b", 1).attachments.repeat(11), ..mail(&[]) };
+    let files = Mail { attachments: vec![attached("a", "a/b", 1).attachments.remove(0); 11], ..mail(&[]) };
     assert_eq!(case(ground.send(&files).await), "limit");
     assert_eq!(case(ground.post(&super::ground::post(None)).await), "ok");
 
