@@ -25,9 +25,7 @@ async fn shop(host: &Host, path: &str) -> Value {
 async fn messages(host: &Host) -> Vec<Value> {
     let (status, body) = answer(host.get("/api/notifications")).await;
     assert_eq!(status, 200, "{body:#}");
-    let mut messages = body["messages"].as_array().unwrap().clone();
-    messages.sort_by_key(|message| message["at"].as_str().unwrap_or_default().to_owned());
-    messages
+    body["notifications"].as_array().unwrap().iter().rev().cloned().collect()
 }
 
 /// An order of the shop with this payment.

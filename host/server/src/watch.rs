@@ -1,5 +1,6 @@
-//! Takes in changed files while the host runs: contexts, profiles, templates and workflows when they change, these and
-//! the operator's components on SIGHUP. Whatever changes of contexts and plugins, workflows are checked again.
+//! Takes in changed files while the host runs: contexts, profiles, templates and workflows when they change,
+//! these and the operator's components on SIGHUP. Whatever changes of contexts and plugins, workflows are checked
+//! again.
 
 use std::{
     collections::BTreeSet,

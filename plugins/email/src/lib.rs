@@ -3,6 +3,7 @@
 //! Whom it may write to, and with which templates, is the mapping's to say. A repeated execution sends nothing
 //! twice: the mail carries the step's idempotency key. It lacks a sender of its own and mail that is read.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use remit_sdk::{
     prelude::*,
     serde_json::{Map, Value as Json},
@@ -19,6 +20,8 @@ node_set![
 
 /// The tenant's mail, among the sources.
 const CHANNEL: &str = "email";
+/// The most files of one mail.
+const MAX_FILES: usize = 10;
 /// The most recipients of one mail.
 const MAX_RECIPIENTS: usize = 50;
 
@@ -45,6 +48,23 @@ struct Config {
     template: Option<String>,
     /// What the template is filled with.
     data: Option<Map<String, Json>>,
+    /// Files that go with it: ten at most, and 4 MiB together.
+    #[serde(default)]
+    attachments: Vec<File>,
+}
+
+/// A file that goes with a mail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct File {
+    /// As the reader sees it, such as `report.csv`.
+    name: String,
+    /// Such as `text/csv`; `text/plain`, or `application/octet-stream` for base64, if none.
+    media_type: Option<String>,
+    /// What it holds, as a text. Either this or `base64`.
+    text: Option<String>,
+    /// What it holds, in base64.
+    base64: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
@@ -71,6 +91,23 @@ struct Output {
     message_id: String,
     /// How many people it goes to.
     count: usize,
+}
+
+impl File {
+    fn bytes(&self, pointer: &str) -> Result<Vec<u8>> {
+        match (&self.text, &self.base64) {
+            (Some(text), None) => Ok(text.clone().into_bytes()),
+            (None, Some(encoded)) => STANDARD
+                .decode(encoded.trim())
+                .map_err(|error| Error::invalid(format!("{pointer}/base64"), format!("this is no base64: {error}"))),
+            _ => Err(Error::invalid(pointer, "a file has either `text` or `base64`")),
+        }
+    }
+
+    fn media_type(&self) -> &str {
+        let own = if self.base64.is_some() { "application/octet-stream" } else { "text/plain" };
+        self.media_type.as_deref().unwrap_or(own)
+    }
 }
 
 impl Addresses {
@@ -132,7 +169,10 @@ fn run(config: Config, _: Json, call: &Call) -> Result<Output> {
     if subject.chars().any(char::is_control) {
         return Err(Error::invalid("/subject", "a subject is one line"));
     }
-    let mail = match (config.body, config.template) {
+    if config.attachments.len() > MAX_FILES {
+        return Err(Error::invalid("/attachments", format!("a mail has {MAX_FILES} files at most")));
+    }
+    let mut mail = match (config.body, config.template) {
         (Some(body), None) => {
             if subject.trim().is_empty() {
                 return Err(Error::invalid("/subject", "a mail has a subject"));
@@ -142,6 +182,9 @@ fn run(config: Config, _: Json, call: &Call) -> Result<Output> {
         (None, Some(template)) => Mail::template(to, subject, template, &config.data.unwrap_or_default().into()),
         _ => return Err(Error::invalid("", "a mail has either `body` or `template`")),
     };
+    for (at, file) in config.attachments.iter().enumerate() {
+        mail = mail.attach(&file.name, file.media_type(), file.bytes(&format!("/attachments/{at}"))?);
+    }
     let key = Some(call.context().idempotency_key.clone());
     let message_id = call.channel(CHANNEL)?.send(&Mail { cc, bcc, idempotency_key: key, ..mail })?;
     Ok(Output { success: true, operation: config.operation, message_id, count })
@@ -192,13 +235,28 @@ mod tests {
         let config = json!({"to": ["a@a.example"], "subject": "Hi", "template": "welcome", "data": {"name": "Ann"}});
         execute(&channel, config).unwrap();
         assert_eq!(sent(&channel).body, Body::Template(("welcome".to_owned(), r#"{"name":"Ann"}"#.to_owned())));
+        let channel = FakeChannel::new();
         execute(&channel, json!({"to": "a@a.example", "template": "welcome"})).unwrap();
         assert_eq!(sent(&channel).body, Body::Template(("welcome".to_owned(), "{}".to_owned())));
     }
 
     #[test]
+    fn files_go_with_a_mail() {
+        let channel = FakeChannel::new();
+        let files =
+            json!([{"name": "a.csv", "mediaType": "text/csv", "text": "a,b\n"}, {"name": "b.bin", "base64": "/wA="}]);
+        let config = json!({"to": "a@a.example", "subject": "s", "body": "b", "attachments": files});
+        execute(&channel, config).unwrap();
+        let files: Vec<_> =
+            sent(&channel).attachments.into_iter().map(|it| (it.name, it.media_type, it.bytes)).collect();
+        let file = |name: &str, kind: &str, bytes: &[u8]| (name.to_owned(), kind.to_owned(), bytes.to_vec());
+        assert_eq!(files, [file("a.csv", "text/csv", b"a,b\n"), file("b.bin", "application/octet-stream", &[255, 0])]);
+    }
+
+    #[test]
     fn what_is_no_mail_is_not_sent() {
         let channel = FakeChannel::new();
+        let with = |files: Json| json!({"to": "a@a.example", "subject": "s", "body": "b", "attachments": files});
         let many: Vec<String> = (0..51).map(|at| format!("a{at}@a.example")).collect();
         for (config, pointer) in [
             (json!({"to": [], "subject": "s", "body": "b"}), "/to"),
@@ -208,6 +266,9 @@ mod tests {
             (json!({"to": "a@a.example", "subject": "s\nBcc: x", "body": "b"}), "/subject"),
             (json!({"to": "a@a.example", "subject": " ", "body": "b"}), "/subject"),
             (json!({"to": "a@a.example", "subject": "s"}), ""),
+            (with(json!([{"name": "x"}])), "/attachments/0"),
+            (with(json!([{"name": "x", "base64": "*"}])), "/attachments/0/base64"),
+            (with(json!(vec![json!({"name": "x", "text": ""}); 11])), "/attachments"),
             (json!({"to": "a@a.example", "subject": "s", "body": "b", "from": "ceo@a.example"}), ""),
         ] {
             match execute(&channel, config.clone()) {

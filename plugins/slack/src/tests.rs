@@ -50,9 +50,13 @@ fn blocks_are_posted_with_words_of_their_own() {
         {"type": "header", "text": {"type": "plain_text", "text": "Flagged"}},
         {"type": "actions", "elements": [{"type": "button", "url": "http://a/1"}]},
     ]);
-    post(&channel, json!({"operation": "messages.send", "blocks": blocks})).unwrap();
+    let config = json!({"operation": "messages.send", "blocks": blocks});
+    let first = post(&channel, config.clone()).unwrap();
+    assert_eq!(post(&channel, config).unwrap(), first, "a repeated step posts nothing more");
     let loud = json!({"operation": "messages.send", "text": "<!here>", "mentions": true});
-    post(&channel, loud).unwrap();
+    let next =
+        testing::call().writes("slack", &channel).context(|context| context.idempotency_key = "key-2".to_owned());
+    execute(&next.build(), loud).unwrap();
     let update = json!({"operation": "messages.update", "messageId": "message-1", "text": "done"});
     assert_eq!(post(&channel, update).unwrap()["messageId"], "message-1");
     match &channel.sent()[..] {
