@@ -92,8 +92,8 @@ async fn a_tenant_brings_a_kind_of_step_and_uses_it() {
     };
     let (status, said) = load(&host, &step("{source: '{{ inputs.source }}', customer: a}")).await;
     assert!(status == 422 && said.contains("workflow.yml:4:51: `source` can't be an expression"), "{said}");
-    let (status, said) = load(&host, &step("{source: analytics, customer: a}")).await;
-    let denied = "workflow.yml:4:51: Agent sales doesn't have access to analytics";
+    let (status, said) = load(&host, &step("{source: warehouse, customer: a}")).await;
+    let denied = "workflow.yml:4:51: Agent sales doesn't have access to warehouse";
     assert!(status == 422 && said.contains(denied), "{said}");
     let (status, said) = load(&host, &step("{source: primary, customer: a, level: 5}")).await;
     assert!(status == 422 && said.contains("workflow.yml:4:42:"), "{said}");

@@ -177,7 +177,7 @@ mod tests {
             warnings,
             [
                 "configs/contexts/a.json:1:69: MCP server class not found: crm",
-                "flows/w.yml:3:18: there is no plugin `p` for steps of type p.n (upload it and activate it, or mend the name)",
+                "flows/w.yml:3:19: there is no plugin `p` for steps of type p.n (upload it and activate it, or mend the name)",
             ]
         );
         Ok(())

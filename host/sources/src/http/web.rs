@@ -127,6 +127,6 @@ mod tests {
         let place = |text: &str| url(&listed(), text, &[]).and_then(|url| place(&url)).map_err(|error| error.case());
         assert_eq!(place("https://api.example.com/v1/../v2/x").as_deref(), Ok("api.example.com/v2/x"));
         assert_eq!(place("https://api.example.com./").as_deref(), Ok("api.example.com/"));
-        assert_eq!(place("https://api.example.com/v1/%2e%2e%2fadmin").as_deref(), Err("invalid"));
+        assert_eq!(place("https://api.example.com/v1/%2e%2e%2fadmin"), Err("invalid"));
     }
 }
