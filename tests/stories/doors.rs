@@ -204,7 +204,10 @@ async fn resources(host: &Host) {
     assert_eq!(status, 200, "{body:#}");
     let context: Value = serde_json::from_str(body["contents"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(context["company"]["name"], "TechStart Inc");
-    assert_eq!(context["data_sources"], json!(["primary", "crm", "ecommerce", "analytics", "google_sheets"]));
+    assert_eq!(
+        context["data_sources"],
+        json!(["primary", "crm", "ecommerce", "analytics", "google_sheets", "slack", "email"])
+    );
     assert!(!context["recent_announcements"].as_array().unwrap().is_empty());
 }
 

@@ -93,7 +93,7 @@ fn faults_of_channels_and_templates_have_their_places() -> Outcome {
         told.contains("c.json:8:69: there is no template `w` (it lies in configs/templates/techstart/w)"),
         "{told}"
     );
-    for name in ["../other/w", "", ".", "..", "w/x", "w\\x", "/etc"] {
+    for name in ["../other/w", "", ".", "..", "w/x", "w\\\\x", "/etc"] {
         let context = NOTIFYING.replace(r#""welcome": "w""#, &format!(r#""welcome": "{name}""#));
         let told = faults(&[good, ("other/w/body.txt", "canary")], &context)?;
         assert!(told.contains("is not a template's name"), "{name}: {told}");
