@@ -77,8 +77,8 @@ fn string(name: &str, property: &Value, required: bool, said: &str, facts: &Fact
     let lower = name.to_lowercase();
     let quoted = || facts.quoted.first().cloned();
     if let Some(noun) = id_of(name) {
-        let fitting = facts.ids.iter().find(|id| fits(&noun, id)).cloned();
-        return fitting.or_else(|| facts.known.get(&format!("{noun}_id")).filter(|_| required).cloned());
+        let known = || facts.known.get(&format!("{noun}_id")).filter(|_| required).cloned();
+        return fitting(&noun, facts).or_else(known);
     }
     if let Some(known) = facts.known.get(name) {
         return Some(known.clone());
@@ -100,6 +100,11 @@ fn string(name: &str, property: &Value, required: bool, said: &str, facts: &Fact
         return quoted().or_else(|| facts.after_colon.clone());
     }
     required.then(quoted)?
+}
+
+/// The id of a thing of this kind that was said.
+pub(super) fn fitting(noun: &str, facts: &Facts) -> Option<String> {
+    facts.ids.iter().find(|id| fits(noun, id)).cloned()
 }
 
 /// The thing whose id an argument takes: `customer` of `customer_id` and `customerId`.

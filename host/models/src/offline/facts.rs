@@ -41,7 +41,8 @@ impl Facts {
         facts.quoted = straight.split('"').skip(1).step_by(2).map(|text| text.trim().to_owned()).collect();
         facts.quoted.retain(|text| !text.is_empty());
         facts.after_colon = said.split_once(": ").map(|(_, text)| text.trim().trim_matches('"').to_owned());
-        for token in said.split_whitespace() {
+        // Quotation marks end a word as spaces do: what a workflow's prompt tells is often JSON.
+        for token in said.split(|c: char| c.is_whitespace() || c == '"') {
             let token = token.trim_matches(|c: char| !c.is_alphanumeric());
             let token = token.strip_suffix("'s").or_else(|| token.strip_suffix("’s")).unwrap_or(token);
             if is_email(token) {

@@ -37,8 +37,8 @@ impl Offline {
 
     fn answer(request: &Request) -> Completion {
         let turn = Turn::of(&request.messages);
+        let facts = Facts::of(turn.said, &request.messages, &turn.results);
         if !request.tools.is_empty() && turn.rounds < Self::ROUNDS {
-            let facts = Facts::of(turn.said, &request.messages, &turn.results);
             let wanted = if turn.rounds == 0 {
                 pick::first(turn.said, &facts, &request.tools)
             } else {
@@ -50,7 +50,7 @@ impl Offline {
             }
         }
         let words = match &request.answer {
-            Some(schema) => fill::value(schema).to_string(),
+            Some(schema) => fill::value(schema, &facts).to_string(),
             None => summary::of(&turn.results, &request.tools),
         };
         Completion { content: Some(words), tool_calls: Vec::new(), usage: Usage::default() }
