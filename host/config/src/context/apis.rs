@@ -5,7 +5,6 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use remit_domain::source::{Api, Auth, Credentials, Kind, OAuth, Provider, Rate};
-use secrecy::ExposeSecret;
 
 use super::{Reader, authored, sources::Keys};
 use crate::{environment::Part, fault::one_of, host::http_url, located::join};
