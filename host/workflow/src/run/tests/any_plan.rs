@@ -99,7 +99,7 @@ impl Subject {
             performer: Arc::new(performer),
             timer: self.timeline.clone(),
             env: Arc::default(),
-            keeping: super::super::Keeping::default(),
+            keeping: Keeping::default(),
         };
         let again = std::mem::replace(&mut self.begun, true);
         let live = Live::new();

@@ -19,7 +19,7 @@ async fn web(port: u16, permission: Permission, scope: Scope) -> (Permit, Arc<dy
 }
 
 fn port(server: &Server) -> u16 {
-    server.url.parse::<url::Url>().unwrap().port().unwrap()
+    server.url.parse::<Url>().unwrap().port().unwrap()
 }
 
 #[tokio::test]
