@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_seals.sql"),
     include_str!("../migrations/0007_operations.sql"),
     include_str!("../migrations/0008_executions.sql"),
+    include_str!("../migrations/0009_workflows.sql"),
 ];
 
 /// The version that chains the audit log: its rows get their hashes from the host, as SQL has none.
