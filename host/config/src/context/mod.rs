@@ -20,7 +20,7 @@ use remit_domain::{
     signature::PublicKey,
     tenant::{Company, Context, ModelChoice},
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 pub use self::redact::redacted_url;
@@ -96,6 +96,9 @@ fn fingerprint(merged: &Located, context: &Context, seal: &[u8; 32]) -> String {
         hash.update(key.expose_secret().as_bytes());
     }
     hash.update(format!("{:?}", context.model).as_bytes());
+    for (name, secret) in &context.webhooks {
+        hash.update(name.as_bytes()).update(secret.expose_secret().as_bytes());
+    }
     hash.finalize().to_hex().to_string()
 }
 
@@ -122,6 +125,7 @@ impl Reader<'_> {
             limits: self.limits(authored.limits.as_ref(), &authored.quotas),
             uploads: self.around.host.rules(self.tenant).uploads,
             trusted_keys: self.trusted_keys(authored.plugins),
+            webhooks: self.webhooks(&authored.webhooks),
             model: authored.model.map(|model| self.model(&model)),
             authored: redact::authored(self.located.value()),
         }
@@ -175,6 +179,29 @@ impl Reader<'_> {
                 Err(error) => {
                     self.at(&format!("/plugins/trustedKeys/{at}"), error.to_string(), "`remit plugin key` prints one");
                 }
+            }
+        }
+        made
+    }
+
+    /// Without a secret there is none: nobody may sign with nothing.
+    fn webhooks(&mut self, webhooks: &BTreeMap<String, authored::Webhook>) -> BTreeMap<String, SecretString> {
+        /// What is shorter can be guessed.
+        const LEAST_BYTES: usize = 16;
+        let mut made = BTreeMap::new();
+        for (name, webhook) in webhooks {
+            let at = join(&join("/webhooks", name), "credentials");
+            if !self.may_use(&at, &webhook.credentials) {
+                continue;
+            }
+            let variable = Part::HookSecret.variable(&webhook.credentials);
+            match self.part(&at, &webhook.credentials, Part::HookSecret) {
+                None => self.unset(&at, &variable, "the webhook"),
+                Some(secret) if secret.expose_secret().len() < LEAST_BYTES => {
+                    let message = format!("{variable} has fewer than {LEAST_BYTES} bytes");
+                    self.at(&at, message, "such as `openssl rand -hex 32`");
+                }
+                Some(secret) => drop(made.insert(name.clone(), secret)),
             }
         }
         made
@@ -275,7 +302,7 @@ impl Reader<'_> {
         allowed.is_ok()
     }
 
-    fn part(&mut self, pointer: &str, credentials: &str, part: Part) -> Option<secrecy::SecretString> {
+    fn part(&mut self, pointer: &str, credentials: &str, part: Part) -> Option<SecretString> {
         match self.around.env.part(credentials, part) {
             Ok(value) => value,
             Err(error) => {

@@ -146,6 +146,7 @@ async fn granted(api: source::Api, permission: Permission, scope: Scope) -> (Per
         limits: Limits::default(),
         uploads: Tier::Small,
         trusted_keys: Vec::new(),
+        webhooks: std::collections::BTreeMap::new(),
         model: None,
         authored: serde_json::Value::Null,
     });
