@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use remit_config::{Fault, Faults, File, Located, Report, Spot};
 
-use crate::{Plan, authored::Workflow, steps};
+use crate::{Plan, authored::Workflow, link, steps};
 
 /// Makes a plan of a workflow. Errors: all its faults.
 pub fn plan(file: &File, env: &BTreeSet<String>) -> Result<Plan, Faults> {
@@ -35,6 +36,7 @@ pub fn parse(file: &File, env: &BTreeSet<String>) -> Result<Workflow, Faults> {
 pub fn check(root: &Path, folder: &Path, env: &BTreeSet<String>) -> Report {
     let mut report = Report::default();
     let mut names: BTreeMap<(PathBuf, String), String> = BTreeMap::new();
+    let mut plans: Vec<(PathBuf, File, Arc<Plan>)> = Vec::new();
     let folder = root.join(folder);
     for path in files(root, &folder, &mut report) {
         let file = match File::read(root, &path) {
@@ -53,6 +55,10 @@ pub fn check(root: &Path, folder: &Path, env: &BTreeSet<String>) -> Report {
             }
         };
         let owner = owner(path.strip_prefix(&folder).unwrap_or(&path));
+        match Plan::new(workflow.clone()) {
+            Ok(plan) => plans.push((owner.clone(), file.clone(), Arc::new(plan))),
+            Err(message) => drop(report.faults.insert(Fault::new(&file.name, Spot::START, message))),
+        }
         for name in std::iter::once(workflow.name).chain(workflow.aliases) {
             match names.get(&(owner.clone(), name.clone())) {
                 Some(other) => {
@@ -62,6 +68,19 @@ pub fn check(root: &Path, folder: &Path, env: &BTreeSet<String>) -> Report {
                 }
                 None => drop(names.insert((owner.clone(), name), file.name.clone())),
             }
+        }
+    }
+    for (owner, file, plan) in plans.iter().filter(|(.., plan)| link::any(&plan.authored)) {
+        // A tenant's own come before everybody's.
+        let find = |name: &str| {
+            let named = |plan: &Plan| plan.authored.name == name || plan.authored.aliases.iter().any(|it| it == name);
+            let own = plans.iter().find(|(of, _, plan)| of == owner && named(plan));
+            let found = own.or_else(|| plans.iter().find(|(of, _, plan)| !of.starts_with("customers") && named(plan)));
+            found.map(|(.., plan)| (plan.clone(), None))
+        };
+        match Located::yaml(file) {
+            Ok(located) => report.faults.extend(link::faults(&located, plan, &find)),
+            Err(fault) => drop(report.faults.insert(fault)),
         }
     }
     report

@@ -12,6 +12,7 @@ use crate::{
     expression::{self, Expr, Reference, Template},
     node::{DATABASE_VERBS, KINDS, Kind, Operation, WAYS},
     plan::MAX_CONCURRENCY,
+    triggers,
 };
 
 /// Checks what the shape of a file does not say.
@@ -31,6 +32,7 @@ pub(crate) fn check(located: &Located, workflow: &Workflow, env: &BTreeSet<Strin
     for (name, output) in &workflow.outputs {
         checker.texts(&join("/outputs", name), output, &before);
     }
+    checker.faults.extend(triggers::faults(located, workflow));
     checker.around.push("error");
     checker.steps(&workflow.on_failure, "/onFailure", before);
     checker.faults
@@ -48,7 +50,7 @@ fn collect<'a>(steps: &'a [Step], pointer: &str, all: &mut BTreeMap<&'a str, Str
 }
 
 /// The steps within a step, by the pointer from it to them.
-fn within(step: &Step) -> Vec<(String, &[Step])> {
+pub(crate) fn within(step: &Step) -> Vec<(String, &[Step])> {
     let plain = [("/if_true", &step.if_true), ("/if_false", &step.if_false), ("/steps", &step.steps)];
     let named = step.branches.iter().map(|(name, steps)| (join("/branches", name), steps));
     let cases = step.cases.iter().map(|(name, steps)| (join("/cases", name), steps));
@@ -174,6 +176,7 @@ impl<'a> Checker<'a> {
         match way.name {
             "foreach" => self.foreach(step, &config),
             "wait" => self.wait(step, place),
+            "workflow" => self.workflow(step, &config),
             _ => {}
         }
     }
@@ -203,6 +206,28 @@ impl<'a> Checker<'a> {
             }
             (Some(_), None) | (None, Some(_)) => {}
             _ => self.faults.push(self.located.at(place, "a step of type wait needs either `duration` or `until`")),
+        }
+    }
+
+    /// Which workflow is known at load: what it holds is taken into the run that begins.
+    fn workflow(&mut self, step: &Step, config: &str) {
+        let at = join(config, "name");
+        match step.config.get("name") {
+            None => {}
+            Some(Value::String(name)) if name.contains("{{") => {
+                self.complain(
+                    &at,
+                    "`name` can't be an expression",
+                    "which workflow is decided when the file is loaded",
+                );
+            }
+            Some(Value::String(name)) if !name.is_empty() => {}
+            Some(_) => self.complain(&at, "`name` is the name of a workflow", "quote it"),
+        }
+        match step.config.get("inputs") {
+            None | Some(Value::Object(_)) => {}
+            Some(Value::String(text)) if expression::condition(text).is_ok() => {}
+            Some(_) => self.complain(&join(config, "inputs"), "`inputs` is an object", "by name, or as one expression"),
         }
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod crashes;
+mod subs;
 
 use std::{
     collections::BTreeSet,
@@ -109,6 +110,7 @@ impl Bench {
             began: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             key: None,
             by: Principal::anyone().asker(),
+            origin: None,
         };
         let journal = Arc::new(Memory::default());
         let doer = Arc::new(Doer { journal: Mutex::new(Some(journal.clone())), ..Doer::default() });
