@@ -58,7 +58,7 @@ impl Watch {
             move || reread(workflows.clone(), folder.clone(), env.clone())
         };
         let (contexts, registry, plugins) = (app.contexts.clone(), app.registry.clone(), app.plugins_dir.clone());
-        let library = app.library.clone();
+        let (library, triggers) = (app.library.clone(), app.triggers.clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -67,6 +67,7 @@ impl Watch {
                         while changes.try_recv().is_ok() {}
                         reload(&contexts).await;
                         workflows().await;
+                        triggers.stir();
                         restoring(&library);
                         registry.stir();
                     }
@@ -74,6 +75,7 @@ impl Watch {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
                         reload(&contexts).await;
                         workflows().await;
+                        triggers.stir();
                         load_plugins(&registry, Path::new(&plugins)).await;
                         restoring(&library);
                         registry.stir();

@@ -16,9 +16,11 @@ use remit_library::{Library, Ports};
 use remit_sandbox::{Compiler, Registry, Sandbox};
 use remit_sources::guard::{Guard, NetworkRules, Timeouts};
 use remit_workflow::{
-    Shelf, Worker, Workflows,
+    Shelf, Storing, Worker, Workflows,
     run::{Interpreter, SystemTimer},
+    triggers::Triggers,
 };
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -44,6 +46,8 @@ pub struct App {
     pub library: Library,
     /// To be told when files change, and to take up runs.
     pub workflows: Workflows,
+    /// To begin what is due, for as long as the host runs.
+    pub triggers: Triggers,
     /// To be closed at the end.
     pub journal: Arc<Journal>,
     /// Cancelled when the host begins to end: streams that only listen end with it.
@@ -136,6 +140,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), issuers.clone(), open);
     let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
     let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal);
+    chat.offer(Arc::new(workflows.clone()));
+    let (storing, triggers) = of_tenants(&host, &workflows, &catalogue, &journal).await?;
     let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
@@ -145,6 +151,9 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         workflows: http::workflows::State {
             catalogue: catalogue.clone(),
             workflows: workflows.clone(),
+            storing,
+            triggers: triggers.clone(),
+            audit: audit.clone(),
             folder: host.workflows_dir.clone(),
             env: Arc::new(host.env.clone()),
         },
@@ -163,6 +172,7 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         registry,
         library,
         workflows,
+        triggers,
         journal,
         upkeep,
         stopping,
@@ -191,6 +201,24 @@ fn workflows(
         env: Arc::new(env.clone()),
     };
     Workflows::new(shelf, interpreter, CancellationToken::new())
+}
+
+/// What takes tenants' workflows in, and what begins them by itself. Errors: the journal can't be read.
+async fn of_tenants(
+    host: &Host,
+    workflows: &Workflows,
+    catalogue: &Catalogue,
+    journal: &Arc<Journal>,
+) -> anyhow::Result<(Storing, Triggers)> {
+    let changed = Arc::new(Notify::new());
+    let shelf = workflows.shelf().clone();
+    let storing = Storing::new(shelf, journal.clone(), host.env.clone(), Arc::new(SystemClock), changed.clone());
+    for fault in storing.restore().await.context("the workflows of tenants could not be read")? {
+        tracing::error!(%fault, "a tenant's workflow can't be used");
+    }
+    let triggers = Triggers::new(workflows.clone(), catalogue.tenants().clone(), journal.clone(), changed);
+    triggers.restore().await.context("how triggers stand could not be read")?;
+    Ok((storing, triggers))
 }
 
 async fn registry(host: &Host) -> anyhow::Result<Arc<Registry>> {

@@ -1,6 +1,8 @@
 //! `/api/workflows`: the workflows of a tenant, and running them.
 
+pub(crate) mod again;
 pub(crate) mod executions;
+pub(crate) mod stored;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,8 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use remit_config::File;
-use remit_domain::{Catalogue, Error, schema::Problem};
-use remit_workflow::{Workflow, Workflows};
+use remit_domain::{Catalogue, Error, access::Role, audit::AuditLog, execution::RunId, schema::Problem};
+use remit_workflow::{Storing, Workflow, Workflows, triggers::Triggers};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,6 +28,9 @@ use super::{
 pub(crate) struct State {
     pub(crate) catalogue: Catalogue,
     pub(crate) workflows: Workflows,
+    pub(crate) storing: Storing,
+    pub(crate) triggers: Triggers,
+    pub(crate) audit: Arc<dyn AuditLog>,
     /// Where their files lie.
     pub(crate) folder: PathBuf,
     /// The variables that they may name.
@@ -59,7 +64,8 @@ fn shown(workflow: &Workflow, tenant: &Tenant) -> Value {
         "agent": workflow.agent(&tenant.context),
         "inputs": authored.inputs,
         "steps": authored.steps.len(),
-        "file": workflow.file,
+        "file": Some(&workflow.file).filter(|file| !file.is_empty()),
+        "version": workflow.version,
         "digest": workflow.plan.digest,
     })
 }
@@ -67,7 +73,7 @@ fn shown(workflow: &Workflow, tenant: &Tenant) -> Value {
 /// The most faults of a file that are told at once.
 const MAX_FAULTS: usize = 100;
 
-/// A workflow to look at.
+/// A workflow to take in.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Load {
@@ -76,15 +82,18 @@ pub(crate) struct Load {
     file_path: Option<String>,
     /// The YAML itself.
     yaml: Option<String>,
+    /// False: it is checked alone.
+    store: Option<bool>,
 }
 
-/// Checks a workflow, and says what is wrong with it: every fault at once, with line and column.
+/// Takes in a workflow as the next version of its name, which the tenant finds from now on, or says what is wrong
+/// with it: every fault at once, with line and column. Storing takes an administrator; checking does not.
 #[utoipa::path(
     post, path = "/api/workflows/load", tag = "workflows", request_body = Load,
     params(("X-Context" = String, Header, description = "the tenant")),
     responses(
-        (status = 200, body = Object, description = "`{success, workflow: {name, steps, …}}`"),
-        (status = 404, body = Body), (status = 422, body = Body, description = "each problem is a fault of the file")
+        (status = 200, body = Object, description = "`{success, stored, workflow: {name, version, steps, …}}`"),
+        (status = 403, body = Body), (status = 404, body = Body), (status = 422, body = Body, description = "each problem is a fault of the file")
     )
 )]
 pub(crate) async fn load(
@@ -92,15 +101,22 @@ pub(crate) async fn load(
     tenant: Tenant,
     JsonBody(asked): JsonBody<Load>,
 ) -> Result<Json<Value>, Failure> {
-    let file = match (asked.file_path, asked.yaml) {
-        (Some(path), None) => file(&state, &tenant, &path).await?,
-        (None, Some(yaml)) => File::new("workflow.yml", yaml),
+    let store = asked.store.unwrap_or(true);
+    if store {
+        tenant.principal.require(Role::Admin)?;
+    }
+    let (file, path) = match (asked.file_path, asked.yaml) {
+        (Some(path), None) => {
+            let own = path.trim_start_matches("workflows/").to_owned();
+            (file(&state, &tenant, &path).await?, Some(own))
+        }
+        (None, Some(yaml)) => (File::new("workflow.yml", yaml), None),
         _ => {
             let message = "either `filePath` or `yaml` is needed".to_owned();
             return Err(Error::InvalidArguments(vec![Problem { pointer: String::new(), message }]).into());
         }
     };
-    let env = state.env.clone();
+    let (env, text) = (state.env.clone(), file.clone());
     // A large file takes its time.
     let reading = tokio::task::spawn_blocking(move || remit_workflow::plan(&file, &env));
     let plan = reading.await.map_err(|error| Error::Internal(error.into()))?.map_err(|faults| {
@@ -108,11 +124,24 @@ pub(crate) async fn load(
         Error::InvalidArguments(faults.into_vec().iter().take(MAX_FAULTS).map(problem).collect())
     })?;
     let authored = &plan.authored;
-    let workflow = json!({
+    let mut workflow = json!({
         "name": authored.name, "description": authored.description, "aliases": authored.aliases,
         "inputs": authored.inputs, "digest": plan.digest, "plan": authored,
     });
-    Ok(Json(json!({"success": true, "workflow": workflow})))
+    let mut new = false;
+    if store {
+        let (version, is_new) = stored::store(&state, &tenant, text, path, plan).await?;
+        new = is_new;
+        if let Value::Object(members) = &mut workflow {
+            members.insert("version".to_owned(), version.into());
+        }
+    } else {
+        let problems = state.storing.faults(&tenant.context.tenant, &text, &plan);
+        if !problems.is_empty() {
+            return Err(Error::InvalidArguments(problems).into());
+        }
+    }
+    Ok(Json(json!({"success": true, "stored": new, "workflow": workflow})))
 }
 
 /// A tenant's file, or one of everybody's.
@@ -197,11 +226,7 @@ pub(crate) async fn execute(
     OptionalJson(start): OptionalJson<Start>,
 ) -> Result<Response, Failure> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let key = text("idempotency-key").filter(|key| !key.is_empty()).map(str::to_owned);
-    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
-        let message = format!("longer than {MAX_KEY_BYTES} bytes");
-        return Err(Error::InvalidArguments(vec![Problem { pointer: "/Idempotency-Key".to_owned(), message }]).into());
-    }
+    let key = key(&headers)?;
     let async_ = text("prefer").is_some_and(|prefer| prefer.split([',', ';']).any(|it| it.trim() == "respond-async"));
     let wait = match asked.wait {
         Some(seconds) => Duration::from_secs(seconds.min(MAX_WAIT_SECONDS)),
@@ -213,13 +238,32 @@ pub(crate) async fn execute(
     answer(&state, &tenant, begun.id.as_str()).await
 }
 
+/// What makes a repeated request the same run. Errors: it is too long.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::trim);
+    let key = key.filter(|key| !key.is_empty()).map(str::to_owned);
+    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+        let message = format!("longer than {MAX_KEY_BYTES} bytes");
+        return Err(Error::InvalidArguments(vec![Problem { pointer: "/Idempotency-Key".to_owned(), message }]));
+    }
+    Ok(key)
+}
+
 /// How a run stands, as whoever began it sees it.
 async fn answer(state: &State, tenant: &Tenant, id: &str) -> Result<Response, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, id).await?;
     let href = format!("/api/workflows/executions/{}", standing.run.id);
-    let shown = executions::summary(&standing);
+    let mut shown = executions::summary(&standing);
+    queued(state, &standing.run.id, &mut shown);
     if standing.end.is_some() {
         return Ok(Json(shown).into_response());
     }
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, href)], Json(shown)).into_response())
+}
+
+/// Says of a run that it waits until fewer of its workflow are at work.
+fn queued(state: &State, run: &RunId, shown: &mut Value) {
+    if let (true, Value::Object(members)) = (state.workflows.is_queued(run), shown) {
+        members.insert("queued".to_owned(), true.into());
+    }
 }
