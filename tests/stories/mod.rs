@@ -27,3 +27,4 @@ mod tenant;
 mod uploads;
 mod usage;
 mod workflows;
+mod workflows_life;

@@ -74,6 +74,17 @@ pub struct Run {
     pub key: Option<String>,
     /// Who asked, for the records of what it does, and the only agents that it may speak for.
     pub by: Asker,
+    /// The run whose outputs it took over.
+    pub origin: Option<Origin>,
+}
+
+/// Where a run took over what another had done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The other run, which stays as it is.
+    pub run: RunId,
+    /// The step from which on it does things itself.
+    pub from: String,
 }
 
 /// On whose behalf a run is.
@@ -315,6 +326,8 @@ pub struct Filter {
     pub status: Option<Status>,
     /// That began before this one.
     pub before: Option<RunId>,
+    /// That took over outputs of this one.
+    pub origin: Option<RunId>,
 }
 
 /// What came of making a run.
@@ -331,6 +344,10 @@ pub enum Made {
 pub trait Executions: Send + Sync {
     /// Makes a run. Of two with one tenant and key, only the first is made.
     async fn make(&self, run: &Run) -> Result<Made, Error>;
+
+    /// Makes a run whose journal begins with these entries, all at once or not at all. Otherwise as
+    /// [`Self::make`].
+    async fn make_with(&self, run: &Run, entries: &[Entry]) -> Result<Made, Error>;
 
     /// Adds entries to a run's journal, all or none.
     async fn append(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error>;

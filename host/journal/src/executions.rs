@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use remit_domain::{
     TenantId,
-    execution::{End, Entry, Executions, Filter, Made, Recorded, Run, RunId, Standing, Status},
+    execution::{End, Entry, Executions, Filter, Made, Origin, Recorded, Run, RunId, Standing, Status},
 };
 use serde_json::Value;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
@@ -21,7 +21,7 @@ const RUNS: &str = "SELECT r.*, d.definition FROM runs AS r
 /// Of a list: what makes one run large is not read.
 const BRIEF: &str =
     "SELECT id, tenant, workflow, digest, 'null' AS inputs, 'null' AS context, began, key, asker, status, pins,
-        ended, NULL AS outputs, failure, 'null' AS definition FROM runs AS r";
+         ended, NULL AS outputs, failure, origin, from_step, 'null' AS definition FROM runs AS r";
 
 /// The most entries of one statement: SQLite takes 32,766 parameters, three an entry.
 const MAX_ROWS: usize = 10_000;
@@ -107,6 +107,11 @@ pub(crate) async fn write(connection: &mut SqliteConnection, progress: &Progress
 #[async_trait]
 impl Executions for Journal {
     async fn make(&self, run: &Run) -> Result<Made, remit_domain::Error> {
+        self.make_with(run, &[]).await
+    }
+
+    async fn make_with(&self, run: &Run, entries: &[Entry]) -> Result<Made, remit_domain::Error> {
+        let progress = Progress::new(&run.id, entries, None)?;
         let mut change = self.lasting.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)?;
         if let Some(key) = &run.key {
             let before: Option<String> = sqlx::query_scalar("SELECT id FROM runs WHERE tenant = ? AND key = ?")
@@ -127,8 +132,8 @@ impl Executions for Journal {
             .await
             .map_err(unwritten)?;
         sqlx::query(
-            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, pins)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, pins, origin, from_step)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.id.as_str())
         .bind(run.tenant.as_str())
@@ -140,9 +145,12 @@ impl Executions for Journal {
         .bind(&run.key)
         .bind(serde_json::to_string(&run.by).map_err(|cause| Error::Record(cause).into_domain())?)
         .bind(serde_json::to_string(&run.pins).map_err(|cause| Error::Record(cause).into_domain())?)
+        .bind(run.origin.as_ref().map(|origin| origin.run.as_str()))
+        .bind(run.origin.as_ref().map(|origin| origin.from.as_str()))
         .execute(&mut *change)
         .await
         .map_err(unwritten)?;
+        write(&mut change, &progress).await.map_err(unwritten)?;
         change.commit().await.map_err(unwritten)?;
         Ok(Made::New)
     }
@@ -207,7 +215,7 @@ impl Executions for Journal {
     ) -> Result<Vec<Standing>, remit_domain::Error> {
         let text = format!(
             "{BRIEF} WHERE r.tenant = ?1 AND (?2 IS NULL OR r.workflow = ?2) AND (?3 IS NULL OR r.status = ?3)
-             AND (?4 IS NULL OR r.id < ?4) ORDER BY r.id DESC LIMIT ?5"
+             AND (?4 IS NULL OR r.id < ?4) AND (?6 IS NULL OR r.origin = ?6) ORDER BY r.id DESC LIMIT ?5"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(text))
             .bind(tenant.as_str())
@@ -215,6 +223,7 @@ impl Executions for Journal {
             .bind(filter.status.map(Status::as_str))
             .bind(filter.before.as_ref().map(RunId::as_str))
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .bind(filter.origin.as_ref().map(RunId::as_str))
             .fetch_all(&self.readers)
             .await
             .map_err(unread)?;
@@ -296,6 +305,10 @@ fn standing(row: &SqliteRow) -> Result<Standing, remit_domain::Error> {
         key: maybe("key")?,
         pins: serde_json::from_str(&text("pins")?).map_err(record)?,
         by: serde_json::from_str(&text("asker")?).map_err(record)?,
+        origin: match (maybe("origin")?, maybe("from_step")?) {
+            (Some(run), Some(from)) => Some(Origin { run: RunId::parse(&run).ok_or_else(|| wrong("origin"))?, from }),
+            _ => None,
+        },
     };
     Ok(Standing { run, end })
 }
@@ -338,6 +351,7 @@ mod tests {
             key: key.map(str::to_owned),
             pins: ["tools@sha256:00".to_owned()].into(),
             by: Principal::anyone().asker(),
+            origin: None,
         })
     }
 
@@ -418,6 +432,25 @@ mod tests {
         assert_eq!(journal.list(&one.tenant, &done, 10).await?, []);
         let named = Filter { workflow: Some("other".to_owned()), ..Filter::default() };
         assert_eq!(journal.list(&one.tenant, &named, 10).await?, []);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_run_that_takes_over_begins_with_what_it_took() -> Result<()> {
+        let (_folder, journal) = journal().await?;
+        let first = run("a", None)?;
+        journal.make(&first).await?;
+        let origin = Origin { run: first.id.clone(), from: "y".to_owned() };
+        let second = Run { origin: Some(origin), ..run("a", Some("k"))? };
+        assert_eq!(journal.make_with(&second, &[began("x", 1), ended("x")]).await?, Made::New);
+        assert_eq!(journal.recorded(&second.id, "x").await?, Recorded::Ended(Outcome::Done(json!([1]))));
+        let again = Run { id: RunId::new(), ..second.clone() };
+        assert_eq!(journal.make_with(&again, &[ended("z")]).await?, Made::Before(second.id.clone()));
+        assert_eq!(journal.entries(&second.id, 0, 10).await?.len(), 2);
+        let of_first = Filter { origin: Some(first.id.clone()), ..Filter::default() };
+        let found = journal.list(&first.tenant, &of_first, 10).await?;
+        assert_eq!(found.iter().map(|it| &it.run.origin).collect::<Vec<_>>(), [&second.origin]);
+        assert_eq!(journal.find(&first.tenant, &first.id).await?.and_then(|standing| standing.run.origin), None);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_executions.sql"),
     include_str!("../migrations/0009_pins.sql"),
     include_str!("../migrations/0010_receipts.sql"),
+    include_str!("../migrations/0011_workflows.sql"),
 ];
 
 /// The version that chains the audit log: its rows get their hashes from the host, as SQL has none.

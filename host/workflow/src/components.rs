@@ -226,4 +226,4 @@ fn plain(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

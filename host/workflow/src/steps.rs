@@ -11,6 +11,7 @@ use crate::{
     expression::{self, Expr, Reference, Template},
     node::{self, KINDS, Kind, SHORT, WAYS},
     plan::MAX_CONCURRENCY,
+    triggers,
 };
 
 /// Checks what the shape of a file does not say.
@@ -30,6 +31,7 @@ pub(crate) fn check(located: &Located, workflow: &Workflow, env: &BTreeSet<Strin
     for (name, output) in &workflow.outputs {
         checker.texts(&join("/outputs", name), output, &before);
     }
+    checker.faults.extend(triggers::faults(located, workflow));
     checker.around.push("error");
     checker.steps(&workflow.on_failure, "/onFailure", before);
     checker.faults
@@ -175,6 +177,7 @@ impl<'a> Checker<'a> {
         match way.name {
             "foreach" => self.foreach(step, &config),
             "wait" => self.wait(step, place),
+            "workflow" => self.workflow(step, &config),
             _ => {}
         }
     }
@@ -207,12 +210,35 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Which workflow is known at load: what it holds is taken into the run that begins.
+    fn workflow(&mut self, step: &Step, config: &str) {
+        let at = join(config, "name");
+        match step.config.get("name") {
+            None => {}
+            Some(Value::String(name)) if name.contains("{{") => {
+                self.complain(
+                    &at,
+                    "`name` can't be an expression",
+                    "which workflow is decided when the file is loaded",
+                );
+            }
+            Some(Value::String(name)) if !name.is_empty() => {}
+            Some(_) => self.complain(&at, "`name` is the name of a workflow", "quote it"),
+        }
+        match step.config.get("inputs") {
+            None | Some(Value::Object(_)) => {}
+            Some(Value::String(text)) if expression::condition(text).is_ok() => {}
+            Some(_) => self.complain(&join(config, "inputs"), "`inputs` is an object", "by name, or as one expression"),
+        }
+    }
+
     fn plugin(&mut self, step: &Step, pointer: &str) {
         if node::of_plugin(&step.kind).is_some() {
             return;
         }
         let own = KINDS.iter().map(|kind| kind.name);
-        let known: Vec<&str> = own.chain(SHORT.map(|(short, _)| short)).chain(WAYS.iter().map(|way| way.name)).collect();
+        let known: Vec<&str> =
+            own.chain(SHORT.map(|(short, _)| short)).chain(WAYS.iter().map(|way| way.name)).collect();
         let near = closest(&step.kind, known.iter().copied());
         let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
         self.complain(&join(pointer, "type"), format!("unknown kind of step `{}`", step.kind), hint);

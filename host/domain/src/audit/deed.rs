@@ -74,11 +74,19 @@ pub enum Action {
     TenantDelete,
     /// Old segments of the audit log were removed.
     AuditPrune,
+    /// A definition of a workflow was stored.
+    WorkflowStore,
+    /// A stored workflow, or a version of it, was removed.
+    WorkflowDelete,
+    /// A trigger was told to begin nothing.
+    TriggerPause,
+    /// A trigger was told to begin runs again.
+    TriggerResume,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::KeyCreate,
         Self::KeyRevoke,
         Self::PluginUpload,
@@ -89,6 +97,10 @@ impl Action {
         Self::TenantExport,
         Self::TenantDelete,
         Self::AuditPrune,
+        Self::WorkflowStore,
+        Self::WorkflowDelete,
+        Self::TriggerPause,
+        Self::TriggerResume,
     ];
 
     /// Its name in the record and in logs: `<what>.<verb>`.
@@ -104,6 +116,10 @@ impl Action {
             Self::TenantExport => "tenant.export",
             Self::TenantDelete => "tenant.delete",
             Self::AuditPrune => "audit.prune",
+            Self::WorkflowStore => "workflow.store",
+            Self::WorkflowDelete => "workflow.delete",
+            Self::TriggerPause => "trigger.pause",
+            Self::TriggerResume => "trigger.resume",
         }
     }
 

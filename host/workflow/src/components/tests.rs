@@ -67,13 +67,7 @@ impl Plugin for Fake {
         Err(Error::Cancelled)
     }
 
-    async fn validate(
-        &self,
-        _: &str,
-        config: &str,
-        _: Option<&Arc<Context>>,
-        _: &Computed,
-    ) -> Result<Answer, Error> {
+    async fn validate(&self, _: &str, config: &str, _: Option<&Arc<Context>>, _: &Computed) -> Result<Answer, Error> {
         let config: Value = serde_json::from_str(config).unwrap();
         let operation = config["operation"].as_str().unwrap();
         let problem = |pointer: &str, message: &str| {
@@ -143,7 +137,7 @@ impl Tenants for Fakes {
     }
 }
 
-fn around(uploads: bool) -> Around {
+pub(crate) fn around(uploads: bool) -> Around {
     Around { nodes: Nodes::new(Arc::new(Fakes), Arc::new(Fakes)), uploads }
 }
 
@@ -246,7 +240,8 @@ async fn whose_a_file_is_decides_what_it_may_name_and_as_whom() {
     let file = |name: &str| format!("name: {name}\nsteps:\n{step}");
     assert_eq!(said_of("customers/techstart/sales/w.yml", &file("w"), false).await, "");
     assert_eq!(said_of("customers/techstart/w.yml", &file("listed"), false).await, "", "one agent lists it");
-    let missing = "there is no plugin `acme` for steps of type acme.score (upload it and activate it, or mend the name)";
+    let missing =
+        "there is no plugin `acme` for steps of type acme.score (upload it and activate it, or mend the name)";
     for path in ["customers/other/sales/w.yml", "examples/w.yml"] {
         assert_eq!(said_of(path, &file("w"), false).await, format!("w.yml:3:19: {missing}\n"), "{path}");
         assert_eq!(said_of(path, &file("w"), true).await, format!("warning: w.yml:3:19: {missing}\n"), "{path}");

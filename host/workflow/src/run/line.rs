@@ -17,6 +17,7 @@ use super::{Interpreter, Live, Scope};
 use crate::{
     authored::OnError,
     expression::{Expr, Form, boolean, kind},
+    gate::Fork,
     plan::{Job, Kind, Plan, Step},
 };
 
@@ -41,7 +42,12 @@ pub(super) enum Halt {
 pub(super) struct Line<'l> {
     pub(super) with: &'l Interpreter,
     pub(super) run: &'l Run,
+    /// The workflow whose steps these are.
     pub(super) plan: &'l Plan,
+    /// The one that the run began with.
+    pub(super) root: &'l Plan,
+    /// What expressions call `context`.
+    pub(super) context: &'l Value,
     /// Whether the run was begun before, so that something may be recorded.
     pub(super) again: bool,
     pub(super) live: &'l Live,
@@ -250,6 +256,7 @@ impl<'l> Line<'l> {
             }
             Kind::Wait(form) => self.wait(form, path, scope, tail, before).await?,
             Kind::Approval { form } => self.approval(form, step, path, scope, tail, before).await?,
+            Kind::Workflow { name, inputs } => self.workflow(name, inputs, path, scope, tail, before).await?,
         };
         Ok(Outcome::Done(bounded(output, path)?))
     }
@@ -273,10 +280,13 @@ impl<'l> Line<'l> {
     ) -> Result<Value, Halt> {
         self.write(tail, None).await?;
         let outer = &*scope;
+        let fork = &Fork::default();
         let lines = branches.iter().map(|(_, steps)| async move {
             let mut scope = Scope::branch(outer);
             let mut tail = Vec::new();
+            fork.begin(&self.live.slot, &self.live.cancel).await;
             let ended = self.steps(steps, prefix, &mut scope, &mut tail).await;
+            fork.end(&self.live.slot);
             // What was done is recorded whatever ended the line.
             self.write(&mut tail, None).await?;
             ended.map(|()| scope.into_steps())
@@ -309,6 +319,7 @@ impl<'l> Line<'l> {
         let count = items.len();
         let outer = &*scope;
         let halting = &AtomicBool::new(false);
+        let fork = &Fork::default();
         let lines = items.into_iter().enumerate().map(|(at, item)| async move {
             let own = format!("{path}[{at}]");
             if let Recorded::Ended(Outcome::Done(output)) = self.with.recorded(self.run, &own, self.again).await? {
@@ -319,7 +330,9 @@ impl<'l> Line<'l> {
             }
             let mut scope = Scope::branch(outer).with("item", item).with("index", at.into());
             let mut tail = Vec::new();
+            fork.begin(&self.live.slot, &self.live.cancel).await;
             let ended = self.steps(steps, &format!("{own}."), &mut scope, &mut tail).await;
+            fork.end(&self.live.slot);
             let output = steps.last().and_then(|last| scope.output(&last.id)).cloned().unwrap_or_default();
             if ended.is_ok() {
                 let outcome = Outcome::Done(output.clone());
@@ -357,7 +370,7 @@ impl<'l> Line<'l> {
 
 /// The steps on the way that a plugin's step took. They are steps of the line: what they come to is not the
 /// step's.
-fn way_on<'s>(step: &'s Step, outcome: &Outcome) -> &'s [Step] {
+pub(crate) fn way_on<'s>(step: &'s Step, outcome: &Outcome) -> &'s [Step] {
     let Outcome::Done(output) = outcome else { return &[] };
     let taken = output.get("branch").and_then(Value::as_str);
     let way = step.ways.iter().find(|(name, _)| Some(name.as_str()) == taken);

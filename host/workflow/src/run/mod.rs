@@ -7,8 +7,9 @@
 
 mod line;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod scope;
+mod sub;
 #[cfg(test)]
 mod tests;
 mod tries;
@@ -32,13 +33,11 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 pub use self::line::MAX_OUTPUT_BYTES;
-pub(crate) use self::line::{MAX_DEPTH, shallow};
-use self::{
-    line::{Halt, Line},
-    scope::Scope,
-};
+use self::line::{Halt, Line};
+pub(crate) use self::line::{MAX_DEPTH, shallow, way_on};
+pub(crate) use self::scope::Scope;
 pub use crate::plan::{Job, Uses};
-use crate::plan::Plan;
+use crate::{gate::Slot, plan::Plan};
 
 /// One try of a step's work.
 pub struct Work<'w> {
@@ -132,12 +131,19 @@ pub struct Live {
     pub cancel: CancellationToken,
     /// Woken when a signal comes.
     pub signalled: tokio::sync::Notify,
+    /// Its place among the runs of its workflow that may be at work at once.
+    pub(crate) slot: Slot,
 }
 
 impl Live {
     /// One that nobody has stopped.
     pub fn new() -> Self {
-        Self { cancel: CancellationToken::new(), signalled: tokio::sync::Notify::new() }
+        Self::with(Slot::default())
+    }
+
+    /// One that has to wait for its turn.
+    pub(crate) fn with(slot: Slot) -> Self {
+        Self { cancel: CancellationToken::new(), signalled: tokio::sync::Notify::new(), slot }
     }
 }
 
@@ -153,14 +159,8 @@ impl Interpreter {
     /// Errors: [`Error::Journal`] if something could not be recorded; the run then stands as it is, to be
     /// taken up again. Cancel: likewise.
     pub async fn run(&self, run: &Run, plan: &Plan, again: bool, live: &Live) -> Result<End, Error> {
-        let fixed = BTreeMap::from([
-            ("inputs", run.inputs.clone()),
-            ("context", run.context.clone()),
-            ("env", Value::Object((*self.env).clone())),
-            ("now", Value::String(remit_domain::clock::rfc3339(run.began))),
-        ]);
-        let mut scope = Scope::new(fixed);
-        let line = Line { with: self, run, plan, again, live, stoppable: true };
+        let mut scope = Scope::new(self.fixed(run, run.inputs.clone(), run.context.clone()));
+        let line = Line { with: self, run, plan, root: plan, context: &run.context, again, live, stoppable: true };
         let mut tail = Vec::new();
         if again && self.journal.cancelled(&run.id).await? {
             live.cancel.cancel();
@@ -178,7 +178,7 @@ impl Interpreter {
         };
         if matches!(status, Status::Failed | Status::Cancelled) && !plan.on_failure.is_empty() {
             // In doubt here is in doubt: a person decides, and the run comes back to this very failure.
-            if let Some(doubt) = self.after(&line, status, failure.as_ref(), &scope, &mut tail).await? {
+            if let Some(doubt) = self.after(&line, "", status, failure.as_ref(), &scope, &mut tail).await? {
                 (status, failure) = (Status::Interrupted, Some(doubt));
             }
         }
@@ -192,6 +192,7 @@ impl Interpreter {
     async fn after(
         &self,
         line: &Line<'_>,
+        prefix: &str,
         status: Status,
         failure: Option<&Failure>,
         scope: &Scope<'_>,
@@ -205,11 +206,22 @@ impl Interpreter {
         });
         let mut scope = Scope::branch(scope).with("error", error);
         let line = Line { stoppable: false, ..*line };
-        match line.steps(&line.plan.on_failure, "onFailure.", &mut scope, tail).await {
+        let prefix = format!("{prefix}onFailure.");
+        match line.steps(&line.plan.on_failure, &prefix, &mut scope, tail).await {
             Err(Halt::Journal(error)) => Err(error),
             Err(Halt::Interrupted(failure)) => Ok(Some(failure)),
             _ => Ok(None),
         }
+    }
+
+    /// What expressions of a whole workflow can name from its beginning on.
+    fn fixed(&self, run: &Run, inputs: Value, context: Value) -> BTreeMap<&'static str, Value> {
+        BTreeMap::from([
+            ("inputs", inputs),
+            ("context", context),
+            ("env", Value::Object((*self.env).clone())),
+            ("now", Value::String(remit_domain::clock::rfc3339(run.began))),
+        ])
     }
 
     fn outputs(&self, plan: &Plan, scope: &Scope<'_>) -> Result<Value, Halt> {

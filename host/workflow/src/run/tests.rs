@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod crashes;
+mod subs;
 mod ways;
 
 use std::{
@@ -121,6 +122,7 @@ impl Bench {
             key: None,
             pins: BTreeSet::new(),
             by: Principal::anyone().asker(),
+            origin: None,
         };
         let journal = Arc::new(Memory::default());
         let doer = Arc::new(Doer { journal: Mutex::new(Some(journal.clone())), ..Doer::default() });

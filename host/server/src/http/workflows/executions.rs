@@ -35,6 +35,9 @@ pub(crate) struct Asked {
     /// Where the page before ended.
     cursor: Option<String>,
     limit: Option<usize>,
+    /// The one whose outputs they took over.
+    #[serde(rename = "rerunOf")]
+    rerun_of: Option<String>,
 }
 
 /// The tenant's runs, newest first.
@@ -44,7 +47,8 @@ pub(crate) struct Asked {
         ("X-Context" = String, Header, description = "the tenant"),
         ("workflow" = Option<String>, Query), ("status" = Option<String>, Query),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<usize>, Query, description = "50 without it, 200 at most")
+        ("limit" = Option<usize>, Query, description = "50 without it, 200 at most"),
+        ("rerunOf" = Option<String>, Query, description = "those that took over from this execution")
     ),
     responses((status = 200, body = Object, description = "`{success, executions: […], next}`"), (status = 422, body = Body))
 )]
@@ -60,7 +64,13 @@ pub(crate) async fn list(
         Status::parse(text).ok_or_else(|| problem("/status", "running, completed, failed, cancelled or interrupted"))
     });
     let before = asked.cursor.as_deref().map(|text| RunId::parse(text).ok_or_else(|| problem("/cursor", "no cursor")));
-    let filter = Filter { workflow: asked.workflow, status: status.transpose()?, before: before.transpose()? };
+    let origin = asked.rerun_of.as_deref().map(|text| RunId::parse(text).ok_or_else(|| problem("/rerunOf", "no id")));
+    let filter = Filter {
+        workflow: asked.workflow,
+        status: status.transpose()?,
+        before: before.transpose()?,
+        origin: origin.transpose()?,
+    };
     let limit = asked.limit.unwrap_or(50).clamp(1, MAX_PAGE);
     let mut runs = state.workflows.list(&tenant.context.tenant, &filter, limit + 1).await?;
     let more = runs.len() > limit;
@@ -85,7 +95,10 @@ pub(crate) async fn show(
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, &id).await?;
     let (entries, whole) = entries(&state, &standing.run.id).await?;
     let mut shown = summary(&standing);
+    super::queued(&state, &standing.run.id, &mut shown);
+    let reruns = super::again::of(&state, &tenant, &standing).await?;
     if let Value::Object(members) = &mut shown {
+        members.insert("reruns".to_owned(), reruns);
         members.insert("inputs".to_owned(), standing.run.inputs.clone());
         members.insert("steps".to_owned(), steps(&entries));
         members.insert("stepsTruncated".to_owned(), (!whole).into());
@@ -183,8 +196,12 @@ pub(super) fn summary(standing: &Standing) -> Value {
         "workflow": run.workflow,
         "status": status,
         "startedAt": rfc3339(run.began),
+        "startedBy": run.by.name,
         "href": format!("/api/workflows/executions/{}", run.id),
     });
+    if let (Some(origin), Value::Object(members)) = (&run.origin, &mut shown) {
+        members.insert("rerunOf".to_owned(), json!({"executionId": origin.run, "from": origin.from}));
+    }
     if let (Some(end), Value::Object(members)) = (&standing.end, &mut shown) {
         members.insert("endedAt".to_owned(), rfc3339(end.at).into());
         if let Some(outputs) = &end.outputs {

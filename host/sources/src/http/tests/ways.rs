@@ -155,6 +155,7 @@ async fn granted_of(
         limits: Limits::default(),
         uploads: Tier::Small,
         trusted_keys: Vec::new(),
+        webhooks: std::collections::BTreeMap::new(),
         model: None,
         authored: serde_json::Value::Null,
     });

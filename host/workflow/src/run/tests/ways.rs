@@ -71,10 +71,15 @@ onFailure:
     let bench = Bench::new(text, json!({}));
     let end = bench.go(false).await.unwrap();
     assert_eq!((end.status, end.failure.unwrap().path.as_deref()), (Status::Failed, Some("high")));
-    assert_eq!(bench.journal.outcome(&bench.run.id, "onFailure.told"), Some(Outcome::Done(json!({"of": "up", "step": "high"}))));
+    assert_eq!(
+        bench.journal.outcome(&bench.run.id, "onFailure.told"),
+        Some(Outcome::Done(json!({"of": "up", "step": "high"})))
+    );
     let broken = text.replace("way: up", "way: break");
     let bench = Bench::new(&broken, json!({}));
     assert_eq!(bench.go(false).await.unwrap().status, Status::Completed, "the step's own failure is caught");
-    let Some(Outcome::Failed { output, .. }) = bench.journal.outcome(&bench.run.id, "fork") else { panic!("no failure") };
+    let Some(Outcome::Failed { output, .. }) = bench.journal.outcome(&bench.run.id, "fork") else {
+        panic!("no failure")
+    };
     assert_eq!((&output["success"], &output["operation"]), (&json!(false), &json!("orders.get")));
 }
