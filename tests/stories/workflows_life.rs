@@ -159,8 +159,8 @@ async fn a_missed_time_begins_one_run_when_the_host_is_back() {
     );
     assert!(trigger["nextAt"].is_string(), "{trigger:#}");
     let triggers = async |host: &Host| {
-        let journal = remit_journal::Journal::open(&host.root.path().join("var/remit.db").display().to_string());
-        journal.await.unwrap()
+        let file = host.root.path().join("var/remit.db").display().to_string();
+        remit_journal::Journal::open(&file).await.unwrap()
     };
     eventually("it to be known", async || {
         let journal = triggers(&host).await;
@@ -388,7 +388,8 @@ outputs: {{count: '{{{{ steps.each.output.count }}}}'}}
     };
     let (status, body) = rerun(&first, json!({"from": "nowhere"})).await;
     assert_eq!((status, &body["code"]), (422, &json!("invalid_arguments")), "{body:#}");
-    stored(&host, &text("MFG-001")).await;
+    let catalogue = remit_upstreams::data::catalogue::catalogue();
+    stored(&host, &text(&catalogue.first().unwrap().variants[0].sku)).await;
     let asked = json!({"from": "each[0].stock", "definition": "current"});
     let (status, again) = rerun(&first, asked.clone()).await;
     assert!([200, 202].contains(&status), "{again:#}");
