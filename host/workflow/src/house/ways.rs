@@ -119,11 +119,11 @@ async fn what_no_longer_fits_is_told_and_stays_in_force() {
     assert_eq!(
         said(faults),
         [
-            "a/w@1:3:17: there is no plugin `gone` for steps of type gone.run (upload it and activate it, or mend the name)"
+            "a/w@1:3:23: there is no plugin `gone` for steps of type gone.run (upload it and activate it, or mend the name)"
         ]
     );
     assert!(house.workflows.shelf().find(&house.context.tenant, "w").is_some());
     house.storing.remove(&house.context.tenant, "w", None).await.unwrap();
     let faults = house.storing.look(&components::tests::around(false)).await.unwrap();
-    assert_eq!(said(faults), ["a/v@1:3:47: there is no workflow `w`"]);
+    assert_eq!(said(faults), ["a/v@1:3:48: there is no workflow `w`"]);
 }
