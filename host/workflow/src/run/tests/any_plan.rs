@@ -77,6 +77,7 @@ impl Subject {
             key: None,
             pins: BTreeSet::new(),
             by: Principal::anyone().asker(),
+            origin: None,
         };
         let (kept, timeline) = (Arc::new(Memory::default()), Arc::new(Timeline::new()));
         let (done, repeated) = (Arc::default(), Arc::default());
@@ -99,7 +100,7 @@ impl Subject {
             performer: Arc::new(performer),
             timer: self.timeline.clone(),
             env: Arc::default(),
-            keeping: super::super::Keeping::default(),
+            keeping: Keeping::default(),
         };
         let again = std::mem::replace(&mut self.begun, true);
         let live = Live::new();

@@ -16,10 +16,6 @@ const TEXT: &str = "steps:
   - {id: last, type: mcp, config: {tool_name: t, parameters: {a: '{{ steps.fork.output.branch }}'}}}
 ";
 
-fn text() -> String {
-    TEXT.replace("tool_name: t", "tool_name: t")
-}
-
 #[tokio::test]
 async fn the_way_that_a_step_took_is_gone_and_no_other() {
     let bench = Bench::new(TEXT, json!({"way": "up"}));
