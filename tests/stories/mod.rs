@@ -28,3 +28,4 @@ mod tenant;
 mod uploads;
 mod usage;
 mod workflows;
+mod workflows_life;

@@ -20,7 +20,10 @@ mod fakes;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use remit_domain::{
     Catalogue, Error,
@@ -28,6 +31,7 @@ use remit_domain::{
     conversation::{Conversations, Key},
     model::{self, Message, Model, Models, Usage},
     usage::Meter,
+    workflows::Offered,
 };
 use serde_json::json;
 use tracing::Instrument;
@@ -90,6 +94,8 @@ pub struct Chat {
     conversations: Arc<dyn Conversations>,
     settings: Settings,
     busy: Busy,
+    /// Workflows, which ask agents themselves: known once both are there.
+    workflows: OnceLock<Arc<dyn Offered>>,
 }
 
 impl Chat {
@@ -100,7 +106,13 @@ impl Chat {
         conversations: Arc<dyn Conversations>,
         settings: Settings,
     ) -> Self {
-        Self { catalogue, models, conversations, settings, busy: Busy::default() }
+        Self { catalogue, models, conversations, settings, busy: Busy::default(), workflows: OnceLock::new() }
+    }
+
+    /// Offers workflows from now on, to the agents whose context lists them. The first word counts. A workflow's
+    /// own question to an agent is never offered any: workflows would begin each other without end.
+    pub fn offer(&self, workflows: Arc<dyn Offered>) {
+        let _ = self.workflows.set(workflows);
     }
 
     /// Answers a message, and keeps both before it returns.
@@ -146,7 +158,7 @@ impl Chat {
         let history = self.conversations.load(&key, history::most(&self.settings)).await?;
         let history = history::recent(history, &self.settings);
 
-        let offers = Offers::of(&self.catalogue, caller);
+        let offers = Offers::of(&self.catalogue, caller).with_workflows(self.workflows.get(), caller);
         measure.tools_available(offers.available());
         let mut messages = vec![Message::System { content: prompt::system(caller, agent, &offers, &self.catalogue) }];
         messages.extend(history);

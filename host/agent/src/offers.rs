@@ -1,16 +1,24 @@
-//! What the model is offered: the tools that the agent may call and its context lists, and the
-//! host's own tool for reading the agent's resources.
+//! What the model is offered: the tools that the agent may call and its context lists, the workflows that the
+//! context lists, and the host's own tool for reading the agent's resources.
+
+use std::sync::Arc;
 
 use remit_domain::{
     Catalogue,
     catalogue::{Caller, OfferedTool},
     model::ToolOffer,
     plugin::Resource,
+    workflows::{Offer, Offered},
 };
 use serde_json::json;
 
 /// The host's own tool. A plugin's tool of this name is not offered in chat.
 pub(crate) const READ_RESOURCE: &str = "read_resource";
+
+/// What the name of a tool begins with that begins a workflow.
+pub(crate) const WORKFLOW: &str = "workflow_";
+/// The longest name of a tool that models' servers take.
+const MAX_NAME: usize = 64;
 
 /// What an agent has to offer to its model.
 pub(crate) struct Offers {
@@ -18,6 +26,10 @@ pub(crate) struct Offers {
     pub(crate) tools: Vec<OfferedTool>,
     /// What it can read; of two with one name, the first, as the `Catalogue` finds them.
     pub(crate) resources: Vec<Resource>,
+    /// The workflows that the agent's context lists.
+    pub(crate) workflows: Vec<Offer>,
+    /// Who begins them.
+    pub(crate) begins: Option<Arc<dyn Offered>>,
 }
 
 impl Offers {
@@ -34,7 +46,27 @@ impl Offers {
                 resources.push(resource);
             }
         }
-        Self { tools, resources }
+        Self { tools, resources, workflows: Vec::new(), begins: None }
+    }
+
+    /// With the workflows that the agent's context lists. A plugin's tool of the same name is not offered.
+    pub(crate) fn with_workflows(mut self, begins: Option<&Arc<dyn Offered>>, caller: &Caller) -> Self {
+        let offers = begins.map(|begins| begins.offers(caller)).unwrap_or_default();
+        self.workflows = offers.into_iter().filter(|it| it.name.len() + WORKFLOW.len() <= MAX_NAME).collect();
+        self.begins = begins.cloned();
+        let workflows = std::mem::take(&mut self.workflows);
+        self.tools.retain(|offered| {
+            let name = offered.tool().name.strip_prefix(WORKFLOW);
+            !workflows.iter().any(|workflow| Some(workflow.name.as_str()) == name)
+        });
+        self.workflows = workflows;
+        self
+    }
+
+    /// The workflow that a tool of this name begins, and who does it.
+    pub(crate) fn workflow(&self, name: &str) -> Option<(&Offer, &Arc<dyn Offered>)> {
+        let name = name.strip_prefix(WORKFLOW)?;
+        Some((self.workflows.iter().find(|workflow| workflow.name == name)?, self.begins.as_ref()?))
     }
 
     /// How many of the agent's own tools there are.
@@ -54,7 +86,7 @@ impl Offers {
 
     /// Whether a call changes nothing. One that is not on offer is not made, so it changes nothing.
     pub(crate) fn changes_nothing(&self, name: &str) -> bool {
-        self.tool(name).is_none_or(|offered| offered.tool().annotations.read_only)
+        self.workflow(name).is_none() && self.tool(name).is_none_or(|offered| offered.tool().annotations.read_only)
     }
 
     /// All of it, as the model is told.
@@ -67,7 +99,12 @@ impl Offers {
                 parameters: tool.input.authored().clone(),
             }
         });
-        own.chain(self.read_resource()).collect()
+        let workflows = self.workflows.iter().map(|workflow| ToolOffer {
+            name: format!("{WORKFLOW}{}", workflow.name),
+            description: described(workflow).to_owned(),
+            parameters: workflow.inputs.clone(),
+        });
+        own.chain(workflows).chain(self.read_resource()).collect()
     }
 
     fn read_resource(&self) -> Option<ToolOffer> {
@@ -86,4 +123,9 @@ impl Offers {
             }),
         })
     }
+}
+
+/// What a workflow is said to do.
+pub(crate) fn described(workflow: &Offer) -> &str {
+    workflow.description.as_deref().unwrap_or("Runs a workflow")
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use remit_domain::{Catalogue, catalogue::Caller, tenant::Agent};
 
-use crate::offers::Offers;
+use crate::offers::{Offers, WORKFLOW, described};
 
 /// What the model is told when it must answer.
 pub(crate) const LAST_WORD: &str =
@@ -36,11 +36,12 @@ const MAX_DESCRIPTION: usize = 500;
 pub(crate) fn system(caller: &Caller, agent: &Agent, offers: &Offers, catalogue: &Catalogue) -> String {
     let tools = offers.tools.iter().map(|offered| {
         let tool = offered.tool();
-        (tool.name.as_str(), tool.description.as_str())
+        (tool.name.clone(), tool.description.as_str())
     });
+    let workflows = offers.workflows.iter().map(|it| (format!("{WORKFLOW}{}", it.name), described(it)));
     let resources = offers.resources.iter().map(|resource| {
         let description = resource.description.as_deref().or(resource.title.as_deref());
-        (resource.name.as_str(), description.unwrap_or("No description"))
+        (resource.name.clone(), description.unwrap_or("No description"))
     });
     let company = &caller.context.company;
     let sources = agent.mapping.iter().flat_map(|mapping| &mapping.order);
@@ -50,7 +51,7 @@ pub(crate) fn system(caller: &Caller, agent: &Agent, offers: &Offers, catalogue:
         "{}\n\nREAL-TIME TOOLS AVAILABLE:\n{}\n\nRESOURCES AVAILABLE:\n{}\n\nCONTEXT INFORMATION:\n\
          - Customer: {}\n- Industry: {}\n- Agent Type: {}\n- Available Data Sources: {sources}\n\n{INSTRUCTIONS}",
         agent.system_prompt,
-        list(tools),
+        list(tools.chain(workflows)),
         list(resources),
         company.name,
         company.industry.as_deref().unwrap_or("Unknown"),
@@ -65,7 +66,7 @@ pub(crate) fn system(caller: &Caller, agent: &Agent, offers: &Offers, catalogue:
     prompt
 }
 
-fn list<'a>(items: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+fn list<'a>(items: impl Iterator<Item = (String, &'a str)>) -> String {
     let lines: Vec<String> =
         items.map(|(name, description)| format!("- {name}: {}", one_line(description, MAX_DESCRIPTION))).collect();
     if lines.is_empty() { "- None".to_owned() } else { lines.join("\n") }

@@ -143,6 +143,11 @@ impl<'a> Turn<'a> {
         if self.offers.reads_resources(name) {
             return self.read_resource(&arguments).await;
         }
+        if let Some((workflow, begins)) = self.offers.workflow(name) {
+            let inputs = Value::Object(arguments);
+            let began = begins.begin(self.caller, &workflow.name, inputs.clone());
+            return self.catalogue.own(self.caller, name, &inputs, began).await;
+        }
         if self.offers.tool(name).is_none() {
             let tool = name.chars().take(MAX_NAME).collect();
             let refusal = Error::UnknownTool { agent: self.caller.agent.clone(), tool };

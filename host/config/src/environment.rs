@@ -13,6 +13,7 @@
 //! | `{CRED}_CLIENT_ID`, `{CRED}_CLIENT_SECRET` | an OAuth client |
 //! | `{CRED}_REFRESH_TOKEN` | an OAuth refresh token |
 //! | `{CRED}_WEBHOOK` | a Slack webhook |
+//! | `{CRED}_HOOK_SECRET` | what signs requests to a workflow's webhook |
 //! | `{CRED}_API_KEY`, `{CRED}_BASE_URL` | a language model's key and address |
 //!
 //! Any of them may be given as `…_FILE` instead: the path of a file that holds the value. An empty
@@ -74,6 +75,8 @@ pub enum Part {
     RefreshToken,
     /// A Slack webhook.
     Webhook,
+    /// What signs requests to a workflow's webhook.
+    HookSecret,
     /// A language model's key.
     ApiKey,
     /// A language model's address.
@@ -81,7 +84,7 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::User,
         Self::Password,
         Self::Token,
@@ -93,6 +96,7 @@ impl Part {
         Self::ClientSecret,
         Self::RefreshToken,
         Self::Webhook,
+        Self::HookSecret,
         Self::ApiKey,
         Self::BaseUrl,
     ];
@@ -111,6 +115,7 @@ impl Part {
             Self::ClientSecret => &["CLIENT_SECRET"],
             Self::RefreshToken => &["REFRESH_TOKEN"],
             Self::Webhook => &["WEBHOOK"],
+            Self::HookSecret => &["HOOK_SECRET"],
             Self::ApiKey => &["API_KEY"],
             Self::BaseUrl => &["BASE_URL"],
         }
@@ -231,7 +236,7 @@ impl Environment {
                     Part::ClientSecret => made.client_secret = Some(value),
                     Part::RefreshToken => made.refresh_token = Some(value),
                     // Read by what uses them; here only their ambiguity matters.
-                    Part::Webhook | Part::ApiKey | Part::BaseUrl => {}
+                    Part::Webhook | Part::HookSecret | Part::ApiKey | Part::BaseUrl => {}
                 },
             }
         }

@@ -85,6 +85,17 @@ pub struct Run {
     pub key: Option<String>,
     /// Who asked, for the records of what it does, and the only agents that it may speak for.
     pub by: Asker,
+    /// The run whose outputs it took over.
+    pub origin: Option<Origin>,
+}
+
+/// Where a run took over what another had done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The other run, which stays as it is.
+    pub run: RunId,
+    /// The step from which on it does things itself.
+    pub from: String,
 }
 
 /// On whose behalf a run is.
@@ -341,6 +352,8 @@ pub struct Filter {
     pub since: Option<RunId>,
     /// Whose steps are this agent's, where they name none.
     pub agent: Option<AgentName>,
+    /// That took over outputs of this one.
+    pub origin: Option<RunId>,
 }
 
 /// What came of making a run.
@@ -357,6 +370,10 @@ pub enum Made {
 pub trait Executions: Send + Sync {
     /// Makes a run. Of two with one tenant and key, only the first is made.
     async fn make(&self, run: &Run) -> Result<Made, Error>;
+
+    /// Makes a run whose journal begins with these entries, all at once or not at all. Otherwise as
+    /// [`Self::make`].
+    async fn make_with(&self, run: &Run, entries: &[Entry]) -> Result<Made, Error>;
 
     /// Adds entries to a run's journal, all or none.
     async fn append(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error>;

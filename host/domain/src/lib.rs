@@ -28,6 +28,7 @@ pub mod signature;
 pub mod source;
 pub mod tenant;
 pub mod usage;
+pub mod workflows;
 
 pub use catalogue::Catalogue;
 pub use error::{Cause, Error, InUse};

@@ -39,6 +39,8 @@ pub struct Context {
     pub uploads: Tier,
     /// Whose signatures its uploads must bear; without any, none is needed.
     pub trusted_keys: Vec<PublicKey>,
+    /// What signs requests to its workflows' webhooks, by the name that workflows call it.
+    pub webhooks: BTreeMap<String, secrecy::SecretString>,
     /// The language model it uses instead of the host's.
     pub model: Option<ModelChoice>,
     /// The context as it was written, merged and with nothing secret in it, for `/api/debug/context`.
@@ -59,6 +61,7 @@ impl Context {
             limits: Limits::default(),
             uploads: Tier::Small,
             trusted_keys: Vec::new(),
+            webhooks: BTreeMap::new(),
             model: None,
             authored: serde_json::Value::Null,
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use remit_domain::{
     AgentName, TenantId,
-    execution::{End, Entry, Executions, Filter, Made, Outcome, Recorded, Run, RunId, Standing, Status},
+    execution::{End, Entry, Executions, Filter, Made, Origin, Outcome, Recorded, Run, RunId, Standing, Status},
 };
 use serde_json::Value;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
@@ -23,7 +23,7 @@ const RUNS: &str = "SELECT r.*, d.definition FROM runs AS r
 /// Of a list: what makes one run large is not read.
 const BRIEF: &str =
     "SELECT id, tenant, workflow, digest, 'null' AS inputs, json_object('agent', agent) AS context, began, key, asker, status, pins,
-        ended, NULL AS outputs, failure, 'null' AS definition FROM runs AS r";
+        ended, NULL AS outputs, failure, origin, from_step, 'null' AS definition FROM runs AS r";
 
 /// What a run takes: the columns of `runs`, its journal and its large outputs.
 pub(crate) const WEIGHT: &str = "octet_length(inputs) + coalesce(octet_length(outputs), 0)
@@ -146,6 +146,11 @@ pub(crate) async fn write(connection: &mut SqliteConnection, progress: &Progress
 #[async_trait]
 impl Executions for Journal {
     async fn make(&self, run: &Run) -> Result<Made, remit_domain::Error> {
+        self.make_with(run, &[]).await
+    }
+
+    async fn make_with(&self, run: &Run, entries: &[Entry]) -> Result<Made, remit_domain::Error> {
+        let progress = Progress::new(&run.id, entries, None)?;
         let mut change = self.lasting.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)?;
         if let Some(key) = &run.key {
             let before: Option<String> = sqlx::query_scalar("SELECT id FROM runs WHERE tenant = ? AND key = ?")
@@ -166,8 +171,8 @@ impl Executions for Journal {
             .await
             .map_err(unwritten)?;
         sqlx::query(
-            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, agent, pins)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs (id, tenant, workflow, digest, inputs, context, began, key, asker, agent, pins, origin, from_step)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.id.as_str())
         .bind(run.tenant.as_str())
@@ -180,9 +185,12 @@ impl Executions for Journal {
         .bind(serde_json::to_string(&run.by).map_err(|cause| Error::Record(cause).into_domain())?)
         .bind(run.context.get("agent").and_then(Value::as_str))
         .bind(serde_json::to_string(&run.pins).map_err(|cause| Error::Record(cause).into_domain())?)
+        .bind(run.origin.as_ref().map(|origin| origin.run.as_str()))
+        .bind(run.origin.as_ref().map(|origin| origin.from.as_str()))
         .execute(&mut *change)
         .await
         .map_err(unwritten)?;
+        write(&mut change, &progress).await.map_err(unwritten)?;
         change.commit().await.map_err(unwritten)?;
         Ok(Made::New)
     }
@@ -248,7 +256,7 @@ impl Executions for Journal {
         let text = format!(
             "{BRIEF} WHERE r.tenant = ?1 AND (?2 IS NULL OR r.workflow = ?2) AND (?3 IS NULL OR r.status = ?3)
              AND (?4 IS NULL OR r.id < ?4) AND (?5 IS NULL OR r.id >= ?5) AND (?6 IS NULL OR r.agent = ?6)
-             AND r.gone = 0 ORDER BY r.id DESC LIMIT ?7"
+             AND (?8 IS NULL OR r.origin = ?8) AND r.gone = 0 ORDER BY r.id DESC LIMIT ?7"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(text))
             .bind(tenant.as_str())
@@ -258,6 +266,7 @@ impl Executions for Journal {
             .bind(filter.since.as_ref().map(RunId::as_str))
             .bind(filter.agent.as_ref().map(AgentName::as_str))
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .bind(filter.origin.as_ref().map(RunId::as_str))
             .fetch_all(&self.readers)
             .await
             .map_err(unread)?;
@@ -339,6 +348,10 @@ fn standing(row: &SqliteRow) -> Result<Standing, remit_domain::Error> {
         key: maybe("key")?,
         pins: serde_json::from_str(&text("pins")?).map_err(record)?,
         by: serde_json::from_str(&text("asker")?).map_err(record)?,
+        origin: match (maybe("origin")?, maybe("from_step")?) {
+            (Some(run), Some(from)) => Some(Origin { run: RunId::parse(&run).ok_or_else(|| wrong("origin"))?, from }),
+            _ => None,
+        },
     };
     Ok(Standing { run, end })
 }

@@ -1,5 +1,6 @@
 //! The journal: what must outlast the process. Audit events, conversations, keys,
-//! the record of tenants' plugins, runs of workflows, messages sent once and what was used by day, in one SQLite file.
+//! the record of tenants' plugins, tenants' workflows and their runs, messages sent once and what was used by day,
+//! in one SQLite file.
 //!
 //! The audit log is a chain of hashes (`chain.rs`); `verify.rs` says whether it is as it was written.
 //!
@@ -16,6 +17,7 @@ mod audit;
 mod chain;
 mod checkpoint;
 mod conversations;
+mod definitions;
 mod error;
 mod executions;
 mod history;

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_pins.sql"),
     include_str!("../migrations/0010_receipts.sql"),
     include_str!("../migrations/0011_history.sql"),
+    include_str!("../migrations/0012_workflows.sql"),
 ];
 
 /// The version that chains the audit log: its rows get their hashes from the host, as SQL has none.

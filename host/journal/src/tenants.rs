@@ -9,7 +9,7 @@ use remit_domain::{TenantId, library::Digest};
 use crate::{Error, Journal};
 
 /// Each part with the statement that gives its records as JSON. Of keys there is nothing that lets anybody in.
-const PARTS: [(&str, &str); 12] = [
+const PARTS: [(&str, &str); 15] = [
     (
         "conversations",
         "SELECT json_object('agent', agent, 'id', id, 'created', created, 'updated', updated)
@@ -24,8 +24,8 @@ const PARTS: [(&str, &str); 12] = [
         "runs",
         "SELECT json_object('id', id, 'workflow', workflow, 'digest', digest, 'inputs', json(inputs),
             'context', json(context), 'began', began, 'key', key, 'asker', json(asker), 'pins', json(pins),
-            'status', status,
-            'ended', ended, 'outputs', json(outputs), 'failure', json(failure))
+            'status', status, 'ended', ended, 'outputs', json(outputs), 'failure', json(failure),
+            'origin', origin, 'from', from_step)
          FROM runs WHERE tenant = ?1 ORDER BY id",
     ),
     (
@@ -42,6 +42,24 @@ const PARTS: [(&str, &str); 12] = [
         "definitions",
         "SELECT json_object('digest', digest, 'definition', json(definition))
          FROM definitions WHERE tenant = ?1 ORDER BY digest",
+    ),
+    (
+        "workflows",
+        "SELECT json_object('name', name, 'number', number, 'digest', digest, 'source', source, 'file', file,
+            'at', at, 'by', by)
+         FROM workflow_versions WHERE tenant = ?1 ORDER BY name, number",
+    ),
+    (
+        "triggers",
+        "SELECT json_object('workflow', workflow, 'name', name, 'rule', rule,
+            'paused', json(iif(paused, 'true', 'false')), 'handled', handled, 'due', due, 'last', last, 'run', run,
+            'problem', problem)
+         FROM triggers WHERE tenant = ?1 ORDER BY workflow, name",
+    ),
+    (
+        "deliveries",
+        "SELECT json_object('workflow', workflow, 'proof', proof, 'word', word, 'at', at)
+         FROM deliveries WHERE tenant = ?1 ORDER BY at, workflow, proof",
     ),
     (
         "audit",
@@ -86,13 +104,16 @@ const PARTS: [(&str, &str); 12] = [
 ];
 
 /// Each part with the statement that removes its records; in an order in which nothing is left hanging.
-const REMOVALS: [(&str, &str); 12] = [
+const REMOVALS: [(&str, &str); 15] = [
     ("messages", "DELETE FROM messages WHERE tenant = ?1"),
     ("conversations", "DELETE FROM conversations WHERE tenant = ?1"),
     ("outputs", "DELETE FROM outputs WHERE run IN (SELECT id FROM runs WHERE tenant = ?1)"),
     ("entries", "DELETE FROM entries WHERE run IN (SELECT id FROM runs WHERE tenant = ?1)"),
     ("runs", "DELETE FROM runs WHERE tenant = ?1"),
     ("definitions", "DELETE FROM definitions WHERE tenant = ?1"),
+    ("deliveries", "DELETE FROM deliveries WHERE tenant = ?1"),
+    ("triggers", "DELETE FROM triggers WHERE tenant = ?1"),
+    ("workflows", "DELETE FROM workflow_versions WHERE tenant = ?1"),
     (
         "usage",
         "DELETE FROM usage WHERE (kind = 'tenant' AND owner = ?1)
@@ -184,7 +205,11 @@ async fn remove(connection: &mut sqlx::SqliteConnection, tenant: &TenantId) -> R
             _ => records.push((part, removed)),
         }
     }
-    for counted in ["DELETE FROM plugins WHERE tenant = ?1", "DELETE FROM kept WHERE tenant = ?1"] {
+    for counted in [
+        "DELETE FROM workflows WHERE tenant = ?1",
+        "DELETE FROM plugins WHERE tenant = ?1",
+        "DELETE FROM kept WHERE tenant = ?1",
+    ] {
         sqlx::query(counted).bind(tenant.as_str()).execute(&mut *change).await?;
     }
     let audit: i64 = sqlx::query_scalar("SELECT count(*) FROM audit WHERE tenant = ?1")

@@ -85,7 +85,10 @@ async fn run(
     let _watch = Watch::start(&app, &host)?;
     // Where another process is at work on the same state, the runs that have not ended may be that one's.
     if !alone {
-        tracing::warn!("another process uses the state folder: runs of workflows that have not ended stay as they are");
+        tracing::warn!(
+            "another process uses the state folder: runs of workflows that have not ended stay as they are, and \
+             schedules begin none"
+        );
     } else {
         match app.workflows.resume().await {
             Ok(0) => {}
@@ -93,6 +96,8 @@ async fn run(
             Err(error) => tracing::error!(%error, "runs of workflows were not taken up"),
         }
     }
+    // After what was begun before, so that turns go by age.
+    let triggering = alone.then(|| tokio::spawn(app.triggers.clone().run()));
     let upkeep = tokio::spawn(app.upkeep.clone().run());
     let tidying = tokio::spawn({
         let workflows = app.workflows.clone();
@@ -121,6 +126,9 @@ async fn run(
     tokio::select! {
         () = serving => {}
         () = drained => tracing::warn!("requests were still under way after {} s", host.drain.as_secs()),
+    }
+    if let Some(triggering) = triggering {
+        triggering.abort();
     }
     upkeep.abort();
     counting.abort();

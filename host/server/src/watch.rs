@@ -10,9 +10,9 @@ use std::{
 };
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use remit_config::{Change, Contexts, Host, Outcome};
+use remit_config::{Change, Contexts, Fault, Host, Outcome};
 use remit_library::Library;
-use remit_workflow::{Around, Workflows};
+use remit_workflow::{Around, Storing, Workflows};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -55,15 +55,15 @@ impl Watch {
         }
         let mut hangup = signal(SignalKind::hangup())?;
         let workflows = {
-            let (workflows, folder, env) = (app.workflows.clone(), host.workflows_dir.clone(), host.env.clone());
-            let around = around(&app.catalogue);
-            move || reread(workflows.clone(), folder.clone(), env.clone(), around.clone())
+            let (workflows, storing) = (app.workflows.clone(), app.storing.clone());
+            let (folder, env, around) = (host.workflows_dir.clone(), host.env.clone(), around(&app.catalogue));
+            move || reread((workflows.clone(), storing.clone()), folder.clone(), env.clone(), around.clone())
         };
         // What steps of workflows are held against. It may have changed since they were read first.
         let mut components = app.registry.changes();
         components.mark_changed();
         let (contexts, registry, plugins) = (app.contexts.clone(), app.registry.clone(), app.plugins_dir.clone());
-        let library = app.library.clone();
+        let (library, triggers) = (app.library.clone(), app.triggers.clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -78,6 +78,7 @@ impl Watch {
                         tokio::time::sleep(SETTLE).await;
                         components.mark_unchanged();
                         workflows().await;
+                        triggers.stir();
                     }
                     Some(()) = hangup.recv() => {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
@@ -100,9 +101,20 @@ fn restoring(library: &Library) {
     tokio::spawn(async move { restore(&library).await });
 }
 
-async fn reread(workflows: Workflows, folder: PathBuf, env: BTreeSet<String>, around: Around) {
+async fn reread((workflows, storing): (Workflows, Storing), folder: PathBuf, env: BTreeSet<String>, around: Around) {
     let faults = workflows.shelf().load(&folder, &env, &around).await;
     faults.iter().for_each(|fault| tracing::error!(%fault, "a workflow can't be used"));
+    match storing.look(&around).await {
+        Ok(faults) => faults.iter().for_each(report_stored),
+        Err(error) => {
+            tracing::error!(cause = ?std::error::Error::source(&error), "tenants' workflows were not checked: {error}");
+        }
+    }
+}
+
+/// Tells the operator that something about a workflow that a tenant handed in is wrong by now.
+fn report_stored(fault: &Fault) {
+    tracing::error!(%fault, "a workflow that a tenant handed in no longer fits; it stays in force");
 }
 
 async fn reload(contexts: &Arc<Contexts>) {

@@ -19,8 +19,9 @@ use remit_sources::{
     guard::{Guard, NetworkRules, Timeouts},
 };
 use remit_workflow::{
-    Around, Shelf, Worker, Workflows,
+    Around, Shelf, Storing, Worker, Workflows,
     run::{Interpreter, Keeping, SystemTimer},
+    triggers::Triggers,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -48,6 +49,10 @@ pub struct App {
     pub library: Library,
     /// To be told when files change, and to take up runs.
     pub workflows: Workflows,
+    /// To be told when plugins and contexts change.
+    pub(crate) storing: Storing,
+    /// To begin what is due, for as long as the host runs.
+    pub triggers: Triggers,
     /// To be closed at the end.
     pub journal: Arc<Journal>,
     /// Cancelled when the host begins to end: streams that only listen end with it.
@@ -143,14 +148,17 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
     let issuers = host.oauth.as_ref().map(|oauth| issuers(oauth, &guard)).transpose()?;
     let doorkeeper = http::Doorkeeper::new(keys.clone(), Arc::new(SystemClock), issuers.clone(), open);
     let gate = Gate { doorkeeper: Some(Arc::new(doorkeeper)), catalogue: Some(catalogue.clone()), ..gate(&host) };
+    let (shelf, changed) = (Shelf::default(), Arc::new(tokio::sync::Notify::new()));
+    let storing = storing(&host, &shelf, &journal, &changed).await?;
     let keeping = Keeping {
         outputs: Some(outputs(&host.artifacts, alone)?),
         keys: Some(keys.clone()),
         history: Some(journal.clone()),
         tenants: Some(contexts.clone()),
+        audit: Some(audit.clone()),
         ..Keeping::default()
     };
-    let workflows = workflows(&host, &env_of_workflows, &catalogue, chat.clone(), &journal, keeping).await;
+    let workflows = workflows((&host, &env_of_workflows), shelf, &catalogue, chat.clone(), &journal, keeping).await;
     if alone {
         match workflows.sweep().await {
             Ok(0) => {}
@@ -158,6 +166,9 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
             Err(error) => tracing::error!(%error, "large outputs of runs could not be looked through"),
         }
     }
+    chat.offer(Arc::new(workflows.clone()));
+    let triggers = Triggers::new(workflows.clone(), catalogue.tenants().clone(), journal.clone(), changed);
+    triggers.restore().await.context("how triggers stand could not be read")?;
     let (ends, under_way, stopping) = (gate.ends.clone(), gate.under_way.clone(), CancellationToken::new());
     let router = http::router(http::Parts {
         catalogue: catalogue.clone(),
@@ -167,6 +178,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         workflows: http::workflows::State {
             catalogue: catalogue.clone(),
             workflows: workflows.clone(),
+            storing: storing.clone(),
+            triggers: triggers.clone(),
             folder: host.workflows_dir.clone(),
             env: Arc::new(host.env.clone()),
             audit: audit.clone(),
@@ -190,6 +203,8 @@ pub async fn build(host: Arc<Host>, env: Environment, figures: PrometheusHandle,
         registry,
         library,
         workflows,
+        storing,
+        triggers,
         journal,
         upkeep,
         stopping,
@@ -204,16 +219,31 @@ pub(crate) fn around(catalogue: &Catalogue) -> Around {
     Around { nodes: catalogue.nodes(), uploads: false }
 }
 
+/// What takes tenants' workflows in, with those on the shelf that it took in before: files may call them.
+/// Errors: the journal can't be read.
+async fn storing(
+    host: &Host,
+    shelf: &Shelf,
+    journal: &Arc<Journal>,
+    changed: &Arc<tokio::sync::Notify>,
+) -> anyhow::Result<Storing> {
+    let (shelf, clock, changed) = (shelf.clone(), Arc::new(SystemClock), changed.clone());
+    let storing = Storing::new(shelf, journal.clone(), host.env.clone(), clock, changed);
+    for fault in storing.restore().await.context("the workflows of tenants could not be read")? {
+        tracing::error!(%fault, "a tenant's workflow can't be used");
+    }
+    Ok(storing)
+}
+
 /// The workflows, and what runs them.
 async fn workflows(
-    host: &Host,
-    env: &serde_json::Map<String, serde_json::Value>,
+    (host, env): (&Host, &serde_json::Map<String, serde_json::Value>),
+    shelf: Shelf,
     catalogue: &Catalogue,
     agents: Arc<dyn Agents>,
     journal: &Arc<Journal>,
     keeping: Keeping,
 ) -> Workflows {
-    let shelf = Shelf::default();
     for fault in shelf.load(&host.workflows_dir, &host.env, &around(catalogue)).await {
         tracing::error!(%fault, "a workflow can't be used");
     }

@@ -10,7 +10,7 @@ use remit_domain::{
 };
 use serde_json::Value;
 
-use crate::authored::{Step, Workflow};
+use crate::{Plan, authored::Step};
 
 /// Somebody who may give an approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,16 +63,8 @@ pub(crate) fn listed(step: &Step) -> Option<Result<Vec<Approver>, Vec<usize>>> {
 /// Whether somebody may give the approval at a place of a run.
 ///
 /// Errors: [`Error::ExecutionState`] if there is no approval; [`Error::NotApprover`]; [`Error::Journal`].
-pub(crate) async fn admit(
-    workflow: &Workflow,
-    path: &str,
-    who: &Principal,
-    keys: Option<&dyn Keys>,
-) -> Result<(), Error> {
-    // The last of `onFailure.each[3].ok`: ids are unique in a file.
-    let id = path.rsplit('.').next().unwrap_or(path);
-    let step = found(&workflow.steps, id).or_else(|| found(&workflow.on_failure, id));
-    let Some(step) = step.filter(|step| step.kind == "approval") else {
+pub(crate) async fn admit(plan: &Plan, path: &str, who: &Principal, keys: Option<&dyn Keys>) -> Result<(), Error> {
+    let Some((id, step)) = at(plan, path).filter(|(_, step)| step.kind == "approval") else {
         return Err(Error::ExecutionState { is: "running", reason: "nothing waits for such a signal" });
     };
     let Some(approvers) = listed(step) else { return Ok(()) };
@@ -88,7 +80,23 @@ pub(crate) async fn admit(
     let named = step.config.get("approvers").and_then(Value::as_array);
     let named = named.into_iter().flatten().filter_map(Value::as_str);
     let by = label.map_or_else(|| who.name().to_owned(), |label| format!("{} ({label})", who.name()));
-    Err(Error::NotApprover { step: id.to_owned(), approvers: named.collect::<Vec<_>>().join(", "), by })
+    Err(Error::NotApprover { step: id, approvers: named.collect::<Vec<_>>().join(", "), by })
+}
+
+/// The step at a place of a run, with its id: of `each[3].call/onFailure.ok` it is the step `ok` of the workflow that
+/// `call` calls. Ids are unique in a file.
+fn at<'p>(plan: &'p Plan, path: &str) -> Option<(String, &'p Step)> {
+    let mut workflow = &plan.authored;
+    let mut ids = path.split('/').map(|part| part.rsplit('.').next().unwrap_or(part)).peekable();
+    while let Some(id) = ids.next() {
+        let step = found(&workflow.steps, id).or_else(|| found(&workflow.on_failure, id))?;
+        if ids.peek().is_none() {
+            return Some((id.to_owned(), step));
+        }
+        let called = step.config.get("name").and_then(Value::as_str).filter(|_| step.kind == "workflow")?;
+        workflow = &plan.subs.get(called)?.plan.authored;
+    }
+    None
 }
 
 /// A step by its id, wherever it stands.

@@ -26,6 +26,12 @@ pub struct Workflow {
     /// What it takes, by name. With this key, expressions may use no other inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<BTreeMap<String, Input>>,
+    /// How many of its runs may be at work at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// What begins it by itself. Those of `examples/` begin nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triggers: Option<Triggers>,
     /// What it answers: expressions, by name. Every step's output, by id, without it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Value>,
@@ -58,6 +64,74 @@ pub struct Input {
     pub options: Option<Vec<Value>>,
 }
 
+/// How many runs of a workflow may be at work at once. Others wait, in the order in which they began; one that
+/// waits (for a time, or for a person) is not counted meanwhile.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Concurrency {
+    /// How many.
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: u32,
+    /// A text with expressions over `inputs`: runs for which it comes to another text are counted apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// How many may wait for their turn; 100 without it. Further ones are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub queue: Option<u32>,
+}
+
+/// What begins a workflow by itself.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Triggers {
+    /// Times, each by a name of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schedules: BTreeMap<String, Schedule>,
+    /// Requests of others, to `POST /api/hooks/<tenant>/<name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// Times that begin a workflow.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Schedule {
+    /// Minute, hour, day of the month, month, day of the week, such as `0 9 * * MON-FRI`.
+    pub cron: String,
+    /// An IANA time zone, such as `Europe/Berlin`; the company's without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// What becomes of times that the host missed; `once` without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
+    /// What the run is given.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub inputs: Map<String, Value>,
+}
+
+/// What becomes of times that the host missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CatchUp {
+    /// Nothing.
+    None,
+    /// One run, for the last of them.
+    Once,
+}
+
+/// Requests of others that begin a workflow: the body is what the run is given.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Webhook {
+    /// Which of the context's `webhooks` signs them.
+    pub secret: String,
+    /// How old a request may be, such as `5m`, which it is without this; `1h` at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]{1,9}(ms|s|m|h|d)$"))]
+    pub tolerance: Option<String>,
+}
+
 /// Kinds of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -84,7 +158,7 @@ pub struct Step {
     #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub id: String,
     /// A built-in kind (mcp, agent, database, http_request, shopify, slack, google_sheets, email; and those
-    /// that lead the way: conditional, switch, foreach, parallel, set, wait, approval), or a
+    /// that lead the way: conditional, switch, foreach, parallel, set, wait, approval, workflow), or a
     /// plugin's as `<plugin>.<node>`.
     #[serde(rename = "type")]
     pub kind: String,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use remit_config::{Fault, Faults, File, Located, Report, Spot};
@@ -13,6 +14,7 @@ use crate::{
     Plan,
     authored::Workflow,
     components::{self, Around, Spent},
+    link,
     shelf::Owner,
     steps,
 };
@@ -45,26 +47,26 @@ pub async fn judge(
     let reading = tokio::task::spawn_blocking(move || read(&file, &env));
     let broken = |_| Faults::from(Fault::new(&name, Spot::START, "reading the file broke"));
     let read = reading.await.map_err(broken)??;
-    judged(read, owner, around, &mut Spent::default(), computed).await
+    judged(&read, owner, around, &mut Spent::default(), computed).await
 }
 
 /// The same of one that is read already.
 pub(crate) async fn judged(
-    Read { located, workflow, name }: Read,
+    Read { located, workflow, name }: &Read,
     owner: &Owner,
     around: &Around,
     spent: &mut Spent,
     computed: &Computed,
 ) -> Result<Judged, Faults> {
-    let (faults, warnings) = components::check(&located, &workflow, owner, around, spent, computed).await;
+    let (faults, warnings) = components::check(located, workflow, owner, around, spent, computed).await;
     Faults::none(faults)?;
-    let plan = Plan::new(workflow).map_err(|message| Fault::new(&name, Spot::START, message))?;
+    let plan = Plan::new(workflow.clone()).map_err(|message| Fault::new(name, Spot::START, message))?;
     Ok(Judged { plan, warnings })
 }
 
 /// A workflow without faults of its own, and where each of its parts stands.
 pub(crate) struct Read {
-    located: Located,
+    pub(crate) located: Located,
     workflow: Workflow,
     name: String,
 }
@@ -96,6 +98,7 @@ pub(crate) fn read(file: &File, env: &BTreeSet<String>) -> Result<Read, Faults> 
 pub async fn check(root: &Path, folder: &Path, env: &BTreeSet<String>, around: Option<&Around>) -> Report {
     let mut report = Report::default();
     let mut names: BTreeMap<(PathBuf, String), String> = BTreeMap::new();
+    let mut plans: Vec<(PathBuf, Located, Arc<Plan>)> = Vec::new();
     let folder = root.join(folder);
     let mut spent = Spent::default();
     for path in files(root, &folder, &mut report) {
@@ -122,6 +125,10 @@ pub async fn check(root: &Path, folder: &Path, env: &BTreeSet<String>, around: O
             report.warnings.extend(warnings);
         }
         let owner = owner(below);
+        match Plan::new(workflow.clone()) {
+            Ok(plan) => plans.push((owner.clone(), located, Arc::new(plan))),
+            Err(message) => drop(report.faults.insert(Fault::new(&file.name, Spot::START, message))),
+        }
         for name in std::iter::once(workflow.name).chain(workflow.aliases) {
             match names.get(&(owner.clone(), name.clone())) {
                 Some(other) => {
@@ -132,6 +139,16 @@ pub async fn check(root: &Path, folder: &Path, env: &BTreeSet<String>, around: O
                 None => drop(names.insert((owner.clone(), name), file.name.clone())),
             }
         }
+    }
+    for (owner, located, plan) in plans.iter().filter(|(.., plan)| link::any(&plan.authored)) {
+        // A tenant's own come before everybody's.
+        let find = |name: &str| {
+            let named = |plan: &Plan| plan.authored.name == name || plan.authored.aliases.iter().any(|it| it == name);
+            let own = plans.iter().find(|(of, _, plan)| of == owner && named(plan));
+            let found = own.or_else(|| plans.iter().find(|(of, _, plan)| !of.starts_with("customers") && named(plan)));
+            found.map(|(.., plan)| (plan.clone(), None))
+        };
+        report.faults.extend(link::faults(located, plan, &find));
     }
     report
 }

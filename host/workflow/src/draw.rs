@@ -16,6 +16,11 @@ pub fn drawing(workflow: &Workflow) -> Value {
     json!({"name": workflow.name, "nodes": drawing.nodes, "edges": drawing.edges})
 }
 
+/// The drawing of the definition that a run pins; nothing, if this host can't read it any more.
+pub fn drawing_of(definition: &Value) -> Value {
+    crate::link::pinned(definition).map(|plan| drawing(&plan.authored)).unwrap_or_default()
+}
+
 /// Where an edge begins, with its label.
 type Loose = (String, Option<String>);
 

@@ -11,23 +11,34 @@ mod derive;
 mod draw;
 mod duration;
 mod expression;
+mod gate;
+#[cfg(test)]
+mod house;
+mod inputs;
+mod link;
 mod node;
+mod offered;
 mod plan;
+mod rerun;
 pub mod run;
 mod runs;
 pub mod schema;
 mod shelf;
 mod steps;
+mod stored;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 mod work;
 
 pub use check::{Judged, check, judge, parse, plan};
 pub use components::Around;
-pub use draw::drawing;
+pub use draw::{drawing, drawing_of};
 pub use plan::Plan;
+pub use rerun::Which;
 pub use runs::{Begun, Workflows};
 pub use shelf::{Owner, Shelf, Workflow};
+pub use stored::{MAX_SOURCE_BYTES, Removed, Storing};
 pub use work::Worker;
 
 /// What expressions call `env`: of the variables that the operator lists, those that are set.

@@ -60,7 +60,7 @@ pub(crate) struct Way {
 }
 
 /// All of them.
-pub(crate) const WAYS: [Way; 7] = [
+pub(crate) const WAYS: [Way; 8] = [
     Way { name: "conditional", steps: &["if_true", "if_false"], condition: true, required: &[], config: Some(&[]) },
     Way {
         name: "switch",
@@ -79,5 +79,6 @@ pub(crate) const WAYS: [Way; 7] = [
     Way { name: "parallel", steps: &["branches"], condition: false, required: &[], config: Some(&[]) },
     Way { name: "set", steps: &[], condition: false, required: &[], config: None },
     Way { name: "wait", steps: &[], condition: false, required: &[], config: Some(&["duration", "until"]) },
+    Way { name: "workflow", steps: &[], condition: false, required: &["name"], config: Some(&["name", "inputs"]) },
     Way { name: "approval", steps: &[], condition: false, required: &[], config: Some(&["message", "approvers"]) },
 ];

@@ -2,10 +2,10 @@
 //!
 //! Deliberately absent: what is wrong with a file (`steps`, which is asked first), and what a tenant has.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use remit_domain::{AgentName, node::Name};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -25,6 +25,28 @@ pub struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) on_failure: Vec<Step>,
     pub(crate) outputs: Vec<(String, Form)>,
+    pub(crate) concurrency: Option<Concurrency>,
+    /// The workflows that its steps call, and those that these call, by the name that is used: what a run takes
+    /// with it. Empty until it is linked.
+    pub(crate) subs: BTreeMap<String, Sub>,
+}
+
+/// A workflow that another calls.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sub {
+    pub(crate) plan: Arc<Plan>,
+    /// The agent of its steps that name none; the caller's, without one.
+    pub(crate) agent: Option<AgentName>,
+}
+
+/// How many runs may be at work at once.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Concurrency {
+    pub(crate) limit: usize,
+    /// What tells apart runs that are counted apart.
+    pub(crate) key: Form,
+    /// How many may wait for their turn.
+    pub(crate) queue: usize,
 }
 
 /// A step.
@@ -40,6 +62,30 @@ pub(crate) struct Step {
     pub(crate) key: Option<Form>,
     /// The ways out of a plugin's node, with the steps that stand there.
     pub(crate) ways: Vec<(String, Vec<Step>)>,
+}
+
+impl Step {
+    /// The steps on the way of a name: none, if it has no such way.
+    pub(crate) fn way(&self, name: Option<&str>) -> &[Self] {
+        let way = self.ways.iter().find(|(way, _)| Some(way.as_str()) == name);
+        way.map_or(&[], |(_, steps)| steps.as_slice())
+    }
+
+    /// The steps within a step, and whether they are those of a foreach's items.
+    pub(crate) fn within(&self) -> Vec<(&[Self], bool)> {
+        let mut all: Vec<(&[Self], bool)> = match &self.kind {
+            Kind::Conditional { then, otherwise, .. } => vec![(then, false), (otherwise, false)],
+            Kind::Switch { cases, default, .. } => {
+                cases.iter().map(|(_, steps)| steps).chain([default]).map(|steps| (steps.as_slice(), false)).collect()
+            }
+            Kind::Parallel(branches) => branches.iter().map(|(_, steps)| (steps.as_slice(), false)).collect(),
+            Kind::Foreach { steps, .. } => vec![(steps, true)],
+            // Where a workflow within is under way, that it began is on record with its first step.
+            Kind::Work(..) | Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } | Kind::Workflow { .. } => Vec::new(),
+        };
+        all.extend(self.ways.iter().map(|(_, steps)| (steps.as_slice(), false)));
+        all
+    }
 }
 
 /// What a step does.
@@ -67,6 +113,11 @@ pub(crate) enum Kind {
     Wait(Form),
     Approval {
         form: Form,
+    },
+    /// A workflow within this one.
+    Workflow {
+        name: String,
+        inputs: Form,
     },
 }
 
@@ -126,8 +177,9 @@ impl Plan {
         let steps = steps(&authored.steps, &wanted)?;
         let outputs = authored.outputs.iter().map(|(name, value)| Ok((name.clone(), Form::read(value)?)));
         let outputs = outputs.collect::<Result<Vec<_>, String>>()?;
-        let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { digest, steps, on_failure, outputs, authored })
+        let concurrency = authored.concurrency.as_ref().map(concurrency).transpose()?;
+        let subs = BTreeMap::new();
+        Ok(Self { digest: hex(&digest), steps, on_failure, outputs, concurrency, subs, authored })
     }
 }
 
@@ -136,16 +188,19 @@ impl Plan {
 pub struct Uses {
     /// The kinds of its steps that plugins perform.
     pub kinds: Vec<Name>,
-    /// The agents that its other steps name.
+    /// The agents that its other steps name, and those of the workflows within it.
     pub agents: Vec<AgentName>,
 }
 
 impl Plan {
-    /// What it uses.
+    /// What it uses, with the workflows that it takes with it.
     pub(crate) fn uses(&self) -> Uses {
         let mut uses = Uses::default();
-        uses.add(&self.steps);
-        uses.add(&self.on_failure);
+        for plan in std::iter::once(self).chain(self.subs.values().map(|sub| &*sub.plan)) {
+            uses.add(&plan.steps);
+            uses.add(&plan.on_failure);
+        }
+        uses.agents.extend(self.subs.values().filter_map(|sub| sub.agent.clone()));
         uses
     }
 }
@@ -166,11 +221,24 @@ impl Uses {
                 }
                 Kind::Foreach { steps, .. } => self.add(steps),
                 Kind::Parallel(branches) => branches.iter().for_each(|(_, steps)| self.add(steps)),
-                Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } => {}
+                Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } | Kind::Workflow { .. } => {}
             }
             step.ways.iter().for_each(|(_, steps)| self.add(steps));
         }
     }
+}
+
+/// Bytes in hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn concurrency(authored: &authored::Concurrency) -> Result<Concurrency, String> {
+    /// How many may wait, without a word.
+    const QUEUE: u32 = 100;
+    let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let key = Form::read(&Value::String(authored.key.clone().unwrap_or_default()))?;
+    Ok(Concurrency { limit: many(authored.limit.max(1)), key, queue: many(authored.queue.unwrap_or(QUEUE)) })
 }
 
 fn steps(authored: &[authored::Step], wanted: &derive::Wanted) -> Result<Vec<Step>, String> {
@@ -186,7 +254,7 @@ fn step(step: &authored::Step, wanted: &derive::Wanted) -> Result<Step, String> 
         None => Ok(None),
     };
     let part = |key: &str| step.config.get(key).map(Form::read).transpose();
-    let named = |branches: &std::collections::BTreeMap<String, Vec<authored::Step>>| {
+    let named = |branches: &BTreeMap<String, Vec<authored::Step>>| {
         let made = branches.iter().map(|(name, branch)| Ok((name.clone(), steps(branch, wanted)?)));
         made.collect::<Result<Vec<_>, String>>()
     };
@@ -211,9 +279,13 @@ fn step(step: &authored::Step, wanted: &derive::Wanted) -> Result<Step, String> 
         "set" => (Kind::Set(config), own),
         "wait" => (Kind::Wait(config), own),
         "approval" => (Kind::Approval { form: config }, own),
+        "workflow" => {
+            let name = text("name").ok_or("a workflow needs `name`")?.to_owned();
+            (Kind::Workflow { name, inputs: part("inputs")?.unwrap_or(Form::Plain(Value::Object(Map::new()))) }, own)
+        }
         "mcp" => {
             let tool = text("tool_name").ok_or("an mcp step needs `tool_name`")?.to_owned();
-            let arguments = part("parameters")?.unwrap_or(Form::Plain(Value::Object(serde_json::Map::new())));
+            let arguments = part("parameters")?.unwrap_or(Form::Plain(Value::Object(Map::new())));
             (Kind::Work(Job::Tool { tool, agent: agent("agent_type")? }, arguments), own)
         }
         "agent" => {

@@ -1,5 +1,6 @@
 //! Runs: begun, taken up again after a restart, listed, stopped, decided on.
 
+mod deeds;
 mod keeping;
 
 use std::{
@@ -7,22 +8,24 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use remit_config::{Fault, Spot};
 use remit_domain::{
     AgentName, Error, TenantId,
     access::Principal,
-    execution::{Choice, End, Entry, Filter, Made, Recorded, Run, RunId, Standing, Status},
-    schema::{Problem, Schema},
+    execution::{Choice, End, Entry, Filter, Made, Origin, Recorded, Run, RunId, Standing, Status},
     tenant::Context,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Plan, approvers,
-    authored::{self, Input},
-    run::{Interpreter, Live, MAX_DEPTH, Room, shallow},
+    Plan, Workflow, approvers,
+    gate::{self, Gates, Slot},
+    inputs::{problem, taken},
+    link,
+    plan::hex,
+    run::{Interpreter, Live, MAX_DEPTH, Room, Scope, shallow},
     shelf::Shelf,
 };
 
@@ -30,7 +33,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Workflows {
     shelf: Shelf,
-    interpreter: Interpreter,
+    pub(crate) interpreter: Interpreter,
+    gates: Gates,
     /// The runs at work in this process.
     live: Arc<Mutex<BTreeMap<RunId, Weak<Working>>>>,
     /// What tenants' runs take.
@@ -62,6 +66,29 @@ pub struct Begun {
     end: Option<watch::Receiver<Option<End>>>,
 }
 
+/// A definition with all that a run of it needs.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    pub(crate) plan: Arc<Plan>,
+    /// As it is pinned.
+    pub(crate) document: Value,
+    /// The agent of steps that name none.
+    pub(crate) agent: Option<AgentName>,
+}
+
+/// What a run is begun with.
+pub(crate) struct Beginning<'b> {
+    pub(crate) principal: &'b Principal,
+    pub(crate) context: &'b Context,
+    pub(crate) definition: Definition,
+    /// As the workflow takes them.
+    pub(crate) inputs: Value,
+    pub(crate) key: Option<String>,
+    pub(crate) origin: Option<Origin>,
+    /// What its journal begins with.
+    pub(crate) entries: Vec<Entry>,
+}
+
 impl Begun {
     /// Its end, once it is there; `None` if this process is not the one that runs it. Cancel: it goes on.
     pub async fn end(&mut self) -> Option<End> {
@@ -73,7 +100,15 @@ impl Begun {
 impl Workflows {
     /// Joins the ports. When `halted` is cancelled, runs stop where they are, for the next host to take up.
     pub fn new(shelf: Shelf, interpreter: Interpreter, halted: CancellationToken) -> Self {
-        Self { shelf, interpreter, live: Arc::default(), rooms: Arc::default(), ended: Arc::default(), halted }
+        Self {
+            shelf,
+            interpreter,
+            gates: Gates::default(),
+            live: Arc::default(),
+            rooms: Arc::default(),
+            ended: Arc::default(),
+            halted,
+        }
     }
 
     /// Stops all runs where they are.
@@ -102,22 +137,50 @@ impl Workflows {
         let unknown = || Error::UnknownWorkflow(name.chars().take(128).collect());
         let workflow = self.shelf.find(&context.tenant, name).ok_or_else(unknown)?;
         let inputs = taken(&workflow.plan.authored, inputs)?;
+        let definition = self.ready(principal, context, &workflow)?;
+        self.begin(Beginning { principal, context, definition, inputs, key, origin: None, entries: Vec::new() }).await
+    }
+
+    /// A workflow with all that it calls, as a run pins it.
+    ///
+    /// Errors: [`Error::InvalidArguments`] for one that calls what is not there; [`Error::UnknownAgent`],
+    /// [`Error::NotYourAgent`].
+    pub(crate) fn ready(
+        &self,
+        principal: &Principal,
+        context: &Context,
+        workflow: &Workflow,
+    ) -> Result<Definition, Error> {
         let agent = workflow.agent(context);
-        if let Some(agent) = &agent {
+        let find = |name: &str| {
+            let found = self.shelf.find(&context.tenant, name)?;
+            Some((found.plan.clone(), found.agent(context)))
+        };
+        let broken = |broken: link::Broken| problem(&broken.pointer, broken.message);
+        let subs = link::link(&workflow.plan, &find).map_err(broken)?;
+        for agent in agent.iter().chain(subs.values().filter_map(|sub| sub.agent.as_ref())) {
             context.agent(agent.as_str())?;
             principal.speak_for(agent)?;
         }
+        let (plan, document) = link::pin(&workflow.plan, subs).map_err(|message| problem("", message))?;
+        Ok(Definition { plan, document, agent })
+    }
+
+    /// Begins a run of a definition that is ready. Errors: as [`Self::execute`].
+    pub(crate) async fn begin(&self, beginning: Beginning<'_>) -> Result<Begun, Error> {
+        let Beginning { principal, context, definition, inputs, key, origin, mut entries } = beginning;
+        let Definition { plan, document, agent } = definition;
         self.room(&context.tenant)?;
         // Before its id, which says a time too: none seems to have begun before it was named.
         let began = self.interpreter.timer.now();
-        let mut uses = workflow.plan.uses();
+        let mut uses = plan.uses();
         uses.agents.extend(agent.clone());
         let run = Run {
             id: RunId::new(),
             tenant: context.tenant.clone(),
-            workflow: workflow.plan.authored.name.clone(),
-            digest: workflow.plan.digest.clone(),
-            definition: serde_json::to_value(&workflow.plan.authored).map_err(|cause| Error::Internal(cause.into()))?,
+            workflow: plan.authored.name.clone(),
+            digest: plan.digest.clone(),
+            definition: document,
             inputs,
             context: self.surroundings(context, agent.as_ref()),
             began,
@@ -125,13 +188,25 @@ impl Workflows {
             key: key.map(|key| format!("{}/{key}", principal.name())),
             pins: self.interpreter.performer.pins(context, &uses),
             by: principal.asker(),
+            origin,
         };
-        self.has_room(context, &run).await?;
-        match self.interpreter.journal.make(&run).await? {
-            Made::New => Ok(self.go(run, workflow.plan, false)),
+        self.has_room(context, &run, &entries).await?;
+        // In the queue before it is on record, so that no more wait than may.
+        let slot = self.slot(&run, &plan, true)?;
+        let keeping = &self.interpreter.keeping;
+        let kept = match &run.origin {
+            Some(origin) => keeping.anew(&origin.run, &run.id, &mut entries).await?,
+            None => Vec::new(),
+        };
+        match self.interpreter.journal.make_with(&run, &entries).await? {
+            Made::New => Ok(self.go(run, plan, !entries.is_empty(), slot)),
             Made::Before(id) => {
+                keeping.forget(&kept).await;
                 let before = self.interpreter.journal.find(&context.tenant, &id).await?.map(|standing| standing.run);
-                if before.is_none_or(|before| before.workflow != run.workflow || before.inputs != run.inputs) {
+                let same = |before: &Run| {
+                    (&before.workflow, &before.inputs, &before.origin) == (&run.workflow, &run.inputs, &run.origin)
+                };
+                if !before.as_ref().is_some_and(same) {
                     return Err(problem("/Idempotency-Key", "it was used for another execution"));
                 }
                 let end = self.working(&id).map(|working| working.end.subscribe());
@@ -146,6 +221,30 @@ impl Workflows {
         json!({"company": context.company, "tenant": context.tenant, "agent": agent, "env": env})
     }
 
+    /// A run's place among those of its workflow. `bounded`: it is refused where too many wait.
+    ///
+    /// Errors: [`Error::InvalidArguments`] for inputs of which the key comes to nothing; [`Error::Busy`].
+    fn slot(&self, run: &Run, plan: &Plan, bounded: bool) -> Result<Slot, Error> {
+        let Some(limited) = &plan.concurrency else { return Ok(Slot::default()) };
+        let scope = Scope::new(BTreeMap::from([("inputs", run.inputs.clone())]));
+        let word = limited.key.fill(&scope);
+        let word = word.map_err(|unfilled| problem("/inputs", format!("`concurrency.key`: {unfilled}")))?;
+        let word = hex(&Sha256::digest(word.to_string().as_bytes()));
+        let key = gate::Key { tenant: run.tenant.clone(), workflow: run.workflow.clone(), word };
+        let queue = if bounded { limited.queue } else { usize::MAX };
+        Slot::queue(&self.gates, key, &run.id, limited.limit, queue).ok_or(Error::Busy {
+            limit: "`concurrency.queue` of this workflow",
+            allowed: limited.queue as u64,
+            unit: "runs that wait",
+            retry_after_ms: 5_000,
+        })
+    }
+
+    /// Whether a run waits until fewer of its workflow are at work.
+    pub fn is_queued(&self, run: &RunId) -> bool {
+        self.working(run).is_some_and(|working| working.live.slot.waits())
+    }
+
     /// Takes up the runs that have not ended. Says how many; a run whose definition can't be read ends as
     /// failed. Errors: [`Error::Journal`].
     pub async fn resume(&self) -> Result<usize, Error> {
@@ -158,10 +257,13 @@ impl Workflows {
     }
 
     async fn take_up(&self, run: Run) -> Result<(), Error> {
-        match pinned(&run) {
-            Ok(plan) => drop(self.go(run, Arc::new(plan), true)),
+        match link::pinned(&run.definition) {
+            Ok(plan) => {
+                let slot = self.slot(&run, &plan, false)?;
+                drop(self.go(run, Arc::new(plan), true, slot));
+            }
             Err(fault) => {
-                tracing::error!(run = %run.id, %fault, "the definition of a run can't be read");
+                tracing::error!(run = %run.id, fault, "the definition of a run can't be read");
                 let failure = remit_domain::execution::Failure {
                     code: "definition".to_owned(),
                     message: "the definition that this run pins can't be read by this host".to_owned(),
@@ -177,10 +279,10 @@ impl Workflows {
         Ok(())
     }
 
-    fn go(&self, run: Run, plan: Arc<Plan>, again: bool) -> Begun {
+    fn go(&self, run: Run, plan: Arc<Plan>, again: bool, slot: Slot) -> Begun {
         let working = Arc::new(Working {
             tenant: run.tenant.clone(),
-            live: self.alive(&run.tenant),
+            live: self.alive(&run.tenant).in_turn(slot),
             end: watch::Sender::new(None),
         });
         let (id, end) = (run.id.clone(), working.end.subscribe());
@@ -188,10 +290,17 @@ impl Workflows {
         let this = self.clone();
         tokio::spawn(async move {
             working.live.weighs(this.weight(&run, again).await);
-            let ended = tokio::select! {
-                () = this.halted.cancelled() => return,
-                ended = this.interpreter.run(&run, &plan, again, &working.live) => ended,
+            let running = async {
+                working.live.slot.enter(&working.live.cancel).await;
+                this.interpreter.run(&run, &plan, again, &working.live).await
             };
+            let ended = tokio::select! {
+                // First: what one run gives up when the host ends begins no other.
+                biased;
+                () = this.halted.cancelled() => return,
+                ended = running => ended,
+            };
+            working.live.slot.leave();
             this.lock().remove(&run.id);
             this.ended.notify_one();
             match ended {
@@ -281,8 +390,8 @@ impl Workflows {
         open(standing)?;
         let run = &standing.run.id;
         let waits = matches!(self.interpreter.journal.recorded(run, name).await?, Recorded::Began { .. });
-        let plan = pinned(&standing.run).map_err(|fault| Error::Internal(fault.to_string().into()))?;
-        approvers::admit(&plan.authored, name, by, self.interpreter.keeping.keys.as_deref()).await?;
+        let plan = link::pinned(&standing.run.definition).map_err(|fault| Error::Internal(fault.into()))?;
+        approvers::admit(&plan, name, by, self.interpreter.keeping.keys.as_deref()).await?;
         // The first one counts, and no other is kept.
         if !waits || self.interpreter.journal.signal(run, name).await?.is_some() {
             return Err(Error::ExecutionState { is: "running", reason: "nothing waits for such a signal" });
@@ -309,16 +418,13 @@ impl Workflows {
             let is = standing.end.as_ref().map_or("running", |end| end.status.as_str());
             return Err(Error::ExecutionState { is, reason: "only one that was interrupted waits for a decision" });
         };
-        let plan = pinned(&standing.run).map_err(|fault| Error::Internal(fault.to_string().into()))?;
+        let plan = link::pinned(&standing.run.definition).map_err(|fault| Error::Internal(fault.into()))?;
+        let slot = self.slot(&standing.run, &plan, false)?;
         let by = by.name().to_owned();
         let decided = Entry::Resolved { path, at: self.interpreter.timer.now(), choice, by };
         self.interpreter.journal.reopen(&standing.run.id, &[decided]).await?;
-        Ok(self.go(standing.run.clone(), Arc::new(plan), true))
+        Ok(self.go(standing.run.clone(), Arc::new(plan), true, slot))
     }
-}
-
-fn problem(pointer: &str, message: &str) -> Error {
-    Error::InvalidArguments(vec![Problem { pointer: pointer.to_owned(), message: message.to_owned() }])
 }
 
 /// Whether somebody may know of a run, and decide on it: whoever speaks for some agents alone, if it was begun
@@ -333,61 +439,4 @@ fn open(standing: &Standing) -> Result<(), Error> {
         None => Ok(()),
         Some(end) => Err(Error::ExecutionState { is: end.status.as_str(), reason: "it has ended" }),
     }
-}
-
-/// The plan of the definition that a run pins.
-fn pinned(run: &Run) -> Result<Plan, Fault> {
-    let wrong = |message: String| Fault::new(run.workflow.clone(), Spot::START, message);
-    let authored: authored::Workflow =
-        serde_json::from_value(run.definition.clone()).map_err(|error| wrong(error.to_string()))?;
-    Plan::new(authored).map_err(wrong)
-}
-
-/// Inputs as a workflow takes them, defaults filled in.
-fn taken(workflow: &authored::Workflow, inputs: Value) -> Result<Value, Error> {
-    let mut given = match inputs {
-        Value::Null => Map::new(),
-        Value::Object(members) => members,
-        _ => return Err(problem("/inputs", "not an object")),
-    };
-    if !given.values().all(|value| shallow(value, MAX_DEPTH)) {
-        return Err(problem("/inputs", "nested too deep"));
-    }
-    let Some(declared) = &workflow.inputs else { return Ok(given.into()) };
-    for (name, input) in declared {
-        if let Some(default) = input.default.clone().filter(|_| !given.contains_key(name)) {
-            given.insert(name.clone(), default);
-        }
-    }
-    let given = Value::Object(given);
-    let schema = Schema::new(schema(declared)).map_err(|error| Error::Internal(error.to_string().into()))?;
-    let under = |problem: Problem| Problem { pointer: format!("/inputs{}", problem.pointer), ..problem };
-    let checked = schema.check(&given);
-    checked.map_err(|problems| Error::InvalidArguments(problems.into_iter().map(under).collect()))?;
-    Ok(given)
-}
-
-/// The JSON Schema of declared inputs.
-fn schema(declared: &BTreeMap<String, Input>) -> Value {
-    let property = |input: &Input| {
-        let mut property = Map::new();
-        property.insert("type".to_owned(), serde_json::to_value(input.kind).unwrap_or_default());
-        if let Some(description) = &input.description {
-            property.insert("description".to_owned(), description.clone().into());
-        }
-        if let Some(default) = &input.default {
-            property.insert("default".to_owned(), default.clone());
-        }
-        if let Some(options) = &input.options {
-            property.insert("enum".to_owned(), options.clone().into());
-        }
-        Value::Object(property)
-    };
-    let required = declared.iter().filter(|(_, input)| input.required.unwrap_or(input.default.is_none()));
-    json!({
-        "type": "object",
-        "properties": declared.iter().map(|(name, input)| (name.clone(), property(input))).collect::<Map<_, _>>(),
-        "required": required.map(|(name, _)| name).collect::<Vec<_>>(),
-        "additionalProperties": false,
-    })
 }

@@ -12,6 +12,7 @@ use crate::{
     expression::{self, Expr, Reference, Template},
     node::{self, KINDS, Kind, SHORT, WAYS},
     plan::MAX_CONCURRENCY,
+    triggers,
 };
 
 /// Checks what the shape of a file does not say.
@@ -31,6 +32,7 @@ pub(crate) fn check(located: &Located, workflow: &Workflow, env: &BTreeSet<Strin
     for (name, output) in &workflow.outputs {
         checker.texts(&join("/outputs", name), output, &before);
     }
+    checker.faults.extend(triggers::faults(located, workflow));
     checker.around.push("error");
     checker.steps(&workflow.on_failure, "/onFailure", before);
     checker.faults
@@ -177,6 +179,7 @@ impl<'a> Checker<'a> {
             "foreach" => self.foreach(step, &config),
             "wait" => self.wait(step, place),
             "approval" => self.approval(step, &config),
+            "workflow" => self.workflow(step, &config),
             _ => {}
         }
     }
@@ -219,6 +222,28 @@ impl<'a> Checker<'a> {
                     self.complain(&join(&at, &index.to_string()), "nobody who could approve", approvers::FORMS);
                 }
             }
+        }
+    }
+
+    /// Which workflow is known at load: what it holds is taken into the run that begins.
+    fn workflow(&mut self, step: &Step, config: &str) {
+        let at = join(config, "name");
+        match step.config.get("name") {
+            None => {}
+            Some(Value::String(name)) if name.contains("{{") => {
+                self.complain(
+                    &at,
+                    "`name` can't be an expression",
+                    "which workflow is decided when the file is loaded",
+                );
+            }
+            Some(Value::String(name)) if !name.is_empty() => {}
+            Some(_) => self.complain(&at, "`name` is the name of a workflow", "quote it"),
+        }
+        match step.config.get("inputs") {
+            None | Some(Value::Object(_)) => {}
+            Some(Value::String(text)) if expression::condition(text).is_ok() => {}
+            Some(_) => self.complain(&join(config, "inputs"), "`inputs` is an object", "by name, or as one expression"),
         }
     }
 

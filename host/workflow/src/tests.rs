@@ -122,7 +122,7 @@ fn each_kind_says_what_it_needs() {
         (
             "p.",
             "",
-            "w.yml:4:11: unknown kind of step `p.` (known: mcp, agent, database, http_request, shopify, slack, google_sheets, email, conditional, switch, foreach, parallel, set, wait, approval)",
+            "w.yml:4:11: unknown kind of step `p.` (known: mcp, agent, database, http_request, shopify, slack, google_sheets, email, conditional, switch, foreach, parallel, set, wait, workflow, approval)",
         ),
         (
             "foreach",
@@ -143,6 +143,14 @@ fn each_kind_says_what_it_needs() {
             "w.yml:3:5: a step of type switch needs `value`\nw.yml:3:5: a switch needs `cases` or `default`",
         ),
         ("parallel", "", "w.yml:3:5: a parallel needs `branches`"),
+        ("workflow", "", "w.yml:3:5: a step of type workflow needs `name`"),
+        (
+            "workflow",
+            "    config: {name: \"{{ inputs.which }}\", inputs: [1], input: {}}\n",
+            "w.yml:5:20: `name` can't be an expression (which workflow is decided when the file is loaded)\n\
+             w.yml:5:50: `inputs` is an object (by name, or as one expression)\n\
+             w.yml:5:55: a workflow has no `input` (did you mean `inputs`?)",
+        ),
         ("wait", "", "w.yml:3:5: a step of type wait needs either `duration` or `until`"),
         (
             "wait",

@@ -3,6 +3,7 @@
 mod ask;
 mod conversations;
 mod rounds;
+mod workflows;
 
 use remit_domain::model::Message;
 use serde_json::Value;

@@ -48,6 +48,9 @@ pub(crate) struct Context {
     pub settings: BTreeMap<String, Map<String, Value>>,
     /// The language model that this tenant uses instead of the host's.
     pub model: Option<Model>,
+    /// What signs requests to the webhooks of this tenant's workflows, by the name that workflows call it.
+    #[serde(default)]
+    pub webhooks: BTreeMap<String, Webhook>,
     /// What the plugins must be that this tenant uploads.
     pub plugins: Option<Plugins>,
     /// What this tenant's calls of plugins may use, where that is less than the operator allows.
@@ -396,6 +399,15 @@ pub(crate) struct Only {
     /// files relative to the source's folder, such as `invoices/2026`.
     #[schemars(length(min = 1))]
     pub paths: Option<Vec<String>>,
+}
+
+/// What signs requests to webhooks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Webhook {
+    /// The prefix of the environment variable that holds the secret: `{credentials}_HOOK_SECRET`.
+    #[schemars(regex(pattern = r"^[A-Z][A-Z0-9_]*$"))]
+    pub credentials: String,
 }
 
 /// A tenant's own language model.

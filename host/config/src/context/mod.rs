@@ -23,7 +23,7 @@ use remit_domain::{
     signature::PublicKey,
     tenant::{Company, Context, ModelChoice},
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 pub use self::redact::redacted_url;
@@ -99,6 +99,9 @@ fn fingerprint(merged: &Located, context: &Context, seal: &[u8; 32]) -> String {
         hash.update(key.expose_secret().as_bytes());
     }
     hash.update(format!("{:?}", context.model).as_bytes());
+    for (name, secret) in &context.webhooks {
+        hash.update(name.as_bytes()).update(secret.expose_secret().as_bytes());
+    }
     hash.finalize().to_hex().to_string()
 }
 
@@ -128,6 +131,7 @@ impl Reader<'_> {
             limits: self.limits(authored.limits.as_ref(), &authored.quotas),
             uploads: self.around.host.rules(self.tenant).uploads,
             trusted_keys: self.trusted_keys(authored.plugins),
+            webhooks: self.webhooks(&authored.webhooks),
             model: authored.model.map(|model| self.model(&model)),
             authored: redact::authored(self.located.value()),
         }
@@ -186,6 +190,29 @@ impl Reader<'_> {
         made
     }
 
+    /// Without a secret there is none: nobody may sign with nothing.
+    fn webhooks(&mut self, webhooks: &BTreeMap<String, authored::Webhook>) -> BTreeMap<String, SecretString> {
+        /// What is shorter can be guessed.
+        const LEAST_BYTES: usize = 16;
+        let mut made = BTreeMap::new();
+        for (name, webhook) in webhooks {
+            let at = join(&join("/webhooks", name), "credentials");
+            if !self.may_use(&at, &webhook.credentials) {
+                continue;
+            }
+            let variable = Part::HookSecret.variable(&webhook.credentials);
+            match self.part(&at, &webhook.credentials, Part::HookSecret) {
+                None => self.unset(&at, &variable, "the webhook"),
+                Some(secret) if secret.expose_secret().len() < LEAST_BYTES => {
+                    let message = format!("{variable} has fewer than {LEAST_BYTES} bytes");
+                    self.at(&at, message, "such as `openssl rand -hex 32`");
+                }
+                Some(secret) => drop(made.insert(name.clone(), secret)),
+            }
+        }
+        made
+    }
+
     fn model(&mut self, model: &authored::Model) -> ModelChoice {
         let mut made = ModelChoice { name: model.name.clone(), base_url: None, key: None };
         let mut base_url = model.base_url.as_deref().and_then(|text| self.url("/model/baseUrl", text));
@@ -239,7 +266,7 @@ impl Reader<'_> {
         allowed.is_ok()
     }
 
-    fn part(&mut self, pointer: &str, credentials: &str, part: Part) -> Option<secrecy::SecretString> {
+    fn part(&mut self, pointer: &str, credentials: &str, part: Part) -> Option<SecretString> {
         match self.around.env.part(credentials, part) {
             Ok(value) => value,
             Err(error) => {

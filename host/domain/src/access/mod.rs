@@ -227,7 +227,11 @@ impl Principal {
     /// What is kept of it with a run that it begins.
     pub fn asker(&self) -> Asker {
         let quotas = self.quotas.written().into_iter().map(|(name, allowed)| (name.to_owned(), allowed)).collect();
-        let key = self.key().map(|key| key.as_str().to_owned());
+        // A run that a run begins is charged to the same key.
+        let key = match &self.identity {
+            Identity::Key(key) | Identity::Run { key: Some(key), .. } => Some(key.as_str().to_owned()),
+            Identity::Anyone | Identity::Subject(_) | Identity::Run { key: None, .. } => None,
+        };
         Asker { name: self.name().to_owned(), agents: self.agents.clone(), key, quotas }
     }
 

@@ -84,11 +84,19 @@ pub enum Action {
     ExecutionSignal,
     /// A run that had ended was removed.
     ExecutionDelete,
+    /// A definition of a workflow was stored.
+    WorkflowStore,
+    /// A stored workflow, or a version of it, was removed.
+    WorkflowDelete,
+    /// A trigger was told to begin nothing.
+    TriggerPause,
+    /// A trigger was told to begin runs again.
+    TriggerResume,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::KeyCreate,
         Self::KeyRevoke,
         Self::PluginUpload,
@@ -104,6 +112,10 @@ impl Action {
         Self::ExecutionResolve,
         Self::ExecutionSignal,
         Self::ExecutionDelete,
+        Self::WorkflowStore,
+        Self::WorkflowDelete,
+        Self::TriggerPause,
+        Self::TriggerResume,
     ];
 
     /// Its name in the record and in logs: `<what>.<verb>`.
@@ -124,6 +136,10 @@ impl Action {
             Self::ExecutionResolve => "execution.resolve",
             Self::ExecutionSignal => "execution.signal",
             Self::ExecutionDelete => "execution.delete",
+            Self::WorkflowStore => "workflow.store",
+            Self::WorkflowDelete => "workflow.delete",
+            Self::TriggerPause => "trigger.pause",
+            Self::TriggerResume => "trigger.resume",
         }
     }
 

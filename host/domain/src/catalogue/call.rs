@@ -43,6 +43,22 @@ impl Catalogue {
         }
     }
 
+    /// Records a call of something that is the host's own and no plugin's, with what comes of it.
+    ///
+    /// Errors: those of what is done; [`Error::Journal`]. Cancel: it is recorded as cancelled.
+    pub async fn own<T>(
+        &self,
+        caller: &Caller,
+        tool: &str,
+        arguments: &Value,
+        doing: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let record = Recording::begin(self, caller, Subject::Tool, tool, Event::sizes(arguments));
+        let result = doing.await;
+        record.end(&result).await?;
+        result
+    }
+
     /// Reads a resource for an agent, by its address or by its name.
     ///
     /// Errors: [`Error::UnknownResource`]; otherwise as [`Self::call`].

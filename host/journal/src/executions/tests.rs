@@ -28,6 +28,7 @@ fn run(tenant: &str, key: Option<&str>) -> Result<Run> {
         key: key.map(str::to_owned),
         pins: ["tools@sha256:00".to_owned()].into(),
         by: Principal::anyone().asker(),
+        origin: None,
     })
 }
 
@@ -107,6 +108,25 @@ async fn a_run_is_its_tenants_alone() -> Result<()> {
     assert_eq!(journal.list(&one.tenant, &done, 10).await?, []);
     let named = Filter { workflow: Some("other".to_owned()), ..Filter::default() };
     assert_eq!(journal.list(&one.tenant, &named, 10).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_takes_over_begins_with_what_it_took() -> Result<()> {
+    let (_folder, journal) = journal().await?;
+    let first = run("a", None)?;
+    journal.make(&first).await?;
+    let origin = Origin { run: first.id.clone(), from: "y".to_owned() };
+    let second = Run { origin: Some(origin), ..run("a", Some("k"))? };
+    assert_eq!(journal.make_with(&second, &[began("x", 1), ended("x")]).await?, Made::New);
+    assert_eq!(journal.recorded(&second.id, "x").await?, Recorded::Ended(Outcome::Done(json!([1]))));
+    let again = Run { id: RunId::new(), ..second.clone() };
+    assert_eq!(journal.make_with(&again, &[ended("z")]).await?, Made::Before(second.id.clone()));
+    assert_eq!(journal.entries(&second.id, 0, 10).await?.len(), 2);
+    let of_first = Filter { origin: Some(first.id.clone()), ..Filter::default() };
+    let found = journal.list(&first.tenant, &of_first, 10).await?;
+    assert_eq!(found.iter().map(|it| &it.run.origin).collect::<Vec<_>>(), [&second.origin]);
+    assert_eq!(journal.find(&first.tenant, &first.id).await?.and_then(|standing| standing.run.origin), None);
     Ok(())
 }
 

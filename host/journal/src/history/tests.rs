@@ -51,6 +51,7 @@ async fn made(journal: &Journal, tenant: &str, began: OffsetDateTime, end: Optio
         key: Some(id.clone()),
         pins: Default::default(),
         by: Principal::anyone().asker(),
+        origin: None,
     };
     assert_eq!(journal.make(&run).await?, Made::New);
     let stored = Outcome::Stored(Stored { digest: Digest::of(id.as_bytes()), bytes: 1_000 });

@@ -169,7 +169,9 @@ async fn seals_from_before_they_were_signed_are_refused() {
     let log = Log::sealed(false).await;
     log.tamper(
         "ALTER TABLE segments DROP COLUMN seal; ALTER TABLE audit DROP COLUMN operations;
-         DROP TABLE receipts; DROP TABLE outputs; DROP TABLE kept; DROP TABLE entries; DROP TABLE runs; DROP TABLE definitions; PRAGMA user_version = 5",
+         DROP TABLE receipts; DROP TABLE outputs; DROP TABLE kept; DROP TABLE entries; DROP TABLE runs; DROP TABLE definitions;
+         DROP TABLE workflow_versions; DROP TABLE workflows; DROP TABLE triggers; DROP TABLE deliveries;
+         PRAGMA user_version = 5",
     )
     .await;
     log.tamper_again("CREATE TRIGGER segments_are_not_changed BEFORE UPDATE ON segments BEGIN SELECT 1; END").await;

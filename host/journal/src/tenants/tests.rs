@@ -11,6 +11,7 @@ use remit_domain::{
     library::{Upload, Versions},
     model::Message,
     usage::{Meter, Owner, Quotas, Tallies as _, Tally},
+    workflows::{Bounds, Definition, Definitions, Delivery, Trigger, TriggerKey},
 };
 use serde_json::Value;
 use time::macros::datetime;
@@ -68,6 +69,7 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
         key: None,
         pins: Default::default(),
         by: Principal::anyone().asker(),
+        origin: None,
     };
     journal.make(&run).await?;
     let signal = Entry::Signalled { name: "go".to_owned(), at: NOW, payload: Value::Null, by: None };
@@ -75,6 +77,35 @@ async fn settle(journal: &Journal, tenant: &str, bytes: &[&[u8]]) -> Tested<KeyI
     let stored = Outcome::Stored(Stored { digest: Digest::of(tenant.as_str().as_bytes()), bytes: 7 });
     let large = Entry::Ended { path: "a".to_owned(), at: NOW, outcome: stored };
     Executions::append(journal, &run.id, &[large]).await?;
+    let definition = Definition {
+        tenant: tenant.clone(),
+        name: "w".to_owned(),
+        digest: "00".to_owned(),
+        source: format!("name: w # {CANARY} of {tenant}"),
+        file: None,
+        at: NOW,
+        by: "anyone".to_owned(),
+    };
+    Definitions::store(journal, &definition, Bounds { names: 1, versions: 1 }).await?;
+    let trigger = Trigger {
+        key: TriggerKey { tenant: tenant.clone(), workflow: "w".to_owned(), trigger: "daily".to_owned() },
+        rule: "0 9 * * *".to_owned(),
+        paused: true,
+        handled: NOW,
+        due: None,
+        last: None,
+        run: None,
+        problem: Some(format!("{CANARY} of {tenant}")),
+    };
+    journal.keep_trigger(&trigger).await?;
+    let delivery = Delivery {
+        tenant: tenant.clone(),
+        workflow: "w".to_owned(),
+        proof: "00".to_owned(),
+        word: format!("{CANARY} of {tenant}"),
+        at: NOW,
+    };
+    journal.delivered(&delivery, NOW).await?;
     let used = |owner| Tally { owner, day: NOW.date(), meter: Meter::Calls, used: 3 };
     journal.keep(&[used(Owner::Tenant(tenant.clone())), used(Owner::Key(key.id.clone()))]).await?;
     let message = Receipted { tenant, channel: SourceName::new("email")?, digest: [7; 32] };
@@ -108,6 +139,7 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
         ("activations", 1),
         ("conversations", 1),
         ("definitions", 1),
+        ("deliveries", 1),
         ("entries", 2),
         ("keys", 1),
         ("messages", 1),
@@ -115,7 +147,9 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
         ("plugins", 2),
         ("receipts", 1),
         ("runs", 1),
+        ("triggers", 1),
         ("usage", 2),
+        ("workflows", 1),
     ];
     assert_eq!(counts, expected);
     let text = serde_json::to_string(&ours)?;
@@ -134,6 +168,9 @@ async fn a_tenant_is_given_out_whole_and_forgotten_without_a_trace_and_no_other(
         ("entries", 2),
         ("runs", 1),
         ("definitions", 1),
+        ("deliveries", 1),
+        ("triggers", 1),
+        ("workflows", 1),
         ("usage", 2),
         ("keys", 1),
         ("receipts", 1),

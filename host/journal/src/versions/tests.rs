@@ -145,6 +145,7 @@ async fn what_a_run_began_with_stays_until_that_has_ended() -> Tested {
         key: None,
         pins: [format!("tools@{}", Digest::of(bytes)), "crm@sha256:00".to_owned()].into(),
         by: Principal::anyone().asker(),
+        origin: None,
     };
     let (run, strangers) = (run(&it.tenant, b"a"), run(&TenantId::new("fashionboutique")?, b"a"));
     it.journal.make(&strangers).await?;

@@ -167,18 +167,23 @@ const DISCARDED_BYTES: usize = 16 << 20;
 ///
 /// Errors: 413 for a larger one; 408 for one that does not come in time; 400 for one that breaks off.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Failure> {
+    read_up_to(body, MAX_BODY_BYTES).await
+}
+
+/// As [`read`], with a bound of its own.
+pub(crate) async fn read_up_to(body: Body, most: usize) -> Result<Bytes, Failure> {
     let mut pieces = body.into_data_stream();
     let (mut whole, mut length) = (Vec::new(), 0_usize);
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| broken(&error))?;
         length = length.saturating_add(piece.len());
-        if length <= MAX_BODY_BYTES {
+        if length <= most {
             whole.extend_from_slice(&piece);
         } else if length > DISCARDED_BYTES {
             break;
         }
     }
-    if length > MAX_BODY_BYTES {
+    if length > most {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(Failure::new(status, "body_too_large", "the body is larger than this host takes"));
     }
@@ -194,7 +199,7 @@ pub(crate) fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
 }
 
 /// Errors: 400 with line and column for what is not JSON; 422 with the field for JSON of another shape.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

@@ -8,6 +8,7 @@ pub(crate) mod error;
 pub(crate) mod extract;
 mod gate;
 mod health;
+mod hooks;
 mod keys;
 pub(crate) mod notifications;
 pub(crate) mod oauth;
@@ -133,14 +134,24 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::load))
         .routes(routes!(workflows::execute))
+        .routes(routes!(workflows::stored::show, workflows::stored::remove))
+        .routes(routes!(workflows::stored::pause))
+        .routes(routes!(workflows::stored::resume))
         .routes(routes!(workflows::executions::list))
         .routes(routes!(workflows::executions::show, workflows::kept::remove))
         .routes(routes!(workflows::events::stream))
         .routes(routes!(workflows::kept::artifact))
         .routes(routes!(workflows::executions::cancel))
         .routes(routes!(workflows::executions::resolve))
+        .routes(routes!(workflows::again::rerun))
         .routes(routes!(workflows::executions::signal))
         .with_state(parts.workflows.clone());
+    let hooks = OpenApiRouter::new().routes(routes!(hooks::deliver)).with_state(hooks::State {
+        catalogue: parts.catalogue.clone(),
+        triggers: parts.workflows.triggers.clone(),
+        strangers: parts.gate.strangers.clone(),
+        proxies: parts.gate.proxies.clone().into(),
+    });
     let usage = OpenApiRouter::new()
         .routes(routes!(usage::show))
         .with_state(usage::State { catalogue: parts.catalogue.clone(), keys: parts.keys.clone() });
@@ -157,6 +168,7 @@ fn documented(parts: &Parts, text: operations::Description) -> OpenApiRouter {
         .merge(keys)
         .merge(plugins)
         .merge(workflows)
+        .merge(hooks)
         .merge(audit)
         .merge(usage)
         .merge(notifications)

@@ -52,9 +52,17 @@ impl Strangers {
         if self.count(address, now, 1) <= ALLOWED {
             return refused;
         }
-        let text = "too many keys from this address let nobody in";
-        let wait = Duration::from_secs(u64::try_from(60 - now.rem_euclid(60)).unwrap_or(60));
-        Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text).again_after(wait)
+        too_many(now)
+    }
+
+    /// Notes a wrong proof of another kind, such as a signature. Errors: 429 where its address has presented too
+    /// many.
+    pub(super) fn note(&self, address: Option<IpAddr>) -> Result<(), Failure> {
+        let now = SystemClock.now().unix_timestamp();
+        match address {
+            Some(address) if self.count(address, now, 1) > ALLOWED => Err(too_many(now)),
+            _ => Ok(()),
+        }
     }
 
     /// Adds to an address's count, and gives it.
@@ -77,6 +85,12 @@ impl Strangers {
             }
         }
     }
+}
+
+fn too_many(now: i64) -> Failure {
+    let text = "too many keys from this address let nobody in";
+    let wait = Duration::from_secs(u64::try_from(60 - now.rem_euclid(60)).unwrap_or(60));
+    Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text).again_after(wait)
 }
 
 /// Where a request comes from: the address of the connection; if that is a proxy's, the last one that it

@@ -11,6 +11,7 @@ use std::sync::{
 use remit_domain::{
     Error, TenantId,
     access::Keys,
+    audit::AuditLog,
     execution::{Entry, Outcome, Run, RunId, Stored},
     history::History,
     library::{Artifacts, Digest},
@@ -32,6 +33,8 @@ pub struct Keeping {
     pub history: Option<Arc<dyn History>>,
     /// What tenants may.
     pub tenants: Option<Arc<dyn Tenants>>,
+    /// Where it goes on record that a run was begun which no request asked for.
+    pub audit: Option<Arc<dyn AuditLog>>,
     /// What all runs together read back at once.
     pub loading: Loading,
 }

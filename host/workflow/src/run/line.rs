@@ -17,6 +17,7 @@ use super::{Interpreter, Keeping, Live, Scope, keeping::measured, reads::bounded
 use crate::{
     authored::OnError,
     expression::kind,
+    gate::Fork,
     plan::{Job, Kind, Plan, Step},
 };
 
@@ -47,7 +48,12 @@ pub(super) enum Halt {
 pub(super) struct Line<'l> {
     pub(super) with: &'l Interpreter,
     pub(super) run: &'l Run,
+    /// The workflow whose steps these are.
     pub(super) plan: &'l Plan,
+    /// The one that the run began with.
+    pub(super) root: &'l Plan,
+    /// What expressions call `context`.
+    pub(super) context: &'l Value,
     /// Whether the run was begun before, so that something may be recorded.
     pub(super) again: bool,
     pub(super) live: &'l Live,
@@ -243,6 +249,7 @@ impl<'l> Line<'l> {
             }
             Kind::Wait(form) => self.wait(form, path, scope, tail, before).await?,
             Kind::Approval { form } => self.approval(form, step, path, scope, tail, before).await?,
+            Kind::Workflow { name, inputs } => self.workflow(name, inputs, path, scope, tail, before).await?,
         };
         Ok(Outcome::Done(output))
     }
@@ -302,10 +309,13 @@ impl<'l> Line<'l> {
     /// there afterwards, of one that failed too.
     async fn branches(self, branches: &[(String, Vec<Step>)], prefix: &str, scope: &mut Scope<'_>) -> Result<(), Halt> {
         let outer = &*scope;
+        let fork = &Fork::default();
         let lines = branches.iter().map(|(_, steps)| async move {
             let mut scope = Scope::branch(outer);
             let mut tail = Vec::new();
+            fork.begin(&self.live.slot, &self.live.cancel).await;
             let ended = self.steps(steps, prefix, &mut scope, &mut tail).await;
+            fork.end(&self.live.slot);
             // What was done is recorded whatever ended the line.
             let written = self.write(&mut tail, None).await;
             (scope.into_steps(), written.and(ended))
@@ -334,6 +344,7 @@ impl<'l> Line<'l> {
         let outer = &*scope;
         // The first item that does not come to its end. None after it begins; those before it have begun.
         let halted_at = &AtomicUsize::new(usize::MAX);
+        let fork = &Fork::default();
         let lines = items.into_iter().enumerate().map(|(at, item)| async move {
             let own = format!("{path}[{at}]");
             if let Recorded::Ended(outcome) = self.with.recorded(self.run, &own, self.again).await? {
@@ -345,7 +356,9 @@ impl<'l> Line<'l> {
             }
             let mut scope = Scope::branch(outer).with("item", item).with("index", at.into());
             let mut tail = Vec::new();
+            fork.begin(&self.live.slot, &self.live.cancel).await;
             let ended = self.steps(steps, &prefix, &mut scope, &mut tail).await;
+            fork.end(&self.live.slot);
             let last = steps.last().and_then(|last| scope.outcome(&last.id));
             let outcome = last.unwrap_or(Outcome::Done(Value::Null));
             let output = shown(outcome.clone());
@@ -391,9 +404,7 @@ impl<'l> Line<'l> {
             return Ok(&[]);
         }
         let (output, _room) = self.whole(outcome.clone(), &step.id, path).await?;
-        let taken = output.get("branch").and_then(Value::as_str);
-        let way = step.ways.iter().find(|(name, _)| Some(name.as_str()) == taken);
-        Ok(way.map_or(&[], |(_, steps)| steps.as_slice()))
+        Ok(step.way(output.get("branch").and_then(Value::as_str)))
     }
 
     /// Whether any of some steps, or of those within them, was begun before the run was taken up again: what is
@@ -414,7 +425,7 @@ impl<'l> Line<'l> {
                 // Items begin in order.
                 let first = format!("{path}[0].");
                 for (steps, prefix) in
-                    within(step).into_iter().map(|(steps, item)| (steps, if item { &first } else { prefix }))
+                    step.within().into_iter().map(|(steps, item)| (steps, if item { &first } else { prefix }))
                 {
                     if self.begun(steps, prefix).await? {
                         return Ok(true);
@@ -424,21 +435,6 @@ impl<'l> Line<'l> {
             Ok(false)
         })
     }
-}
-
-/// The steps within a step, and whether they are those of a foreach's items.
-fn within(step: &Step) -> Vec<(&[Step], bool)> {
-    let mut all: Vec<(&[Step], bool)> = match &step.kind {
-        Kind::Conditional { then, otherwise, .. } => vec![(then, false), (otherwise, false)],
-        Kind::Switch { cases, default, .. } => {
-            cases.iter().map(|(_, steps)| steps).chain([default]).map(|steps| (steps.as_slice(), false)).collect()
-        }
-        Kind::Parallel(branches) => branches.iter().map(|(_, steps)| (steps.as_slice(), false)).collect(),
-        Kind::Foreach { steps, .. } => vec![(steps, true)],
-        Kind::Work(..) | Kind::Set(_) | Kind::Wait(_) | Kind::Approval { .. } => Vec::new(),
-    };
-    all.extend(step.ways.iter().map(|(_, steps)| (steps.as_slice(), false)));
-    all
 }
 
 /// Of two reasons the one that the run ends by.

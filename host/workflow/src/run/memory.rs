@@ -18,7 +18,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<Inner>);
+pub(crate) struct Memory(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -32,11 +32,11 @@ struct Inner {
 
 /// When a journal breaks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Break {
+pub(crate) struct Break {
     /// At which write, from 0.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// Whether that write still took place: the host ended after it, not before.
-    pub(super) written: bool,
+    pub(crate) written: bool,
 }
 
 impl Memory {
@@ -45,11 +45,11 @@ impl Memory {
     }
 
     /// Breaks at a write from now on counted, or never.
-    pub(super) fn breaks(&self, breaks: Option<Break>) {
+    pub(crate) fn breaks(&self, breaks: Option<Break>) {
         self.inner(|inner| (inner.breaks, inner.writes) = (breaks, 0));
     }
 
-    pub(super) fn entries(&self, run: &RunId) -> Vec<Entry> {
+    pub(crate) fn entries(&self, run: &RunId) -> Vec<Entry> {
         self.inner(|inner| inner.runs.get(run).map(|(_, entries, _)| entries.clone()).unwrap_or_default())
     }
 
@@ -58,7 +58,7 @@ impl Memory {
         self.inner(|inner| inner.largest)
     }
 
-    pub(super) fn outcome(&self, run: &RunId, path: &str) -> Option<Outcome> {
+    pub(crate) fn outcome(&self, run: &RunId, path: &str) -> Option<Outcome> {
         match find(&self.entries(run), path) {
             Recorded::Ended(outcome) => Some(outcome),
             _ => None,
@@ -95,12 +95,16 @@ fn find(entries: &[Entry], wanted: &str) -> Recorded {
 #[async_trait]
 impl Executions for Memory {
     async fn make(&self, run: &Run) -> Result<Made, Error> {
+        self.make_with(run, &[]).await
+    }
+
+    async fn make_with(&self, run: &Run, entries: &[Entry]) -> Result<Made, Error> {
         Ok(self.inner(|inner| {
             let same = |other: &&Run| run.key.is_some() && other.tenant == run.tenant && other.key == run.key;
             if let Some(before) = inner.runs.values().map(|(run, ..)| run).find(same) {
                 return Made::Before(before.id.clone());
             }
-            inner.runs.insert(run.id.clone(), (run.clone(), Vec::new(), None));
+            inner.runs.insert(run.id.clone(), (run.clone(), entries.to_vec(), None));
             Made::New
         }))
     }
@@ -143,11 +147,13 @@ impl Executions for Memory {
     async fn list(&self, tenant: &TenantId, filter: &Filter, most: usize) -> Result<Vec<Standing>, Error> {
         let standing = |(run, _, end): &(Run, Vec<Entry>, Option<End>)| Standing { run: run.clone(), end: end.clone() };
         Ok(self.inner(|inner| {
+            let taken = |run: &Run| run.origin.as_ref().map(|origin| &origin.run) == filter.origin.as_ref();
             let own =
                 inner.runs.values().rev().filter(|(run, ..)| run.tenant == *tenant && !inner.gone.contains(&run.id));
             let own = own.filter(|(run, _, end)| {
                 let status = end.as_ref().map_or(Status::Running, |end| end.status);
                 filter.workflow.as_ref().is_none_or(|name| run.workflow == *name)
+                    && (filter.origin.is_none() || taken(run))
                     && filter.status.is_none_or(|wanted| wanted == status)
                     && filter.before.as_ref().is_none_or(|before| run.id < *before)
                     && filter.since.as_ref().is_none_or(|since| run.id >= *since)
@@ -259,14 +265,14 @@ impl History for Memory {
 
 /// Large outputs in memory, and how much was asked of them.
 #[derive(Debug, Default)]
-pub(super) struct Shelf(Mutex<BTreeMap<Digest, Vec<u8>>>);
+pub(crate) struct Shelf(Mutex<BTreeMap<Digest, Vec<u8>>>);
 
 impl Shelf {
     fn inner<T>(&self, with: impl FnOnce(&mut BTreeMap<Digest, Vec<u8>>) -> T) -> T {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn sizes(&self) -> Vec<usize> {
+    pub(crate) fn sizes(&self) -> Vec<usize> {
         self.inner(|kept| kept.values().map(Vec::len).collect())
     }
 }

@@ -5,12 +5,14 @@
 //!
 //! Deliberately absent: where the journal is kept, and what a step's work does: ports.
 
+mod anew;
 mod keeping;
 mod line;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod reads;
 mod scope;
+mod sub;
 #[cfg(test)]
 mod tests;
 mod tries;
@@ -34,22 +36,26 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::scope::Scope;
+pub(crate) use self::{
+    anew::weight_of_entries,
+    keeping::weight_of,
+    line::{MAX_DEPTH, shallow},
+};
 use self::{
     keeping::Part,
     line::{Halt, Line},
     reads::bounded,
-    scope::Scope,
-};
-pub(crate) use self::{
-    keeping::weight_of,
-    line::{MAX_DEPTH, shallow},
 };
 pub use self::{
     keeping::{Bounds, Keeping, Room},
     line::MAX_OUTPUT_BYTES,
 };
-use crate::plan::Plan;
 pub use crate::plan::{Job, Uses};
+use crate::{gate::Slot, plan::Plan};
+
+/// Where a run's own outputs stand that are large.
+const OUTPUTS: &str = "outputs";
 
 /// One try of a step's work.
 pub struct Work<'w> {
@@ -145,6 +151,8 @@ pub struct Live {
     pub cancel: CancellationToken,
     /// Woken when a signal comes.
     pub signalled: tokio::sync::Notify,
+    /// Its place among the runs of its workflow that may be at work at once.
+    pub(crate) slot: Slot,
     /// How often something was written to its journal, for those who watch it.
     pub written: watch::Sender<u64>,
     bounds: Bounds,
@@ -162,10 +170,16 @@ impl Live {
         Self {
             cancel: CancellationToken::new(),
             signalled: tokio::sync::Notify::new(),
+            slot: Slot::default(),
             written: watch::Sender::new(0),
             bounds,
             part: Part::of(room),
         }
+    }
+
+    /// The same, which has to wait for its turn.
+    pub(crate) fn in_turn(self, slot: Slot) -> Self {
+        Self { slot, ..self }
     }
 
     /// Counts what it left before this process took it up, or begins with.
@@ -191,16 +205,19 @@ impl Interpreter {
     /// Errors: [`Error::Journal`] if something could not be recorded; the run then stands as it is, to be
     /// taken up again. Cancel: likewise.
     pub async fn run(&self, run: &Run, plan: &Plan, again: bool, live: &Live) -> Result<End, Error> {
-        let mut context = run.context.clone();
-        let pinned = context.as_object_mut().and_then(|context| context.remove("env"));
-        let fixed = BTreeMap::from([
-            ("inputs", run.inputs.clone()),
-            ("context", context),
-            ("env", pinned.unwrap_or_else(|| Value::Object((*self.env).clone()))),
-            ("now", Value::String(remit_domain::clock::rfc3339(run.began))),
-        ]);
-        let mut scope = Scope::new(fixed);
-        let line = Line { with: self, run, plan, again, live, stoppable: true, revisits: false };
+        let context = without_env(run.context.clone());
+        let mut scope = Scope::new(self.fixed(run, run.inputs.clone(), context.clone()));
+        let line = Line {
+            with: self,
+            run,
+            plan,
+            root: plan,
+            context: &context,
+            again,
+            live,
+            stoppable: true,
+            revisits: false,
+        };
         let mut tail = Vec::new();
         if again && self.journal.cancelled(&run.id).await? {
             live.cancel.cancel();
@@ -220,7 +237,7 @@ impl Interpreter {
         };
         if matches!(status, Status::Failed | Status::Cancelled) && !over && !plan.on_failure.is_empty() {
             // In doubt here is in doubt: a person decides, and the run comes back to this very failure.
-            if let Some(doubt) = self.after(&line, status, failure.as_ref(), &scope, &mut tail).await? {
+            if let Some(doubt) = self.after(&line, "", status, failure.as_ref(), &scope, &mut tail).await? {
                 (status, failure) = (Status::Interrupted, Some(doubt));
             }
         }
@@ -236,6 +253,7 @@ impl Interpreter {
     async fn after(
         &self,
         line: &Line<'_>,
+        prefix: &str,
         status: Status,
         failure: Option<&Failure>,
         scope: &Scope<'_>,
@@ -249,15 +267,26 @@ impl Interpreter {
         });
         let mut scope = Scope::branch(scope).with("error", error);
         let line = Line { stoppable: false, ..*line };
-        match line.steps(&line.plan.on_failure, "onFailure.", &mut scope, tail).await {
+        let prefix = format!("{prefix}onFailure.");
+        match line.steps(&line.plan.on_failure, &prefix, &mut scope, tail).await {
             Err(Halt::Journal(error)) => Err(error),
             Err(Halt::Interrupted(failure)) => Ok(Some(failure)),
             _ => Ok(None),
         }
     }
 
+    /// What expressions of a whole workflow can name from its beginning on.
+    fn fixed(&self, run: &Run, inputs: Value, context: Value) -> BTreeMap<&'static str, Value> {
+        let pinned = run.context.get("env").cloned();
+        BTreeMap::from([
+            ("inputs", inputs),
+            ("context", context),
+            ("env", pinned.unwrap_or_else(|| Value::Object((*self.env).clone()))),
+            ("now", Value::String(remit_domain::clock::rfc3339(run.began))),
+        ])
+    }
+
     async fn outputs(&self, line: &Line<'_>, scope: &Scope<'_>, tail: &mut Vec<Entry>) -> Result<Value, Halt> {
-        const OUTPUTS: &str = "outputs";
         let plan = line.plan;
         if plan.outputs.is_empty() {
             let all = plan.steps.iter().filter_map(|step| Some((step.id.clone(), scope.shown(&step.id)?)));
@@ -265,15 +294,7 @@ impl Interpreter {
         }
         let mut outputs = Map::new();
         for (name, form) in &plan.outputs {
-            let value = line.fill_within(form, OUTPUTS, scope, line.live.bounds.step).await;
-            let value = value.map_err(|halt| match halt {
-                Halt::Failed(failure) => {
-                    let message = format!("the output `{name}`: {}", failure.message);
-                    let path = failure.path.filter(|_| failure.code != "expression");
-                    Halt::Failed(Failure { message, path, ..failure })
-                }
-                halt => halt,
-            })?;
+            let value = line.output(name, form, OUTPUTS, scope).await?;
             // No step has a path with a full stop but within another's brackets.
             let path = format!("{OUTPUTS}.{name}");
             let outcome = line.kept(value, &path).await?;
@@ -292,4 +313,12 @@ impl Interpreter {
         }
         self.journal.recorded(&run.id, path).await.map_err(Halt::Journal)
     }
+}
+
+/// What expressions call `context`: the variables that the run keeps are called `env`.
+fn without_env(mut context: Value) -> Value {
+    if let Value::Object(members) = &mut context {
+        members.remove("env");
+    }
+    context
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use remit_domain::{
     Error,
-    execution::{Outcome, Stored},
+    execution::{Failure, Outcome, Stored},
 };
 use serde_json::{Value, json};
 
@@ -65,6 +65,18 @@ impl<'l> Line<'l> {
         let filled =
             filled.map_err(|unfilled| Halt::Failed(failure("expression", unfilled.to_string(), Some(path))))?;
         bounded(filled, path, most)
+    }
+
+    /// One of the outputs that a workflow names.
+    pub(super) async fn output(self, name: &str, form: &Form, path: &str, scope: &Scope<'_>) -> Result<Value, Halt> {
+        self.fill_within(form, path, scope, self.live.bounds.step).await.map_err(|halt| match halt {
+            Halt::Failed(failure) => {
+                let message = format!("the output `{name}`: {}", failure.message);
+                let path = failure.path.filter(|_| failure.code != "expression");
+                Halt::Failed(Failure { message, path, ..failure })
+            }
+            halt => halt,
+        })
     }
 
     /// Room to read outputs back. Errors: they are too much for one expression.

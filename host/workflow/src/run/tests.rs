@@ -8,6 +8,7 @@ mod ends;
 mod generated;
 mod large;
 mod lives;
+mod subs;
 mod ways;
 mod world;
 
@@ -136,6 +137,7 @@ impl Bench {
             key: None,
             pins: BTreeSet::new(),
             by: Principal::anyone().asker(),
+            origin: None,
         };
         let journal = Arc::new(Memory::default());
         let doer = Arc::new(Doer { journal: Mutex::new(Some(journal.clone())), ..Doer::default() });

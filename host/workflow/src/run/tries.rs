@@ -156,6 +156,14 @@ impl Line<'_> {
         self.unless_cancelled(self.with.timer.until(until)).await
     }
 
+    /// Waits for something that is nobody's work: meanwhile the run has no slot.
+    pub(super) async fn idle<T>(self, what: impl Future<Output = T>) -> T {
+        self.live.slot.leave();
+        let done = what.await;
+        self.live.slot.enter(&self.live.cancel).await;
+        done
+    }
+
     pub(super) async fn unless_cancelled<T>(self, what: impl Future<Output = T>) -> Result<T, Halt> {
         if !self.stoppable {
             return Ok(what.await);
@@ -174,7 +182,7 @@ impl Line<'_> {
             Job::Node { .. } => None,
         };
         let of_run = || {
-            let name = self.run.context.get("agent").and_then(Value::as_str);
+            let name = self.context.get("agent").and_then(Value::as_str);
             name.or(self.plan.authored.agent_type.as_deref()).and_then(|name| AgentName::new(name).ok())
         };
         own.cloned()

@@ -33,7 +33,7 @@ impl Line<'_> {
                 until
             }
         };
-        self.pause(until).await?;
+        self.idle(self.pause(until)).await?;
         Ok(json!({"success": true, "until": remit_domain::clock::rfc3339(until)}))
     }
 
@@ -80,12 +80,12 @@ impl Line<'_> {
                 None => Err(Halt::Failed(failure("approval_timeout", "nobody decided in time", Some(path)))),
             }
         };
-        let (payload, by) = self.unless_cancelled(given).await??;
+        let (payload, by) = self.idle(self.unless_cancelled(given)).await??;
         let approved = payload.get("approved").and_then(Value::as_bool).unwrap_or(false);
         Ok(json!({"success": true, "approved": approved, "by": by, "payload": payload}))
     }
 
-    fn waits(self, path: &str, input: Value, until: Option<OffsetDateTime>) -> Entry {
+    pub(super) fn waits(self, path: &str, input: Value, until: Option<OffsetDateTime>) -> Entry {
         let input = self.given(&input);
         Entry::Began { path: path.to_owned(), attempt: 1, at: self.with.timer.now(), input, until }
     }

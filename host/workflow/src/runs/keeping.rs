@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use remit_domain::{
     Error, TenantId,
-    execution::{Run, RunId, Standing},
+    execution::{Entry, Run, RunId, Standing},
     library::Digest,
     limits::Limit,
     tenant::Context,
@@ -12,7 +12,7 @@ use remit_domain::{
 use tokio::sync::watch;
 
 use super::Workflows;
-use crate::run::{Bounds, Live, Room, weight_of};
+use crate::run::{Bounds, Live, Room, weight_of, weight_of_entries};
 
 /// How often runs are looked at that may be too old.
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -26,14 +26,15 @@ const ENTRIES: usize = 500;
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Workflows {
-    /// Whether a tenant's runs may leave more. Errors: [`Error::HistoryFull`]; [`Error::Journal`].
-    pub(super) async fn has_room(&self, context: &Context, run: &Run) -> Result<(), Error> {
+    /// Whether a tenant's runs may leave more: one that begins with these entries. Errors: [`Error::HistoryFull`]; [`Error::Journal`].
+    pub(super) async fn has_room(&self, context: &Context, run: &Run, entries: &[Entry]) -> Result<(), Error> {
         let room = self.room_of(&context.tenant);
         if let Some(history) = &self.interpreter.keeping.history {
             room.count(history.kept(&context.tenant).await?);
         }
         let (kept, allowed) = (room.taken(), context.limits.get(Limit::RunBytes));
-        if kept.saturating_add(weight_of(run)) > allowed {
+        let begins = weight_of(run).saturating_add(weight_of_entries(entries));
+        if kept.saturating_add(begins) > allowed {
             return Err(Error::HistoryFull { kept, allowed });
         }
         Ok(())

@@ -43,6 +43,9 @@ pub(crate) struct Asked {
     /// Where the page before ended.
     cursor: Option<String>,
     limit: Option<usize>,
+    /// The one whose outputs they took over.
+    #[serde(rename = "rerunOf")]
+    rerun_of: Option<String>,
 }
 
 /// The tenant's runs, newest first.
@@ -54,7 +57,8 @@ pub(crate) struct Asked {
         ("since" = Option<String>, Query, description = "RFC 3339: those that began then or later"),
         ("until" = Option<String>, Query, description = "RFC 3339: those that began before"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<usize>, Query, description = "50 without it, 200 at most")
+        ("limit" = Option<usize>, Query, description = "50 without it, 200 at most"),
+        ("rerunOf" = Option<String>, Query, description = "those that took over from this execution")
     ),
     responses((status = 200, body = Object, description = "`{success, executions: […], next}`"), (status = 422, body = Body))
 )]
@@ -76,12 +80,14 @@ pub(crate) async fn list(
     };
     let (since, until) = (moment("/since", &asked.since)?, moment("/until", &asked.until)?);
     let agent = asked.agent.map(|name| AgentName::new(&name).map_err(|error| problem("/agent", &error.to_string())));
+    let origin = asked.rerun_of.as_deref().map(|text| RunId::parse(text).ok_or_else(|| problem("/rerunOf", "no id")));
     let filter = Filter {
         workflow: asked.workflow,
         status: status.transpose()?,
         before: before.transpose()?.into_iter().chain(until).min(),
         since,
         agent: agent.transpose()?,
+        origin: origin.transpose()?,
     };
     let limit = asked.limit.unwrap_or(50).clamp(1, MAX_PAGE);
     let mut runs = state.workflows.list(&tenant.context.tenant, &filter, limit + 1).await?;
@@ -111,13 +117,16 @@ pub(crate) async fn show(
     let (entries, whole) = entries(&state, &run.id).await?;
     let sight = Sight::of(&tenant.principal);
     let mut shown = summary(&standing, sight);
+    super::queued(&state, &run.id, &mut shown);
+    let reruns = super::again::of(&state, &tenant, &standing).await?;
     if let Value::Object(members) = &mut shown {
         let steps = shown::steps(&run.id, entries.iter().map(|(_, entry)| entry), sight);
         // One that this host can't read any more is not drawn.
-        let plan = serde_json::from_value(run.definition.clone()).map(|workflow| remit_workflow::drawing(&workflow));
+        let plan = remit_workflow::drawing_of(&run.definition);
+        members.insert("reruns".to_owned(), reruns);
         members.insert("steps".to_owned(), steps);
         members.insert("stepsTruncated".to_owned(), (!whole).into());
-        members.insert("plan".to_owned(), plan.unwrap_or_default());
+        members.insert("plan".to_owned(), plan);
         if sight.is_whole() {
             members.insert("inputs".to_owned(), redacted(&run.inputs));
             members.insert("definition".to_owned(), run.definition.clone());

@@ -1,10 +1,12 @@
 //! `/api/workflows`: the workflows of a tenant, and running them.
 
+pub(crate) mod again;
 mod deeds;
 pub(crate) mod events;
 pub(crate) mod executions;
 pub(crate) mod kept;
 pub(crate) mod shown;
+pub(crate) mod stored;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
@@ -17,12 +19,14 @@ use axum::{
 use remit_config::File;
 use remit_domain::{
     Catalogue, Error,
+    access::Role,
     audit::{Action, AuditLog},
+    execution::RunId,
     plugin::Computed,
     schema::Problem,
     usage::{Ledger, Meter, Payer},
 };
-use remit_workflow::{Judged, Owner, Workflow, Workflows};
+use remit_workflow::{Judged, Owner, Storing, Workflow, Workflows, triggers::Triggers};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -41,11 +45,13 @@ use crate::{
 pub(crate) struct State {
     pub(crate) catalogue: Catalogue,
     pub(crate) workflows: Workflows,
+    pub(crate) storing: Storing,
+    pub(crate) triggers: Triggers,
     /// Where their files lie.
     pub(crate) folder: PathBuf,
     /// The variables that they may name.
     pub(crate) env: Arc<BTreeSet<String>>,
-    /// Where it is recorded what people do to runs.
+    /// Where it is recorded what people do to workflows and runs.
     pub(crate) audit: Arc<dyn AuditLog>,
     /// Who watches runs now.
     pub(crate) watching: Shares,
@@ -85,7 +91,8 @@ fn shown(workflow: &Workflow, tenant: &Tenant) -> Value {
         "agent": workflow.agent(&tenant.context),
         "inputs": authored.inputs,
         "steps": authored.steps.len(),
-        "file": workflow.file,
+        "file": Some(&workflow.file).filter(|file| !file.is_empty()),
+        "version": workflow.version,
         "digest": workflow.plan.digest,
     })
 }
@@ -93,7 +100,7 @@ fn shown(workflow: &Workflow, tenant: &Tenant) -> Value {
 /// The most faults of a file that are told at once.
 const MAX_FAULTS: usize = 100;
 
-/// A workflow to look at.
+/// A workflow to take in.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Load {
@@ -102,15 +109,18 @@ pub(crate) struct Load {
     file_path: Option<String>,
     /// The YAML itself.
     yaml: Option<String>,
+    /// False: it is checked alone.
+    store: Option<bool>,
 }
 
-/// Checks a workflow, and says what is wrong with it: every fault at once, with line and column.
+/// Takes in a workflow as the next version of its name, which the tenant finds from now on, or says what is wrong
+/// with it: every fault at once, with line and column. Storing takes an administrator; checking does not.
 #[utoipa::path(
     post, path = "/api/workflows/load", tag = "workflows", request_body = Load,
     params(("X-Context" = String, Header, description = "the tenant")),
     responses(
-        (status = 200, body = Object, description = "`{success, workflow: {name, steps, …}, warnings}`"),
-        (status = 404, body = Body), (status = 422, body = Body, description = "each problem is a fault of the file")
+        (status = 200, body = Object, description = "`{success, stored, workflow: {name, version, steps, …}, warnings}`"),
+        (status = 403, body = Body), (status = 404, body = Body), (status = 422, body = Body, description = "each problem is a fault of the file")
     )
 )]
 pub(crate) async fn load(
@@ -118,18 +128,23 @@ pub(crate) async fn load(
     tenant: Tenant,
     JsonBody(asked): JsonBody<Load>,
 ) -> Result<Json<Value>, Failure> {
-    let (file, owner) = match (asked.file_path, asked.yaml) {
-        (Some(path), None) => file(&state, &tenant, &path).await?,
-        (None, Some(yaml)) => {
-            let owner = Owner { tenant: Some(tenant.context.tenant.clone()), agent: None };
-            (File::new("workflow.yml", yaml), owner)
+    let store = asked.store.unwrap_or(true);
+    if store {
+        tenant.principal.require(Role::Admin)?;
+    }
+    let (file, path) = match (asked.file_path, asked.yaml) {
+        (Some(path), None) => {
+            let (file, own) = file(&state, &tenant, &path).await?;
+            (file, Some(own))
         }
+        (None, Some(yaml)) => (File::new("workflow.yml", yaml), None),
         _ => {
             let message = "either `filePath` or `yaml` is needed".to_owned();
             return Err(Error::InvalidArguments(vec![Problem { pointer: String::new(), message }]).into());
         }
     };
     let charge = Charge::of(&state.catalogue, &tenant)?;
+    let (owner, text) = (Owner::handing_in(&tenant.context.tenant, path.as_deref()), file.clone());
     let around = around(&state.catalogue);
     let judged = remit_workflow::judge(file, &state.env, &owner, &around, &charge.computed).await;
     let Judged { plan, warnings } = judged.map_err(|faults| {
@@ -137,12 +152,25 @@ pub(crate) async fn load(
         Error::InvalidArguments(faults.into_vec().iter().take(MAX_FAULTS).map(problem).collect())
     })?;
     let authored = &plan.authored;
-    let workflow = json!({
+    let mut workflow = json!({
         "name": authored.name, "description": authored.description, "aliases": authored.aliases,
         "inputs": authored.inputs, "digest": plan.digest, "plan": authored,
     });
     let warnings: Vec<String> = warnings.iter().take(MAX_FAULTS).map(ToString::to_string).collect();
-    Ok(Json(json!({"success": true, "workflow": workflow, "warnings": warnings})))
+    let mut new = false;
+    if store {
+        let (version, is_new) = stored::store(&state, &tenant, text, path, plan).await?;
+        new = is_new;
+        if let Value::Object(members) = &mut workflow {
+            members.insert("version".to_owned(), version.into());
+        }
+    } else {
+        let problems = state.storing.faults(&tenant.context.tenant, &text, &plan);
+        if !problems.is_empty() {
+            return Err(Error::InvalidArguments(problems).into());
+        }
+    }
+    Ok(Json(json!({"success": true, "stored": new, "workflow": workflow, "warnings": warnings})))
 }
 
 /// Charges what plugins computed to check a workflow when it is dropped: its client may go away in the middle.
@@ -166,8 +194,8 @@ impl Drop for Charge {
     }
 }
 
-/// A tenant's file, or one of everybody's, and whose it is.
-async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<(File, Owner), Failure> {
+/// A tenant's file, or one of everybody's, and where it lies below the workflows' folder.
+async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<(File, String), Failure> {
     let missing = || Failure::from(Error::UnknownWorkflow(path.chars().take(128).collect()));
     let parts: Vec<&str> = path.trim_start_matches("workflows/").split('/').collect();
     let plain = |part: &&str| {
@@ -186,18 +214,18 @@ async fn file(state: &State, tenant: &Tenant, path: &str) -> Result<(File, Owner
         return Err(missing());
     }
     let own = parts.join("/");
-    let owner = Owner::of(std::path::Path::new(&own));
+    let seeming = own.clone();
     let (folder, at) = (state.folder.clone(), state.folder.join(&own));
     let read = tokio::task::spawn_blocking(move || {
         // A link may lead anywhere: what is read lies where it seems to.
         let (folder, real) = (folder.canonicalize().ok()?, at.canonicalize().ok()?);
-        if real != folder.join(own) {
+        if real != folder.join(seeming) {
             return None;
         }
         Some(File::read(&folder, &real))
     });
     let file = read.await.map_err(|error| Error::Internal(error.into()))?.ok_or_else(missing)?;
-    Ok((file.map_err(|_| missing())?, owner))
+    Ok((file.map_err(|_| missing())?, own))
 }
 
 /// What a run is begun with.
@@ -249,11 +277,7 @@ pub(crate) async fn execute(
     OptionalJson(start): OptionalJson<Start>,
 ) -> Result<Response, Failure> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let key = text("idempotency-key").filter(|key| !key.is_empty()).map(str::to_owned);
-    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
-        let message = format!("longer than {MAX_KEY_BYTES} bytes");
-        return Err(Error::InvalidArguments(vec![Problem { pointer: "/Idempotency-Key".to_owned(), message }]).into());
-    }
+    let key = key(&headers)?;
     let async_ = text("prefer").is_some_and(|prefer| prefer.split([',', ';']).any(|it| it.trim() == "respond-async"));
     let wait = match asked.wait {
         Some(seconds) => Duration::from_secs(seconds.min(MAX_WAIT_SECONDS)),
@@ -269,13 +293,32 @@ pub(crate) async fn execute(
     answer(&state, &tenant, begun.id.as_str()).await
 }
 
+/// What makes a repeated request the same run. Errors: it is too long.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::trim);
+    let key = key.filter(|key| !key.is_empty()).map(str::to_owned);
+    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+        let message = format!("longer than {MAX_KEY_BYTES} bytes");
+        return Err(Error::InvalidArguments(vec![Problem { pointer: "/Idempotency-Key".to_owned(), message }]));
+    }
+    Ok(key)
+}
+
 /// How a run stands, as whoever began it sees it.
 async fn answer(state: &State, tenant: &Tenant, id: &str) -> Result<Response, Failure> {
     let standing = state.workflows.find(&tenant.principal, &tenant.context.tenant, id).await?;
     let href = format!("/api/workflows/executions/{}", standing.run.id);
-    let shown = shown::summary(&standing, shown::Sight::of(&tenant.principal));
+    let mut shown = shown::summary(&standing, shown::Sight::of(&tenant.principal));
+    queued(state, &standing.run.id, &mut shown);
     if standing.end.is_some() {
         return Ok(Json(shown).into_response());
     }
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, href)], Json(shown)).into_response())
+}
+
+/// Says of a run that it waits until fewer of its workflow are at work.
+fn queued(state: &State, run: &RunId, shown: &mut Value) {
+    if let (true, Value::Object(members)) = (state.workflows.is_queued(run), shown) {
+        members.insert("queued".to_owned(), true.into());
+    }
 }

@@ -46,8 +46,12 @@ pub(crate) fn summary(standing: &Standing, sight: Sight) -> Value {
         "agent": run.context.get("agent"),
         "status": status,
         "startedAt": rfc3339(run.began),
+        "startedBy": run.by.name,
         "href": href(&run.id),
     });
+    if let (Some(origin), Value::Object(members)) = (&run.origin, &mut shown) {
+        members.insert("rerunOf".to_owned(), json!({"executionId": origin.run, "from": origin.from}));
+    }
     if let (Some(end), Value::Object(members)) = (&standing.end, &mut shown) {
         members.insert("endedAt".to_owned(), rfc3339(end.at).into());
         if let Some(failure) = &end.failure {

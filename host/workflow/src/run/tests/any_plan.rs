@@ -77,6 +77,7 @@ impl Subject {
             key: None,
             pins: BTreeSet::new(),
             by: Principal::anyone().asker(),
+            origin: None,
         };
         let (kept, timeline) = (Arc::new(Memory::default()), Arc::new(Timeline::new()));
         let (done, repeated) = (Arc::default(), Arc::default());

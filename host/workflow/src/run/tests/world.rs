@@ -195,6 +195,10 @@ impl Executions for Life {
         self.kept.make(run).await
     }
 
+    async fn make_with(&self, run: &Run, entries: &[Entry]) -> Result<Made, Error> {
+        self.kept.make_with(run, entries).await
+    }
+
     async fn append(&self, run: &RunId, entries: &[Entry]) -> Result<(), Error> {
         self.write(self.kept.append(run, entries)).await
     }
