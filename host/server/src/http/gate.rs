@@ -130,6 +130,7 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     let standing = gate.doorkeeper.clone().zip(streams).map(|(doorkeeper, route)| {
         Standing::of(doorkeeper, method.clone(), route, request.uri().path(), request.headers())
     });
+    let large = is_large(request.headers());
     let mut response = match gate.let_in(asked).instrument(span.clone()).await {
         Ok(principal) => tokio::select! {
             response = next.run(known_as(request, principal, standing)).instrument(span.clone()) => response,
@@ -142,6 +143,11 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
         Err(refused) => refused.into_response(),
     };
     let status = response.status();
+    if large && status.is_client_error() {
+        // What was refused may not have been read; then the connection ends, and whoever is not told sends the
+        // next request into it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
@@ -151,6 +157,14 @@ pub(crate) async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, ne
     metrics::counter!("remit_http_requests_total", &labels).increment(1);
     metrics::histogram!("remit_http_request_seconds", "route" => labels[1].1.clone()).record(elapsed.as_secs_f64());
     response
+}
+
+/// Whether a request's body is more than is read of one that was refused.
+fn is_large(headers: &HeaderMap) -> bool {
+    const LARGE: u64 = 16 << 10;
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let length = length.and_then(|length| length.parse().ok()).unwrap_or(0_u64);
+    length > LARGE || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn known_as(mut request: Request, principal: Option<Principal>, standing: Option<Standing>) -> Request {

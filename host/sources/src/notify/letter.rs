@@ -66,7 +66,9 @@ impl Letter {
             let rule = "a subject is one line of 1 to 998 bytes, without control characters";
             return Err(Error::Invalid(rule.to_owned()));
         }
-        // A carriage return by itself is read as a line's end by some servers and not by others.
+        // A carriage return by itself is read as a line's end by some servers and not by others: a text with one
+        // could end the mail there and begin another.
+        let (text, html) = (lines(&text), html.as_deref().map(lines));
         let texts = [Some(text.as_str()), html.as_deref()];
         if texts.into_iter().flatten().any(|text| text.contains('\0')) {
             return Err(Error::Invalid("the text holds a zero byte".to_owned()));
@@ -180,4 +182,8 @@ fn is_media_type(text: &str) -> bool {
         && text
             .split_once('/')
             .is_some_and(|(kind, rest)| word(kind) && word(rest) && !kind.eq_ignore_ascii_case("multipart"))
+}
+/// A text whose lines end in one way.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }

@@ -62,7 +62,7 @@ fn context(definition: &Arc<Definition>, scope: Scope) -> Arc<Context> {
         limits: Limits::default(),
         uploads: Tier::Small,
         trusted_keys: Vec::new(),
-        webhooks: std::collections::BTreeMap::new(),
+        webhooks: BTreeMap::new(),
         model: None,
         authored: serde_json::Value::Null,
     })

@@ -165,7 +165,7 @@ fn context(tenant: &TenantId, agent: &AgentName, definition: &Arc<Definition>, a
         limits: remit_domain::limits::Limits::default(),
         uploads: remit_domain::limits::Tier::Small,
         trusted_keys: Vec::new(),
-        webhooks: std::collections::BTreeMap::new(),
+        webhooks: BTreeMap::new(),
         model: None,
         authored: Value::Null,
     })

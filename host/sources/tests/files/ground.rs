@@ -190,7 +190,7 @@ fn context(tenant: &TenantId, definition: &Arc<Definition>, scope: Option<Scope>
         limits: remit_domain::limits::Limits::default(),
         uploads: remit_domain::limits::Tier::Small,
         trusted_keys: Vec::new(),
-        webhooks: std::collections::BTreeMap::new(),
+        webhooks: BTreeMap::new(),
         model: None,
         authored: serde_json::Value::Null,
     })

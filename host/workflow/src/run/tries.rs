@@ -14,6 +14,7 @@ use super::{
     Scope, Work,
     keeping::measured,
     line::{Halt, Line, failure},
+    scope::shown,
 };
 use crate::{
     expression::Form,
@@ -44,9 +45,11 @@ impl Line<'_> {
             },
             None => format!("{}/{path}", self.run.id),
         };
-        let (input, _room) = match (job, scope.last()) {
-            (Job::Node { .. }, Some(last)) => self.whole(last, "the step before", path).await?,
-            _ => (Value::Null, None),
+        // Of a large output, where it lies: what a node needs of it stands in its config. Nothing is held in memory
+        // for as long as a step and its pauses take.
+        let input = match job {
+            Job::Node { .. } => scope.last().map(shown).unwrap_or_default(),
+            Job::Tool { .. } | Job::Agent { .. } => Value::Null,
         };
         let (agent, config, key, input) = (&agent, &config, key.as_str(), &input);
         let work = |attempt| Work { run: self.run, path, job, agent, config, input, key, attempt };

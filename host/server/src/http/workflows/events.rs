@@ -203,7 +203,11 @@ impl Watcher {
         }
         let (principal, tenant) = (&self.tenant.principal, &self.tenant.context.tenant);
         let found = self.state.workflows.find(principal, tenant, self.run.as_str()).await?;
-        self.end = found.end.is_some().then(|| shown::summary(&found, Sight::of(principal)));
+        self.end = found.end.is_some().then(|| {
+            let mut end = shown::summary(&found, Sight::of(principal));
+            shown::hide(&mut end);
+            end
+        });
         if self.end.is_none() && self.written.is_none() {
             // Taken up again meanwhile, perhaps.
             self.written = self.state.workflows.watch(&self.run);

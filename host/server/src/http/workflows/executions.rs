@@ -117,6 +117,7 @@ pub(crate) async fn show(
     let (entries, whole) = entries(&state, &run.id).await?;
     let sight = Sight::of(&tenant.principal);
     let mut shown = summary(&standing, sight);
+    shown::hide(&mut shown);
     super::queued(&state, &run.id, &mut shown);
     let reruns = super::again::of(&state, &tenant, &standing).await?;
     if let Value::Object(members) = &mut shown {

@@ -67,6 +67,13 @@ pub(crate) fn summary(standing: &Standing, sight: Sight) -> Value {
     shown
 }
 
+/// Hides from who looks at a run what the answer to who began it holds.
+pub(super) fn hide(summary: &mut Value) {
+    if let Some(outputs) = summary.get_mut("outputs") {
+        *outputs = redacted(outputs);
+    }
+}
+
 /// Each step with its times, tries and what it was given and came to, in the order in which they began.
 pub(super) fn steps<'e>(run: &RunId, entries: impl IntoIterator<Item = &'e Entry>, sight: Sight) -> Value {
     let mut order: Vec<String> = Vec::new();

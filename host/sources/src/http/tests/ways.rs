@@ -151,7 +151,7 @@ async fn granted_of(definition: Arc<Definition>, permission: Permission, scope: 
         limits: Limits::default(),
         uploads: Tier::Small,
         trusted_keys: Vec::new(),
-        webhooks: std::collections::BTreeMap::new(),
+        webhooks: BTreeMap::new(),
         model: None,
         authored: serde_json::Value::Null,
     });
