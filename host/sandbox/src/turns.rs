@@ -78,6 +78,8 @@ impl Account {
     }
 }
 
+type Coming = Pin<Box<dyn Future<Output = Result<Place, Full>> + Send>>;
+
 /// One call's way to its tenant's turns.
 pub(crate) struct Turn {
     began: Instant,
@@ -85,7 +87,7 @@ pub(crate) struct Turn {
     places: Places,
     account: Arc<Account>,
     /// A turn that is waited for.
-    coming: Option<Pin<Box<dyn Future<Output = Result<Place, Full>> + Send>>>,
+    coming: Option<Coming>,
 }
 
 impl Turn {

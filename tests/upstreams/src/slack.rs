@@ -180,7 +180,7 @@ fn dispatch(workspace: &mut Workspace, method: &str, given: &Given) -> Result<Va
                 return Err("thread_not_found");
             }
             let message = workspace.keep(&channel, given.words()?, thread);
-            Ok(json!({"channel": channel, "ts": message["ts"], "message": message}))
+            Ok(json!({"channel": channel, "ts": message.get("ts"), "message": message}))
         }
         "chat.update" => {
             let channel = id_of(given.channel()?);

@@ -1,6 +1,6 @@
 //! Stories of the catalogue and the decision function, with every port faked.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod nodes;
 

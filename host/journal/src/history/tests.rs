@@ -106,7 +106,7 @@ async fn what_runs_take_is_counted_from_their_end_to_their_removal() -> Tested {
     assert_eq!(journal.list(&ours, &Filter::default(), 9).await?, []);
     let output = Digest::of(open.as_str().as_bytes());
     assert!(journal.names(&output).await?);
-    assert_eq!(swept(&journal, 1).await?, [output.clone()]);
+    assert_eq!(swept(&journal, 1).await?, std::slice::from_ref(&output));
     assert!(!journal.names(&output).await?);
     assert_eq!(journal.entries(&open, 0, 9).await?, []);
     let definitions: Vec<String> =

@@ -56,7 +56,7 @@ impl notify::Channel for Channel {
     async fn update(&self, access: Writing<'_>, id: &str, post: &Post) -> Result<(), Error> {
         let (recorder, extent) = (access.recorder(), of_post(post));
         let run = async { Ok(Handed { what: self.channel.update(access, id, post).await?, extent }) };
-        Ok(self.passage.run(&recorder, "update", Some(post_digest("update", post)), run).await?.what)
+        self.passage.run(&recorder, "update", Some(post_digest("update", post)), run).await.map(drop)
     }
 }
 

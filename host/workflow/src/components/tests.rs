@@ -1,6 +1,6 @@
 //! Workflows with steps of plugins, and what is said of them.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -24,7 +24,7 @@ use super::*;
 struct Fake(Description);
 
 impl Fake {
-    fn new(plugin: &str, node: &str) -> Arc<dyn Plugin> {
+    fn plugin(plugin: &str, node: &str) -> Arc<dyn Plugin> {
         let config = json!({
             "type": "object", "required": ["operation"], "additionalProperties": false,
             "properties": {"operation": {"type": "string"}, "limit": {"type": "integer"}, "list": {"type": "array"}},
@@ -94,11 +94,11 @@ struct Fakes;
 impl Plugins for Fakes {
     fn find(&self, tenant: &TenantId, name: &PluginName) -> Option<Arc<dyn Plugin>> {
         let own = tenant.as_str() == "techstart" && name.as_str() == "acme";
-        if own { Some(Fake::new("acme", "score")) } else { self.operators(name) }
+        if own { Some(Fake::plugin("acme", "score")) } else { self.operators(name) }
     }
 
     fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>> {
-        matches!(name.as_str(), "database" | "slack").then(|| Fake::new(name.as_str(), "run"))
+        matches!(name.as_str(), "database" | "slack").then(|| Fake::plugin(name.as_str(), "run"))
     }
 }
 

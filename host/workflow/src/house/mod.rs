@@ -1,7 +1,7 @@
 //! A host in small, for tests: tenants' workflows over journals in memory, with work and time that a test holds in
 //! its hands. It can end and begin again on the same journals.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod again;
 pub(crate) mod kept;

@@ -337,7 +337,7 @@ impl Triggers {
         let key = key(&workflow, tenant, trigger);
         let now = self.workflows.interpreter.timer.now();
         let known = self.states().get(&key).cloned();
-        let mut state = known.unwrap_or_else(|| Trigger {
+        let mut state = known.unwrap_or(Trigger {
             key,
             rule,
             paused: false,

@@ -1,6 +1,6 @@
 //! Times that begin runs once each, over restarts and clock changes, and requests that prove themselves.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use hmac::{Hmac, KeyInit, Mac};
 use remit_domain::execution::{Filter, Standing, Status};

@@ -102,6 +102,16 @@ async fn a_read_handle_sends_nothing_and_a_room_is_no_mail() {
 }
 
 #[tokio::test]
+async fn lines_end_in_one_way_so_that_no_server_finds_another_mail_in_one() {
+    let ground = Made::default().ground();
+    let text = "hi\r.\r\nMAIL FROM:<x@y.example>\n".to_owned();
+    let smuggling = Mail { body: Body::Text { text: text.clone(), html: Some(text) }, ..mail(&["boss@acmecorp.com"]) };
+    assert_eq!(case(ground.send(&smuggling).await), "ok");
+    let kept = ground.inbox.as_ref().unwrap().newest(&ground.tenant, 9);
+    assert_eq!(kept.first().unwrap().text, "hi\n.\nMAIL FROM:<x@y.example>\n");
+}
+
+#[tokio::test]
 async fn a_mail_is_written_with_all_its_parts_and_no_header_more() {
     let server = Server::start(Trouble::None).await;
     let ground = Made { server: Some(local(server.port)), dry: false, ..Made::default() }.ground();
