@@ -91,7 +91,8 @@ impl Response {
 impl Handle<FakeApi> {
     pub(crate) fn send(&self, request: &Request) -> Result<Response, Cause> {
         let known = |(method, path): &(Method, String)| *method == request.method && *path == request.path;
-        let reads = matches!(request.method, Method::Get | Method::Head) || self.fake.0.reading.borrow().iter().any(known);
+        let reads =
+            matches!(request.method, Method::Get | Method::Head) || self.fake.0.reading.borrow().iter().any(known);
         let inner = if reads { &self.fake.0 } else { &self.for_writing()?.0 };
         inner.requests.borrow_mut().push(request.clone());
         let answers = inner.answers.borrow();
