@@ -11,7 +11,7 @@ const ASKING: &str = "name: asking
 agentType: sales
 steps:
   - {id: found, type: mcp, config: {tool_name: search_customers, parameters: {query: canary, limit: 1}}}
-  - {id: ok, type: approval, config: {message: 'May I?', approvers: [admin, 'key:ops lead']}}
+  - {id: ok, type: approval, config: {message: 'May I?', approvers: [admin]}}
   - {id: after, type: mcp, on_error: continue, config: {tool_name: search_customers, parameters: {query: b, limit: 1}}}
 outputs: {by: '{{ steps.ok.output.by }}', after: '{{ steps.after.output.success }}'}
 onFailure: [{id: tell, type: mcp, config: {tool_name: get_current_promotions}}]
@@ -83,6 +83,10 @@ async fn each_role_sees_what_is_its_own_and_only_those_who_are_named_approve() {
     let viewer = create(&host, &["--role", "viewer"]);
     let closed = async || answer(host.get("/api/keys")).await.0 == 401;
     eventually("the first key closes the door", closed).await;
+    let named = ASKING.replace("[admin]", &format!("[admin, 'key:{}']", id(&lead)));
+    assert_eq!(ask(&host, &admin, Method::POST, "load", json!({"yaml": named})).await.0, 200);
+    // Called as the approver is, and not the same.
+    let imitator = create(&host, &["--role", "agent", "--label", id(&lead)]);
     let run = asked(&host, &agent).await;
     let path = format!("executions/{run}");
 
@@ -99,10 +103,12 @@ async fn each_role_sees_what_is_its_own_and_only_those_who_are_named_approve() {
 
     let signal = format!("{path}/signals/ok");
     let yes = json!({"approved": true});
-    let (status, body) = ask(&host, &agent, Method::POST, &signal, yes.clone()).await;
-    assert_eq!((status, &body["code"]), (403, &json!("not_an_approver")), "{body:#}");
-    let said = body["error"].as_str().unwrap();
-    assert!(said.contains("admin, key:ops lead") && said.contains(id(&agent)), "{said}");
+    for other in [&agent, &imitator] {
+        let (status, body) = ask(&host, other, Method::POST, &signal, yes.clone()).await;
+        assert_eq!((status, &body["code"]), (403, &json!("not_an_approver")), "{body:#}");
+        let said = body["error"].as_str().unwrap();
+        assert!(said.contains(&format!("admin, key:{}", id(&lead))) && said.contains(id(other)), "{said}");
+    }
     assert_eq!(ask(&host, &viewer, Method::POST, &signal, yes.clone()).await.0, 403);
     assert_eq!(ask(&host, &lead, Method::POST, &format!("{path}/signals/after"), yes.clone()).await.0, 409);
     assert_eq!(ask(&host, &lead, Method::POST, &signal, yes.clone()).await.0, 200);

@@ -1,12 +1,13 @@
 //! Who may give an approval, as its step names them: a role (`admin`: whoever has it or a higher one), a key
-//! (`key:<id or label>`), or somebody of an authorization server (`oauth:<issuer>#<name>`).
+//! (`key:<id>`), or somebody of an authorization server (`oauth:<issuer>#<name>`).
 //!
-//! They are written out and no expressions: whoever begins a run does not choose who approves of it.
+//! They are written out and no expressions: whoever begins a run does not choose who approves of it. A key is named
+//! by its id alone, for whoever may make keys may call one as they like.
 //! Deliberately absent: whether somebody may know of the run at all, which is asked first.
 
 use remit_domain::{
     Error,
-    access::{Identity, Keys, Principal, Role},
+    access::{Identity, KeyId, Principal, Role},
 };
 use serde_json::Value;
 
@@ -16,8 +17,8 @@ use crate::{Plan, authored::Step};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Approver {
     Role(Role),
-    /// By its id or its label.
-    Key(String),
+    /// By its id.
+    Key(KeyId),
     /// As audit events name them.
     Subject(String),
 }
@@ -29,25 +30,25 @@ impl Approver {
             return None;
         }
         match text.split_once(':') {
-            Some(("key", name)) if !name.trim().is_empty() => Some(Self::Key(name.to_owned())),
+            Some(("key", id)) => KeyId::new(id).map(Self::Key),
             Some(("oauth", rest)) if rest.contains('#') => Some(Self::Subject(text.to_owned())),
             None => Role::of(text).filter(|role| *role > Role::Viewer).map(Self::Role),
             Some(_) => None,
         }
     }
 
-    /// Whether somebody is meant; `label` is what their key is called by.
-    fn is(&self, who: &Principal, label: Option<&str>) -> bool {
+    /// Whether somebody is meant.
+    fn is(&self, who: &Principal) -> bool {
         match self {
             Self::Role(role) => who.role() >= *role,
-            Self::Key(name) => who.key().is_some_and(|key| key.as_str() == name) || label == Some(name),
+            Self::Key(id) => who.key() == Some(id),
             Self::Subject(name) => matches!(who.identity(), Identity::Subject(subject) if subject.as_str() == name),
         }
     }
 }
 
 /// How approvers are written, for hints.
-pub(crate) const FORMS: &str = "a role (agent, admin, operator), `key:<id or label>` or `oauth:<issuer>#<name>`";
+pub(crate) const FORMS: &str = "a role (agent, admin, operator), `key:<id>` or `oauth:<issuer>#<name>`";
 
 /// The approvers that a step's `config` lists; `None` if it lists none. Errors: what is none.
 pub(crate) fn listed(step: &Step) -> Option<Result<Vec<Approver>, Vec<usize>>> {
@@ -62,25 +63,20 @@ pub(crate) fn listed(step: &Step) -> Option<Result<Vec<Approver>, Vec<usize>>> {
 
 /// Whether somebody may give the approval at a place of a run.
 ///
-/// Errors: [`Error::ExecutionState`] if there is no approval; [`Error::NotApprover`]; [`Error::Journal`].
-pub(crate) async fn admit(plan: &Plan, path: &str, who: &Principal, keys: Option<&dyn Keys>) -> Result<(), Error> {
+/// Errors: [`Error::ExecutionState`] if there is no approval; [`Error::NotApprover`].
+pub(crate) fn admit(plan: &Plan, path: &str, who: &Principal) -> Result<(), Error> {
     let Some((id, step)) = at(plan, path).filter(|(_, step)| step.kind == "approval") else {
         return Err(Error::ExecutionState { is: "running", reason: "nothing waits for such a signal" });
     };
     let Some(approvers) = listed(step) else { return Ok(()) };
     // What can't be read names nobody.
     let approvers = approvers.unwrap_or_default();
-    let label = match (who.key(), keys) {
-        (Some(key), Some(keys)) => keys.find(key).await?.and_then(|(key, _)| key.label),
-        _ => None,
-    };
-    if approvers.iter().any(|approver| approver.is(who, label.as_deref())) {
+    if approvers.iter().any(|approver| approver.is(who)) {
         return Ok(());
     }
     let named = step.config.get("approvers").and_then(Value::as_array);
     let named = named.into_iter().flatten().filter_map(Value::as_str);
-    let by = label.map_or_else(|| who.name().to_owned(), |label| format!("{} ({label})", who.name()));
-    Err(Error::NotApprover { step: id, approvers: named.collect::<Vec<_>>().join(", "), by })
+    Err(Error::NotApprover { step: id, approvers: named.collect::<Vec<_>>().join(", "), by: who.name().to_owned() })
 }
 
 /// The step at a place of a run, with its id: of `each[3].call/onFailure.ok` it is the step `ok` of the workflow that
@@ -119,17 +115,18 @@ mod tests {
     fn approvers_are_roles_keys_and_subjects() {
         let read = Approver::read;
         assert_eq!(read("admin"), Some(Approver::Role(Role::Admin)));
-        assert_eq!(read("key:ops lead"), Some(Approver::Key("ops lead".to_owned())));
+        let key = KeyId::new("4kd93hdks83hdk2x").unwrap();
+        assert_eq!(read("key:4kd93hdks83hdk2x"), Some(Approver::Key(key.clone())));
         let subject = "oauth:https://login.example.com/#ada";
         assert_eq!(read(subject), Some(Approver::Subject(subject.to_owned())));
         for none in
-            ["", "viewer", "boss", "key:", "key: ", "oauth:ada", "role:admin", "{{ inputs.who }}", "key:{{ x }}"]
+            ["", "viewer", "boss", "key:", "key:ops lead", "oauth:ada", "role:admin", "{{ inputs.who }}", "key:{{ x }}"]
         {
             assert_eq!(read(none), None, "{none}");
         }
         let anyone = Principal::anyone();
-        assert!(Approver::Role(Role::Operator).is(&anyone, None));
-        assert!(!Approver::Key("anyone".to_owned()).is(&anyone, None), "nobody proved to be that");
-        assert!(!Approver::Role(Role::Agent).is(&Principal::nobody(), None));
+        assert!(Approver::Role(Role::Operator).is(&anyone));
+        assert!(!Approver::Key(key).is(&anyone), "nobody proved to be that");
+        assert!(!Approver::Role(Role::Agent).is(&Principal::nobody()));
     }
 }

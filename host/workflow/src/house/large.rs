@@ -118,7 +118,7 @@ async fn a_large_output_that_is_taken_over_is_kept_anew() {
 async fn an_approval_within_a_workflow_within_is_given_by_its_own_approvers() {
     let house = House::new();
     let sub = "name: sub
-steps: [{id: ok, type: approval, config: {approvers: ['key:ops']}}, {id: free, type: approval, config: {}}]
+steps: [{id: ok, type: approval, config: {approvers: ['key:4kd93hdks83hdk2x']}}, {id: free, type: approval, config: {}}]
 ";
     house.store(sub).await.unwrap();
     let text = "name: w
