@@ -17,6 +17,9 @@ node_set![
     Node::new("run", "Sends one HTTP request and gives the answer.", run).title("HTTP Request").validates(validate)
 ];
 
+/// What is said where a value would become part of an address unread: several segments, or a query.
+const SPLICED: &str = "values don't go into an address as they are: write `{name}` here and give it in `params`, or in \
+                       `query`; an expression may only stand where the address begins";
 /// The source through which any permitted address is reached.
 const WEB: &str = "web";
 
@@ -127,6 +130,12 @@ fn validate(config: &Written<'_>) -> Option<Validated> {
             Some(WEB)
         }
     };
+    for (place, text) in ["path", "url"].into_iter().flat_map(|key| config.expressions(key)) {
+        let before = text.rsplit_once("{{").map_or("", |(before, _)| before.trim_start());
+        if !matches!(before.to_ascii_lowercase().as_str(), "" | "https://" | "http://") {
+            config.problem(place, SPLICED);
+        }
+    }
     let verb = if config.has("method") { config.choice("method")? } else { Verb::Get };
     if verb.reads() && config.has("body") {
         config.problem("/body", "a request that only reads has no body");

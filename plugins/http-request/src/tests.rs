@@ -146,7 +146,7 @@ fn what_a_config_needs_stands_in_its_source_and_method() {
         let found = node_set().validate("run", &config.to_string());
         found.map_err(|problems| problems.into_iter().map(|it| it.pointer).collect::<Vec<_>>())
     };
-    let get = json!({"source": "crm", "path": "a/{{ inputs.id }}"});
+    let get = json!({"source": "crm", "path": "{{ steps.last.output.next }}"});
     assert_eq!(of(get), Ok(Validated::harmless(vec![Need::reads("crm")])));
     let post = json!({"url": "https://{{ env.HOST }}/x", "method": "POST", "body": "{{ inputs }}"});
     assert_eq!(of(post), Ok(Validated::harmful(vec![Need::writes("web")])));
@@ -156,6 +156,9 @@ fn what_a_config_needs_stands_in_its_source_and_method() {
         (json!({}), vec![""]),
         (json!({"source": "crm"}), vec![""]),
         (json!({"source": "{{ s }}", "path": "a"}), vec!["/source"]),
+        (json!({"source": "crm", "path": "a/{{ inputs.id }}"}), vec!["/path"]),
+        (json!({"source": "crm", "path": "{{ a }}/{{ b }}"}), vec!["/path"]),
+        (json!({"url": "https://a.example/{{ inputs.id }}?x"}), vec!["/url"]),
         (json!({"source": "crm", "path": "a", "url": "https://a.example"}), vec!["/url"]),
         (json!({"url": "a.example", "path": "x"}), vec!["/path", "/url"]),
         (json!({"source": "crm", "path": "a", "method": "{{ m }}"}), vec!["/method"]),
