@@ -16,6 +16,7 @@ use remit_workflow::{Around, Storing, Workflows};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    task::JoinSet,
 };
 
 use crate::wire::{App, around, load_plugins, restore};
@@ -24,15 +25,12 @@ use crate::wire::{App, around, load_plugins, restore};
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// Watches until it is dropped.
+///
+/// Workflows are held against components in a task of their own: what a tenant's component takes its time for holds
+/// up nobody's context.
 pub(crate) struct Watch {
     _files: RecommendedWatcher,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _tasks: JoinSet<()>,
 }
 
 impl Watch {
@@ -64,7 +62,16 @@ impl Watch {
         components.mark_changed();
         let (contexts, registry, plugins) = (app.contexts.clone(), app.registry.clone(), app.plugins_dir.clone());
         let (library, triggers) = (app.library.clone(), app.triggers.clone());
-        let task = tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while components.changed().await.is_ok() {
+                tokio::time::sleep(SETTLE).await;
+                components.mark_unchanged();
+                workflows().await;
+                triggers.stir();
+            }
+        });
+        tasks.spawn(async move {
             loop {
                 tokio::select! {
                     Some(()) = changes.recv() => {
@@ -73,12 +80,6 @@ impl Watch {
                         reload(&contexts).await;
                         restoring(&library);
                         registry.stir();
-                    }
-                    Ok(()) = components.changed() => {
-                        tokio::time::sleep(SETTLE).await;
-                        components.mark_unchanged();
-                        workflows().await;
-                        triggers.stir();
                     }
                     Some(()) = hangup.recv() => {
                         tracing::info!("SIGHUP: reading contexts and plugins anew");
@@ -91,7 +92,7 @@ impl Watch {
                 }
             }
         });
-        Ok(Self { _files: files, task })
+        Ok(Self { _files: files, _tasks: tasks })
     }
 }
 
