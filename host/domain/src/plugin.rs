@@ -372,12 +372,13 @@ pub trait Plugins: Send + Sync {
     fn operators(&self, name: &PluginName) -> Option<Arc<dyn Plugin>>;
 
     /// The very version of a tenant's own plugin that has this digest, whether or not it serves; `None` if it
-    /// is not kept. Errors: it is kept, and can't be had now.
+    /// is not kept. What making it again took is added to `computed`. Errors: it is kept, and can't be had now.
     async fn version(
         &self,
         _context: &Arc<Context>,
         _name: &PluginName,
         _digest: &str,
+        _computed: &Computed,
     ) -> Result<Option<Arc<dyn Plugin>>, Error> {
         Ok(None)
     }

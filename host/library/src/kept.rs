@@ -65,6 +65,7 @@ impl Plugins for Library {
         context: &Arc<Context>,
         name: &PluginName,
         digest: &str,
+        computed: &Computed,
     ) -> Result<Option<Arc<dyn Plugin>>, Error> {
         let versions = self.0.ports.versions.list(Some(&context.tenant), Some(name)).await?;
         let Some(version) = versions.into_iter().find(|version| version.upload.digest.as_str() == digest) else {
@@ -75,7 +76,7 @@ impl Plugins for Library {
         if let Some(plugin) = self.0.kept.get(&context.tenant, name, digest) {
             return Ok(Some(plugin));
         }
-        let made = self.0.make(context, &version, &Computed::default()).await?;
+        let made = self.0.make(context, &version, computed).await?;
         self.0.kept.put(&context.tenant, made.clone());
         Ok(Some(made))
     }

@@ -33,11 +33,11 @@ impl Worker {
     /// It keeps to the versions of plugins that the run began with.
     async fn caller(&self, work: &Work<'_>) -> Result<Caller, Error> {
         let context = self.catalogue.context(&work.run.tenant)?;
-        let pinned = self.catalogue.pinned(&context, &work.run.pins).await?;
         let principal = Principal::run(work.run.tenant.clone(), &work.run.by);
         // One word for all that a run does, in every record.
         let request = RequestId::from_client(work.run.id.as_str()).unwrap_or_else(RequestId::random);
         let caller = Caller::new(principal, context, work.agent.as_str(), Door::Workflow, request)?;
+        let pinned = self.catalogue.pinned(&caller, &work.run.pins).await?;
         Ok(Caller { idempotency_key: Some(work.key.to_owned()), attempt: work.attempt, pinned, ..caller })
     }
 

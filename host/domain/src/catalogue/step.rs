@@ -16,6 +16,7 @@ use crate::{
     plugin::{Computed, Plugin},
     schema::Problem,
     tenant::Context,
+    usage::Meter,
 };
 
 /// A step to perform.
@@ -116,9 +117,11 @@ impl Catalogue {
     /// Of the versions that a run pins, those that are not what is found now. One that is no longer kept (the
     /// operator's file is another) is left to the version that is there, and that is said.
     ///
-    /// Errors: as [`crate::plugin::Plugins::version`].
-    pub async fn pinned(&self, context: &Arc<Context>, pins: &BTreeSet<String>) -> Result<Vec<Arc<dyn Plugin>>, Error> {
-        let mut pinned = Vec::new();
+    /// The caller pays for what making one again takes.
+    ///
+    /// Errors: as [`crate::plugin::Plugins::version`]; [`Error::Quota`] where nothing is left to pay with.
+    pub async fn pinned(&self, caller: &Caller, pins: &BTreeSet<String>) -> Result<Vec<Arc<dyn Plugin>>, Error> {
+        let (context, mut pinned) = (&caller.context, Vec::new());
         for pin in pins {
             let Some((name, digest)) = pin.rsplit_once('@') else { continue };
             let Ok(name) = PluginName::new(name) else { continue };
@@ -128,7 +131,13 @@ impl Catalogue {
             }
             let kept = match self.plugins.operators(&name).filter(is_pinned) {
                 Some(operators) => Some(operators),
-                None => self.plugins.version(context, &name, digest).await?,
+                None => {
+                    self.usage.check(&caller.payer(), Meter::CpuMs)?;
+                    let computed = Computed::default();
+                    let made = self.plugins.version(context, &name, digest, &computed).await;
+                    self.usage.note_computing(&caller.payer(), &computed);
+                    made?
+                }
             };
             match kept {
                 Some(plugin) => pinned.push(plugin),

@@ -5,6 +5,7 @@ use crate::{
     catalogue::Step,
     node::{self, Answer, Name, Node, Repeat, Validated},
     schema::Problem,
+    usage::{Meter, Owner, Window},
 };
 
 /// The only kind: works with the source that `config` names, and goes the way that it names.
@@ -115,10 +116,13 @@ async fn a_run_keeps_to_the_version_it_began_with_as_long_as_that_is_there() {
     let sales = AgentName::new("sales").unwrap();
     let pins = story.catalogue.pins(&context, [&kind("keep")], [&sales]);
     assert_eq!(pins, BTreeSet::from(["crm@sha256:00".to_owned()]));
-    assert!(story.catalogue.pinned(&context, &pins).await.unwrap().is_empty(), "it is what serves");
+    assert!(story.catalogue.pinned(&story.caller(), &pins).await.unwrap().is_empty(), "it is what serves");
     let older = BTreeSet::from(["crm@sha256:0a".to_owned(), "crm@sha256:0b".to_owned(), "no pin".to_owned()]);
-    let kept = story.catalogue.pinned(&context, &older).await.unwrap();
+    let kept = story.catalogue.pinned(&story.caller(), &older).await.unwrap();
     assert_eq!(kept.iter().map(|plugin| plugin.description().pin()).collect::<Vec<_>>(), ["crm@sha256:0a"]);
+    let figures = story.catalogue.usage().figures(&Owner::Tenant(context.tenant.clone()), &context.limits.quotas);
+    let computed = figures.iter().find(|it| (it.meter, it.window) == (Meter::CpuMs, Window::Day)).unwrap();
+    assert_eq!(computed.used, 4, "whoever began the run pays for both, though one was not there to be had");
     let caller = Caller { pinned: kept, ..story.caller() };
     let found = story.catalogue.node(&caller, &kind("keep")).unwrap();
     assert_eq!(found.plugin().description().digest, "sha256:0a");
