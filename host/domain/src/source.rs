@@ -232,6 +232,8 @@ pub struct Mail {
 impl Mail {
     /// The channel's name.
     pub const NAME: &str = "email";
+    /// What a scope names beside templates where texts of the agent's own may be sent.
+    pub const FREE_TEXT: &str = "text";
 }
 
 /// A template of mails: texts whose syntax was checked, and which are yet to be filled.

@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-pub(crate) use self::messages::{Email, MappedNotifications, Notifications, Slack};
+pub(crate) use self::messages::{Email, MappedNotifications, Notifications, Sends, Slack};
 use crate::quotas::Quotas;
 
 /// A tenant's context: who it is, its agents, its data sources and who may use them.

@@ -19,7 +19,10 @@ use remit_domain::{
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::{Reader, authored};
+use super::{
+    Reader,
+    authored::{self, Sends},
+};
 use crate::{environment::Part, fault::closest, located::join};
 
 type Sources = BTreeMap<SourceName, Arc<Definition>>;
@@ -74,7 +77,20 @@ impl Reader<'_> {
                     self.faults.push(self.located.at(&at, message).hint_if(closest(template, known)));
                 }
             }
-            grant(agents, name, Mail::NAME, templates.map(|templates| Scope::only(templates.iter().cloned())));
+            let send = listed.map(|listed| listed.send).unwrap_or_default();
+            let templates = match (templates, send) {
+                (_, Sends::None) => continue,
+                (None, Sends::All) => None,
+                (None, Sends::Templates) => Some(email.templates.keys().cloned().collect()),
+                (Some(listed), _) => Some(listed.clone()),
+            };
+            let free = (send == Sends::All).then(|| Mail::FREE_TEXT.to_owned());
+            grant(
+                agents,
+                name,
+                Mail::NAME,
+                templates.map(|names: Vec<String>| Scope::only(names.into_iter().chain(free))),
+            );
         }
     }
 
@@ -187,6 +203,9 @@ impl Reader<'_> {
         let mut templates = BTreeMap::new();
         for (name, folder) in &email.templates {
             let at = join(&format!("{EMAIL}/templates"), name);
+            if name == Mail::FREE_TEXT {
+                self.at(&at, format!("`{name}` can't be a template's name"), "it stands for texts without one");
+            }
             if let Some(template) = self.template(&at, folder) {
                 templates.insert(name.clone(), template);
             }

@@ -41,9 +41,10 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    /// Checks a mail and fills its template. `scope` names the templates that the agent may use.
+    /// Checks a mail and fills its template. `scope` names the templates that the agent may use, and
+    /// [`source::Mail::FREE_TEXT`] where it may write without one.
     ///
-    /// Errors: `denied` for a recipient or template that is not permitted; `invalid`; `limit`.
+    /// Errors: `denied` for a recipient, template or text that is not permitted; `invalid`; `limit`.
     pub(super) fn new(rules: &source::Mail, templates: &Templates, scope: &Scope, mail: &Mail) -> Result<Self, Error> {
         let words = match &mail.body {
             Body::Text { text, html } => text.len().saturating_add(html.as_ref().map_or(0, String::len)),
@@ -52,6 +53,9 @@ impl Letter {
         bounded([mail.subject.len(), words])?;
         let [to, cc, bcc] = recipients(rules, mail)?;
         let (template, made, text, html) = match &mail.body {
+            Body::Text { .. } if !scope.holds(source::Mail::FREE_TEXT) => {
+                return Err(Error::Denied("the agent may send templates alone, and no text of its own".to_owned()));
+            }
             Body::Text { text, html } => (None, None, text.clone(), html.clone()),
             Body::Template { name, data } => {
                 if !rules.templates.contains_key(name) || !scope.holds(name) {

@@ -31,6 +31,22 @@ pub(crate) struct MappedSlack {
 pub(crate) struct MappedEmail {
     /// The templates it may use; all of the tenant's without it.
     pub templates: Option<Vec<String>>,
+    /// `all`: texts of its own beside templates; `templates`: nothing but these; `none`: no mail at all.
+    #[serde(default)]
+    pub send: Sends,
+}
+
+/// What mails an agent may send.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Sends {
+    /// Texts of its own, and templates.
+    #[default]
+    All,
+    /// Templates alone.
+    Templates,
+    /// None.
+    None,
 }
 
 /// Where messages may go.

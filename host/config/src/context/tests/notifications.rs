@@ -27,7 +27,8 @@ fn with_templates(
 const NOTIFYING: &str = r##"{"company": {"name": "A"}, "prompts": {"agents": {"talker": {}}},
   "agentMappings": {
     "sales": {"notifications": {"slack": {"channels": ["#order-review"]}, "email": {"templates": ["welcome"]}}},
-    "support": {}, "hr": {"notifications": {"slack": {"channels": []}}}
+    "support": {}, "hr": {"notifications": {"slack": {"channels": []}, "email": {"send": "templates"}}},
+    "finance": {"notifications": {"email": {"templates": ["other"], "send": "none"}}}
   },
   "notifications": {
     "slack": {"channels": {"sales": "#sales", "support": "#support", "talker": "#talk"}},
@@ -59,7 +60,8 @@ fn channels_are_sources_and_their_rooms_and_templates_are_scopes() -> Outcome {
     assert_eq!(may("support", &slack)?, "write #support");
     assert_eq!(may("hr", &slack)?, " all", "no room, so no channel");
     assert_eq!(may("talker", &slack)?, " all", "no mapping, so no channel");
-    assert_eq!(may("sales", &email)?, "write welcome");
+    assert_eq!(may("sales", &email)?, "write text,welcome");
+    assert_eq!((may("hr", &email)?, may("finance", &email)?), ("write other,welcome".to_owned(), " all".to_owned()));
     assert_eq!((may("support", &email)?, may("talker", &email)?), ("write all".to_owned(), " all".to_owned()));
     let source::Kind::Mail(mail) = &context.sources.get(&email).ok_or("no mail")?.kind else {
         return Err("not mail".into());
@@ -85,12 +87,12 @@ fn faults_of_channels_and_templates_have_their_places() -> Outcome {
     };
     let good = ("techstart/o/body.txt", "O");
     let told = faults(&[good, ("techstart/w/subject.txt", "S")], NOTIFYING)?;
-    assert!(told.contains("c.json:8:69: the template `w` has no body.txt"), "{told}");
+    assert!(told.contains("c.json:9:69: the template `w` has no body.txt"), "{told}");
     let told = faults(&[good, ("techstart/w/body.txt", "ok\n{% if x %}")], NOTIFYING)?;
     assert!(told.contains("configs/templates/techstart/w/body.txt:2:1: not a template"), "{told}");
     let told = faults(&[good, ("other/w/body.txt", "canary")], NOTIFYING)?;
     assert!(
-        told.contains("c.json:8:69: there is no template `w` (it lies in configs/templates/techstart/w)"),
+        told.contains("c.json:9:69: there is no template `w` (it lies in configs/templates/techstart/w)"),
         "{told}"
     );
     for name in ["../other/w", "", ".", "..", "w/x", "w\\\\x", "/etc"] {
@@ -103,6 +105,7 @@ fn faults_of_channels_and_templates_have_their_places() -> Outcome {
         ("*@a.example", "a.example", "is not a pattern of addresses"),
         ("noreply@a.example", "a@b@c", "must have the form"),
         ("noreply@a.example", "a@b,c", "not a mail address"),
+        ("\"other\": ", "\"text\": ", "can't be a template's name"),
     ] {
         let files = [good, ("techstart/w/body.txt", "w")];
         let told = faults(&files, &NOTIFYING.replace(part, instead))?;

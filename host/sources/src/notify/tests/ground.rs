@@ -46,12 +46,21 @@ pub(super) struct Made {
     pub(super) to: Option<Vec<&'static str>>,
     pub(super) dry: bool,
     pub(super) per_minute: u32,
+    pub(super) free_text: bool,
     pub(super) permission: Permission,
 }
 
 impl Default for Made {
     fn default() -> Self {
-        Self { server: None, slack: None, to: None, dry: true, per_minute: 1_000, permission: Permission::Write }
+        Self {
+            server: None,
+            slack: None,
+            to: None,
+            dry: true,
+            per_minute: 1_000,
+            free_text: true,
+            permission: Permission::Write,
+        }
     }
 }
 
@@ -90,8 +99,10 @@ impl Made {
             };
             (source, Arc::new(definition))
         });
-        let scopes = [("email", ["welcome", "bare"]), ("slack", ["#sales", "#order-review"])]
-            .map(|(name, only)| (SourceName::new(name).unwrap(), Scope::only(only.map(str::to_owned))));
+        let free = self.free_text.then_some(source::Mail::FREE_TEXT);
+        let mails = ["welcome", "bare"].into_iter().chain(free).collect();
+        let scopes = [("email", mails), ("slack", vec!["#sales", "#order-review"])]
+            .map(|(name, only)| (SourceName::new(name).unwrap(), Scope::only(only.into_iter().map(str::to_owned))));
         let permissions = ["email", "slack"].map(|name| (SourceName::new(name).unwrap(), Permission::Write));
         let mapping =
             Mapping { order: Vec::new(), permissions: permissions.into(), scopes: scopes.into(), sets: Vec::new() };

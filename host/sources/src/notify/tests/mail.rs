@@ -58,6 +58,7 @@ async fn what_may_not_be_sent_is_refused_and_recorded_without_its_words() {
         (template("../other/welcome", "{}"), "denied"),
         (template("welcome/../others", "{}"), "denied"),
         (template("", "{}"), "denied"),
+        (template("text", "{}"), "denied"),
         (template("welcome", "[1]"), "invalid"),
         (template("welcome", "{"), "invalid"),
         (template("welcome", &format!("{{\"name\": \"{}\"}}", "x".repeat(MAX_MESSAGE_BYTES))), "limit"),
@@ -89,9 +90,17 @@ async fn what_may_not_be_sent_is_refused_and_recorded_without_its_words() {
         let all = record.operations.iter().filter(|it| it.name == "send" && it.outcome == Some(outcome));
         all.map(|it| it.count).sum::<u32>()
     };
-    assert_eq!((count("ok"), count("denied"), count("limit")), (5, 7, 5), "{shown}");
+    assert_eq!((count("ok"), count("denied"), count("limit")), (5, 8, 5), "{shown}");
     let ok = record.operations.iter().find(|it| it.name == "send" && it.outcome == Some("ok")).unwrap();
     assert!(ok.rows >= 1 && ok.bytes > 0, "recipients are counted: {ok:?}");
+}
+
+#[tokio::test]
+async fn where_templates_alone_may_be_sent_a_text_is_refused() {
+    let ground = Made { free_text: false, ..Made::default() }.ground();
+    assert_eq!(case(ground.send(&template("welcome", "{}")).await), "ok");
+    assert_eq!(case(ground.send(&mail(&["a@techstart.com"])).await), "denied");
+    assert_eq!(ground.inbox.as_ref().unwrap().newest(&ground.tenant, 100).len(), 1);
 }
 
 #[tokio::test]
