@@ -48,13 +48,17 @@ pub(super) fn url(hosts: &[WebHost], text: &str, query: &[(String, String)]) -> 
     Ok(url)
 }
 
-/// Host and path, as a mapping's `only.paths` names them: `api.example.com/v1`.
+/// Host and path, as a mapping's `only.paths` names them: `api.example.com/v1`, and with a port that is not the
+/// scheme's own `api.example.com:8443/v1`.
 ///
 /// Errors: `invalid` for a path that could be read as another one.
 pub(super) fn place(url: &Url) -> Result<String, Error> {
     let path = url.path().trim_start_matches('/');
     path::check(path)?;
-    Ok(format!("{}/{path}", url.host_str().unwrap_or_default().trim_end_matches('.')))
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    // What else answers on the host's other ports was not meant.
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Ok(format!("{host}{port}/{path}"))
 }
 
 fn denied() -> Error {
@@ -132,6 +136,8 @@ mod tests {
         let place = |text: &str| url(&listed(), text, &[]).and_then(|url| place(&url)).map_err(|error| error.case());
         assert_eq!(place("https://api.example.com/v1/../v2/x").as_deref(), Ok("api.example.com/v2/x"));
         assert_eq!(place("https://api.example.com./").as_deref(), Ok("api.example.com/"));
+        assert_eq!(place("https://api.example.com:443/a").as_deref(), Ok("api.example.com/a"));
+        assert_eq!(place("http://127.0.0.1:8080/a").as_deref(), Ok("127.0.0.1:8080/a"));
         assert_eq!(place("https://api.example.com/v1/%2e%2e%2fadmin"), Err("invalid"));
     }
 }

@@ -18,8 +18,8 @@ mod tests;
 use std::{num::NonZeroU32, sync::Arc};
 
 use governor::{
-    DefaultDirectRateLimiter, Quota,
-    clock::{Clock as _, DefaultClock},
+    DefaultDirectRateLimiter, NotUntil, Quota,
+    clock::{Clock, DefaultClock},
 };
 use remit_domain::{
     AgentName, SourceName, TenantId,
@@ -34,6 +34,10 @@ pub(crate) use mailer::Mailer;
 pub(crate) use slack::Workspace;
 
 use self::once::{Begun, Once, Turn};
+
+/// How often a message with a key may be asked for, for each that may be sent: most askings again are of one that
+/// was sent, and cost no message.
+const NOTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// What channels need beyond their definitions.
 #[derive(Clone)]
@@ -63,6 +67,8 @@ struct Desk {
     tenant: TenantId,
     name: SourceName,
     limiter: DefaultDirectRateLimiter,
+    /// Each message with a key is noted, and synchronised, before anything else is known of it.
+    notes: DefaultDirectRateLimiter,
     clock: DefaultClock,
     per_minute: NonZeroU32,
     once: Once,
@@ -84,6 +90,7 @@ impl Desk {
             tenant: tenant.clone(),
             name: name.clone(),
             limiter: DefaultDirectRateLimiter::direct(Quota::per_minute(notify.per_minute)),
+            notes: DefaultDirectRateLimiter::direct(Quota::per_minute(notify.per_minute.saturating_mul(NOTES))),
             clock: DefaultClock::default(),
             per_minute: notify.per_minute,
             once: Once::new(notify.receipts.clone()),
@@ -102,6 +109,7 @@ impl Desk {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             return Err(Error::Invalid(format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes")));
         }
+        self.notes.check().map_err(|early| self.throttled(&early))?;
         let message = once::receipted(&self.tenant, &self.name, [asked.agent.as_str(), asked.operation, key]);
         let turn = match self.once.begin(message).await? {
             Begun::Before(id) => return Ok(Begun::Before(id)),
@@ -121,14 +129,16 @@ impl Desk {
         let Some(count) = NonZeroU32::new(u32::try_from(count).map_err(|_| beyond())?) else { return Ok(()) };
         match self.limiter.check_n(count).map_err(|_| beyond())? {
             Ok(()) => Ok(()),
-            Err(early) => {
-                let wait = early.wait_time_from(self.clock.now());
-                Err(Error::Throttled(Wait {
-                    message: format!("the tenant's limit of {most} messages a minute is used up"),
-                    retry_after_ms: Some(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)),
-                }))
-            }
+            Err(early) => Err(self.throttled(&early)),
         }
+    }
+
+    fn throttled(&self, early: &NotUntil<<DefaultClock as Clock>::Instant>) -> Error {
+        let wait = early.wait_time_from(self.clock.now());
+        Error::Throttled(Wait {
+            message: format!("the tenant's limit of {} messages a minute is used up", self.per_minute),
+            retry_after_ms: Some(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)),
+        })
     }
 }
 

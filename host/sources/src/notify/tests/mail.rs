@@ -263,4 +263,11 @@ async fn the_rate_counts_recipients() {
     assert_eq!(case(ground.send(&keyed).await), "ok");
     assert_eq!(case(ground.send(&keyed).await), "ok");
     assert_eq!(case(ground.send(&to(1)).await), "throttled");
+    // And yet it can't be asked for without end: each time something is noted.
+    let mut asked = 2;
+    while case(ground.send(&keyed).await) == "ok" {
+        asked += 1;
+        assert!(asked < 1_000, "without end");
+    }
+    assert!(asked >= 50, "{asked}");
 }

@@ -65,9 +65,12 @@ async fn a_mapping_narrows_the_web_to_reading_and_to_paths() {
     assert_eq!(send(&permit, &api, &request(Method::Get, &at("a"))).await, Ok(200));
     let posted = send(&permit, &api, &request(Method::Post, &at("a"))).await;
     assert_eq!(posted.map_err(|error| error.case()), Err("denied"));
-    let (permit, api) = web(port, Permission::Write, Scope::only(["127.0.0.1/v1".to_owned()])).await;
+    let (permit, api) = web(port, Permission::Write, Scope::only([format!("127.0.0.1:{port}/v1")])).await;
     assert_eq!(send(&permit, &api, &request(Method::Get, &at("v1/rates"))).await, Ok(200));
     assert_eq!(send(&permit, &api, &request(Method::Get, &at("v2/../v1/rates"))).await, Ok(200));
+    let (elsewhere, other) = web(port, Permission::Write, Scope::only(["127.0.0.1/v1".to_owned()])).await;
+    let refused = send(&elsewhere, &other, &request(Method::Get, &at("v1/rates"))).await;
+    assert_eq!(refused.map_err(|error| error.case()), Err("denied"), "another port of the same host");
     for path in ["", "v2", "v11", "v1/../v2", "v1/%2e%2e/v2", "v1/..%2fv2", "v1/%252e%252e/v2"] {
         let refused = send(&permit, &api, &request(Method::Get, &at(path))).await.unwrap_err();
         assert!(matches!(refused, Error::Denied(_) | Error::Invalid(_)), "{path}: {refused}");
