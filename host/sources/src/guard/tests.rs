@@ -152,6 +152,34 @@ async fn the_address_checked_is_the_address_connected() {
 }
 
 #[tokio::test]
+async fn a_name_that_rebinds_is_connected_to_where_it_may_be_and_nowhere_else() {
+    let [mine, other] = ["127.0.0.2", "127.0.0.3"].map(|text| text.parse::<IpAddr>().unwrap());
+    let listener = TcpListener::bind((mine, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let forbidden = TcpListener::bind((other, port)).await.unwrap();
+    let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let table = Table {
+        first: HashMap::from([("rebinding.example", vec![other, mine])]),
+        later: HashMap::from([("rebinding.example", vec![other])]),
+        asked: AtomicUsize::new(0),
+    };
+    let rules = NetworkRules::new(["127.0.0.2"]).unwrap();
+    let guard = Guard::with_resolver(rules, Arc::new(table)).unwrap();
+    let url = format!("http://rebinding.example:{port}/");
+    let answer = guard.client(SHORT).unwrap().get(&url).send().await.unwrap();
+    assert_eq!(answer.remote_addr().unwrap().ip(), mine);
+    assert_eq!(answer.text().await.unwrap(), "hello");
+    // A client of its own has no connection left from before.
+    assert_eq!(refusal(&guard, &url).await, Some(Refused::Address));
+    assert_eq!(refusal(&guard, &format!("http://{other}:{port}/")).await, Some(Refused::Address));
+    // Whoever had connected would wait in the listener's queue.
+    let visitor = tokio::time::timeout(Duration::from_millis(10), forbidden.accept()).await;
+    assert!(visitor.is_err(), "{visitor:?}");
+    server.abort();
+}
+
+#[tokio::test]
 async fn the_operators_rules_open_what_they_name_and_no_more() {
     let names = [
         ("crm.internal", "127.0.0.1"),
